@@ -1,0 +1,1 @@
+"""One module or package per encoding: bytes to values, or one DecodeError."""

@@ -1,0 +1,1 @@
+"""The shared core of ohmesh: the words (`model`), the mesh engine (`mesh`), the wire (`wire`)."""

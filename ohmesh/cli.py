@@ -1,0 +1,66 @@
+"""The `ohmesh` command: it finds each program's subcommand by entry point and holds no logic.
+
+A program adds a line to the entry-point group `ohmesh.commands`: one or two words as the name, a
+function `main(argv: list[str]) -> int` as the value. Exit codes: 0 success, 1 a negative answer,
+2 wrong use. Every error is one line on stderr that says what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points, version
+
+from ohmesh.model.errors import OhmeshError
+
+GROUP = "ohmesh.commands"
+
+
+def _commands() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def _usage(commands: dict[str, EntryPoint]) -> str:
+    names = "\n".join(f"  ohmesh {name}" for name in sorted(commands))
+    return (
+        f"usage: ohmesh COMMAND ...\n\n{names}\n\n"
+        "Each takes --help.   example: ohmesh demo --meters 60 --seed 1"
+    )
+
+
+def _run(entry: EntryPoint, argv: list[str]) -> int:
+    try:
+        return int(entry.load()(argv))
+    except OhmeshError as error:
+        print(f"ohmesh {entry.name}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(
+            f"ohmesh {entry.name}: the package {error.name} is missing; "
+            f"install the extra that has it, such as 'ohmesh[gateway]'",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the longest name that matches the first words wins."""
+    words = sys.argv[1:] if argv is None else argv
+    commands = _commands()
+    if not words or words[0] in {"-h", "--help"}:
+        print(_usage(commands))
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(version("ohmesh"))
+        return 0
+    for length in (2, 1):
+        entry = commands.get(" ".join(words[:length]))
+        if entry and len(words) >= length:
+            return _run(entry, words[length:])
+    print(f"ohmesh: no command {words[0]!r}; 'ohmesh --help' lists them", file=sys.stderr)
+    return 2

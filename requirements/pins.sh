@@ -1,0 +1,10 @@
+#!/bin/sh
+# Resolve the two requirement files from pyproject.toml: names, versions and hashes only.
+set -eu
+uv=${1:-uv}
+common="pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --no-emit-package ohmesh"
+# shellcheck disable=SC2086
+"$uv" $common pyproject.toml requirements/build.in -o requirements/base.txt
+# shellcheck disable=SC2086
+"$uv" $common pyproject.toml requirements/build.in --extra gateway --extra headend --extra sim --extra dev \
+    --constraint requirements/base.txt -o requirements/dev.txt
