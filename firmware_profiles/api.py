@@ -9,15 +9,20 @@ A profile is data (`profile.toml`) and two pure functions. It is found by the en
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     from ohmesh.model.reading import Reading, Register
 
 Evidence = Literal["real", "spec", "synthetic"]
+RuleTopic = Literal[
+    "disconnection", "privacy", "retention", "prepayment", "interval", "port", "settlement"
+]
+Confidence = Literal["verified", "seen", "recalled"]
+"""How far a rule is checked: its legal text read, a public source seen, or from memory only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,27 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """What a country demands of a meter system.
+
+    Attributes:
+        topic: what it is about.
+        summary: the rule in a sentence or two.
+        source: the document and clause.
+        checked_on: the day on which somebody last compared it with the source.
+        confidence: how far; a rule below `seen` may warn, but protects nobody alone.
+        data: its numbers, by name.
+    """
+
+    topic: RuleTopic
+    summary: str
+    source: str
+    checked_on: date
+    confidence: Confidence
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileSpec:
     """The data half of a profile, from its profile.toml.
 
@@ -84,6 +110,9 @@ class ProfileSpec:
         standards: standards of telegram records that this profile decodes (`dsmr-p1`).
         registers: canonical channel name -> register.
         reported: channels that a simulated meter of this profile sends every interval.
+        codec: the encoding, by the name of its module in `firmware_profiles.codecs`.
+        security: how telegrams are protected, in a word: `none`, `suite0`, `password` ...
+        rules: what the country demands.
     """
 
     name: str
@@ -95,6 +124,9 @@ class ProfileSpec:
     standards: tuple[str, ...]
     registers: Mapping[str, Register]
     reported: tuple[str, ...]
+    codec: str = ""
+    security: str = "none"
+    rules: tuple[Rule, ...] = ()
 
 
 class Profile(Protocol):

@@ -1,0 +1,92 @@
+"""Canonical registers: which OBIS code is which channel, in which unit and resolution.
+
+The data is `registers.toml`. What is not in it stays as `raw.<obis>`, never dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from firmware_profiles.toml import TomlFile
+from ohmesh.model.errors import ModelError
+from ohmesh.model.obis import UNUSED, Obis
+from ohmesh.model.reading import Register
+from ohmesh.model.unit import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+KINDS = frozenset({"cumulative", "instant", "max", "state", "counter"})
+SCALER_MIN, SCALER_MAX = -18, 18
+
+
+@dataclass(frozen=True, slots=True)
+class Canonical:
+    """A register of the canonical table.
+
+    Attributes:
+        register: channel, OBIS, unit, usual scaler.
+        kind: `cumulative`, `instant`, `max`, `state` or `counter`.
+    """
+
+    register: Register
+    kind: str
+
+
+def parse_register(file: TomlFile, channel: str, table: Mapping[str, Any]) -> Register:
+    """A register from its table of `obis`, `unit` and `scaler`. Raises ProfileError."""
+    text = file.need(table, "obis", str)
+    try:
+        obis = Obis.parse(text)
+    except ModelError as error:
+        file.refuse(channel, str(error))
+    unit = file.need(table, "unit", str)
+    file.choice(unit, channel, {u.value for u in Unit})
+    scaler = file.need(table, "scaler", int)
+    if not SCALER_MIN <= scaler <= SCALER_MAX:
+        file.refuse(channel, f"a scaler of {scaler} is outside {SCALER_MIN} to {SCALER_MAX}")
+    return Register(channel, obis, Unit(unit), scaler)
+
+
+def _parse_entry(file: TomlFile, channel: str, table: object) -> Canonical:
+    entry = file.typed(table, channel, dict)
+    file.only(entry, {"obis", "unit", "scaler", "kind"})
+    kind = file.choice(file.need(entry, "kind", str), channel, KINDS)
+    return Canonical(parse_register(file, channel, entry), kind)
+
+
+@cache
+def table() -> Mapping[str, Canonical]:
+    """Channel -> canonical register."""
+    text = files("firmware_profiles").joinpath("registers.toml").read_text(encoding="utf-8")
+    file = TomlFile.parse("registers.toml", text)
+    return {channel: _parse_entry(file, channel, entry) for channel, entry in file.data.items()}
+
+
+@cache
+def _by_obis() -> Mapping[tuple[int, int, int, int], Register]:
+    registers = (entry.register for entry in table().values())
+    return {(r.obis.a, r.obis.c, r.obis.d, r.obis.e): r for r in registers}
+
+
+@lru_cache(maxsize=4096)
+def register_for(obis: Obis, unit: Unit, scaler: int = 0) -> Register:
+    """The register of an OBIS code as a meter sent it.
+
+    Args:
+        obis: the code, kept as it is; group B and the choice 1-0 or 1-1 do not matter.
+        unit: base unit of the value.
+        scaler: resolution of a register that is not canonical.
+
+    Returns:
+        The canonical register with this OBIS when the code is known, is a current value (group F
+        unused) and has the unit of the table; otherwise the register `raw.<obis>`.
+    """
+    known = _by_obis().get((obis.a, obis.c, obis.d, obis.e))
+    if known is None or known.unit is not unit or obis.f != UNUSED:
+        return Register(f"raw.{obis}", obis, unit, scaler)
+    return known if known.obis == obis else replace(known, obis=obis)

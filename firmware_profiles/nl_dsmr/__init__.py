@@ -1,0 +1,1 @@
+"""Netherlands: DSMR and ESMR P1 text telegrams."""

@@ -1,0 +1,83 @@
+"""TOML data with errors that name the file, the line and the key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from ohmesh.model.errors import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class TomlFile:
+    """A parsed TOML text that can point at its own lines.
+
+    Attributes:
+        name: how people call the file.
+        text: its text.
+        data: its content.
+    """
+
+    name: str
+    text: str
+    data: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> TomlFile:
+        """Parse a text. Raises ProfileError with the line of a syntax error."""
+        try:
+            return cls(name, text, tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ProfileError(f"{name}: {error}") from error
+
+    def line(self, key: str) -> int:
+        """The line on which a key, or its header, first stands; 1 when it is nowhere."""
+        pattern = re.compile(rf'^[\s\[{{,]*"?{re.escape(key)}"?\s*[=\]]')
+        lines = self.text.splitlines()
+        return next((n for n, line in enumerate(lines, 1) if pattern.match(line)), 1)
+
+    def refuse(self, key: str, reason: str) -> NoReturn:
+        """Raise the ProfileError about a key."""
+        raise ProfileError(f"{self.name}:{self.line(key)}: {key}: {reason}")
+
+    def table(self, key: str) -> Mapping[str, Any]:
+        """A top-level table. Raises ProfileError when it is missing."""
+        value = self.data.get(key)
+        if not isinstance(value, dict):
+            self.refuse(key, "the table is missing")
+        return value
+
+    def need(self, table: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
+        """A value of a type in a table. Raises ProfileError when it is missing or another."""
+        if key not in table:
+            self.refuse(key, f"is missing; a {kind.__name__} is needed")
+        return self.typed(table[key], key, kind)
+
+    def typed(self, value: object, key: str, kind: type[_T]) -> _T:
+        """The value when it is of a type. Raises ProfileError otherwise."""
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            self.refuse(key, f"{value!r} is no {kind.__name__}")
+        return value
+
+    def choice(self, value: str, key: str, choices: Collection[str]) -> str:
+        """The value when it is one of the choices. Raises ProfileError otherwise."""
+        if value not in choices:
+            self.refuse(key, f"{value!r} is none of {', '.join(sorted(choices))}")
+        return value
+
+    def only(self, table: Mapping[str, Any], known: Collection[str]) -> None:
+        """Refuse a key that has no meaning here, most often a slip of the pen."""
+        for key in table:
+            if key not in known:
+                self.refuse(key, f"is no key here; known are {', '.join(sorted(known))}")
+
+    def texts(self, table: Mapping[str, Any], key: str) -> tuple[str, ...]:
+        """A list of texts. Raises ProfileError when it is missing or something else."""
+        return tuple(self.typed(item, key, str) for item in self.need(table, key, list))
