@@ -1,0 +1,1 @@
+"""Simulated meters, the radio, the world they live in, and the demo."""
