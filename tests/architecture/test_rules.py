@@ -1,0 +1,148 @@
+"""Rules that a machine can judge; import contracts stand in pyproject.toml."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("ohmesh", "firmware_profiles", "gateway", "headend", "meter_sim")
+FILES = sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))
+# Decision-making code: input and `now` in, decisions out.
+PURE = (
+    "ohmesh/mesh",
+    "ohmesh/model",
+    "ohmesh/wire",
+    "firmware_profiles",
+    "headend/prepayment/rating.py",
+    "headend/prepayment/supply.py",
+    "headend/ingest/decode.py",
+    "meter_sim/meter.py",
+    "meter_sim/radio.py",
+)
+CLOCKS = {
+    ("time", "time"),
+    ("time", "monotonic"),
+    ("time", "perf_counter"),
+    ("time", "time_ns"),
+    ("time", "monotonic_ns"),
+    ("time", "sleep"),
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+    ("date", "today"),
+    ("os", "urandom"),
+    ("uuid", "uuid4"),
+    ("uuid", "uuid1"),
+}
+# A third-party client library and the one module per program that may import it.
+CLIENTS = ("aiomqtt", "paho", "psycopg", "psycopg_pool", "apsw", "pymodbus", "serial_asyncio_fast")
+STANDARD_ONLY = ("ohmesh/mesh", "ohmesh/model")
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def _runtime_imports(tree: ast.Module) -> set[str]:
+    """Imports outside `if TYPE_CHECKING`: naming a library's type is not using the library."""
+    body = [
+        n for n in tree.body if not (isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test))
+    ]
+    return _imports(ast.Module(body=body, type_ignores=[]))
+
+
+def _calls(tree: ast.Module) -> list[tuple[str, str, int]]:
+    return [
+        (node.func.value.id, node.func.attr, node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_decision_making_code_has_no_clock_and_no_randomness(path):
+    if not _name(path).startswith(PURE) or _name(path).endswith("cli.py"):
+        return
+    tree = _tree(path)
+    assert [
+        c for c in _calls(tree) if (c[0], c[1]) in CLOCKS or c[0] in {"random", "secrets"}
+    ] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_only_the_command_line_prints(path):
+    if path.name in {"cli.py", "__main__.py"} or "demo" in path.parts:
+        return
+    prints = [
+        node.lineno
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+    ]
+    assert prints == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_no_bare_create_task(path):
+    """Tasks live in a TaskGroup, or have an owner that keeps and names them."""
+    loose = [
+        node.lineno
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+        and node.value.func.attr in {"create_task", "ensure_future"}
+        and isinstance(node.value.func.value, ast.Name)
+        and node.value.func.value.id in {"asyncio", "loop"}
+    ]
+    assert loose == []
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("room", ["gateway", "headend", "meter_sim"])
+def test_a_client_library_has_one_importer_per_program(room, client):
+    importers = [
+        _name(p)
+        for p in FILES
+        if _name(p).startswith(f"{room}/") and client in _runtime_imports(_tree(p))
+    ]
+    assert len(importers) <= 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_engine_and_model_need_the_standard_library_only(path):
+    if not _name(path).startswith(STANDARD_ONLY):
+        return
+    allowed = sys.stdlib_module_names | {"ohmesh"}
+    assert _imports(_tree(path)) - allowed == set()
+
+
+def test_the_rules_see_the_code():
+    """A rule that looks at no file proves nothing."""
+    names = [_name(p) for p in FILES]
+    assert len(names) > 40
+    missing = [
+        prefix for prefix in PURE + STANDARD_ONLY if not any(n.startswith(prefix) for n in names)
+    ]
+    assert missing == []
