@@ -6,6 +6,9 @@ ohmesh/v1/gw/{gateway}/down    head-end -> gateway   DownMessage        QoS 0, r
 ohmesh/v1/gw/{gateway}/state   gateway               state JSON         QoS 1, retained, will
 ohmesh/v1/meter/{meter}/up     meter with a modem    telegram or SenML  QoS 1
 ohmesh/air/{net}/tx/{node}     the simulated radio (meter_sim, gateway mesh driver)  QoS 0
+ohmesh/air/{net}/rxp/{listener}     what the nodes of one process hear  QoS 0
+ohmesh/air/{net}/ctl/{node}    orders for simulated nodes  QoS 1
+ohmesh/air/{net}/status/{listener}  counts of a process of simulated meters  QoS 0
 """
 
 from __future__ import annotations
@@ -67,5 +70,30 @@ def air_rx(net: int, listener: str) -> str:
 
 
 def air_ctl(net: int, node: int) -> str:
-    """Faults for a simulated node: `kill`, `revive`, JSON."""
+    """Orders for a simulated node, 0 for all (`ohmesh.wire.aircontrol.AirControl`, JSON)."""
     return f"ohmesh/air/{net}/ctl/{node}"
+
+
+def air_status(net: int, listener: str) -> str:
+    """What a process of simulated meters says of itself (`ohmesh.wire.aircontrol.AirStatus`)."""
+    return f"ohmesh/air/{net}/status/{listener}"
+
+
+def air_hello(net: int) -> str:
+    """Where a process of nodes announces itself to the ether (`ohmesh.wire.air.Hello`)."""
+    return air_rx(net, "hello")
+
+
+def air_all(net: int, channel: str) -> str:
+    """The filter for one channel of all nodes: `tx`, `ctl` or `status`."""
+    return f"ohmesh/air/{net}/{channel}/+"
+
+
+def air_node(topic: str) -> int:
+    """The node that a `tx` or `ctl` topic names. Raises Malformed when it names none."""
+    levels = topic.split("/")
+    if len(levels) != 5 or levels[:2] != ["ohmesh", "air"] or levels[3] not in {"tx", "ctl"}:
+        raise Malformed(f"{topic!r} is not a topic of a node on the air")
+    if not (levels[4].isascii() and levels[4].isdigit() and len(levels[4]) <= 10):
+        raise Malformed(f"{levels[4]!r} is no node number")
+    return int(levels[4])
