@@ -5,7 +5,7 @@ The data is `registers.toml`. What is not in it stays as `raw.<obis>`, never dro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KINDS = frozenset({"cumulative", "instant", "max", "state", "counter"})
 SCALER_MIN, SCALER_MAX = -18, 18
+_UNITS = frozenset(unit.value for unit in Unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,12 @@ class Canonical:
     Attributes:
         register: channel, OBIS, unit, usual scaler.
         kind: `cumulative`, `instant`, `max`, `state` or `counter`.
+        also: other units in which meters give it -> usual scaler there.
     """
 
     register: Register
     kind: str
+    also: Mapping[Unit, int] = field(default_factory=dict)
 
 
 def parse_register(file: TomlFile, channel: str, table: Mapping[str, Any]) -> Register:
@@ -45,7 +48,7 @@ def parse_register(file: TomlFile, channel: str, table: Mapping[str, Any]) -> Re
     except ModelError as error:
         file.refuse(channel, str(error))
     unit = file.need(table, "unit", str)
-    file.choice(unit, channel, {u.value for u in Unit})
+    file.choice(unit, channel, _UNITS)
     scaler = file.need(table, "scaler", int)
     if not SCALER_MIN <= scaler <= SCALER_MAX:
         file.refuse(channel, f"a scaler of {scaler} is outside {SCALER_MIN} to {SCALER_MAX}")
@@ -54,9 +57,11 @@ def parse_register(file: TomlFile, channel: str, table: Mapping[str, Any]) -> Re
 
 def _parse_entry(file: TomlFile, channel: str, table: object) -> Canonical:
     entry = file.typed(table, channel, dict)
-    file.only(entry, {"obis", "unit", "scaler", "kind"})
+    file.only(entry, {"obis", "unit", "scaler", "kind", "also"})
     kind = file.choice(file.need(entry, "kind", str), channel, KINDS)
-    return Canonical(parse_register(file, channel, entry), kind)
+    also = file.typed(entry.get("also", {}), "also", dict)
+    others = {Unit(file.choice(u, channel, _UNITS)): int(scaler) for u, scaler in also.items()}
+    return Canonical(parse_register(file, channel, entry), kind, others)
 
 
 @cache
@@ -68,9 +73,15 @@ def table() -> Mapping[str, Canonical]:
 
 
 @cache
-def _by_obis() -> Mapping[tuple[int, int, int, int], Register]:
-    registers = (entry.register for entry in table().values())
-    return {(r.obis.a, r.obis.c, r.obis.d, r.obis.e): r for r in registers}
+def _by_obis() -> Mapping[tuple[int, int, int, int, Unit], Register]:
+    found: dict[tuple[int, int, int, int, Unit], Register] = {}
+    for entry in table().values():
+        r = entry.register
+        code = (r.obis.a, r.obis.c, r.obis.d, r.obis.e)
+        found[*code, r.unit] = r
+        for unit, scaler in entry.also.items():
+            found[*code, unit] = replace(r, unit=unit, scaler=scaler)
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -78,15 +89,16 @@ def register_for(obis: Obis, unit: Unit, scaler: int = 0) -> Register:
     """The register of an OBIS code as a meter sent it.
 
     Args:
-        obis: the code, kept as it is; group B and the choice 1-0 or 1-1 do not matter.
+        obis: the code, kept as it is; group B does not matter (1-0 is 1-1), except that it
+            numbers a device where A is 0.
         unit: base unit of the value.
         scaler: resolution of a register that is not canonical.
 
     Returns:
         The canonical register with this OBIS when the code is known, is a current value (group F
-        unused) and has the unit of the table; otherwise the register `raw.<obis>`.
+        unused) and the unit is one of the table's; otherwise the register `raw.<obis>`.
     """
-    known = _by_obis().get((obis.a, obis.c, obis.d, obis.e))
-    if known is None or known.unit is not unit or obis.f != UNUSED:
+    known = _by_obis().get((obis.a, obis.c, obis.d, obis.e, unit))
+    if known is None or obis.f != UNUSED or (obis.a == 0 and obis.b != known.obis.b):
         return Register(f"raw.{obis}", obis, unit, scaler)
     return known if known.obis == obis else replace(known, obis=obis)

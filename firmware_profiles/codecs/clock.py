@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
-
-_ZERO = timedelta(0)
+from datetime import UTC, datetime, tzinfo
 
 
 def to_utc(local: datetime, zone: tzinfo, *, summer: bool | None = None) -> datetime:
@@ -17,9 +15,9 @@ def to_utc(local: datetime, zone: tzinfo, *, summer: bool | None = None) -> date
             twice in autumn. None takes the first of the two.
     """
     moment = local.replace(tzinfo=zone)
-    if summer is not None:
-        other = local.replace(tzinfo=zone, fold=1)
-        if (moment.dst() != _ZERO) is not summer and (other.dst() != _ZERO) is summer:
+    if summer is not None and bool(moment.dst()) is not summer:
+        other = moment.replace(fold=1)
+        if bool(other.dst()) is summer:
             moment = other
     return moment.astimezone(UTC)
 

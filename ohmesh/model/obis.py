@@ -9,7 +9,7 @@ from functools import lru_cache
 from ohmesh.model.errors import ModelError
 
 _TEXT = re.compile(
-    r"(?:(\d{1,3})-(\d{1,3}):)?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(?:[*&](\d{1,3}))?"
+    r"(?:(\d{1,3})-(\d{1,3}):)?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(?:[*&.](\d{1,3}))?"
 )
 UNUSED = 255
 """Value of group F (and of others) when the group is not used."""
