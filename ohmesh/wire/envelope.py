@@ -47,7 +47,7 @@ def unpack(octets: bytes, decoder: msgspec.msgpack.Decoder[_T]) -> _T:
     body = _body(octets)
     try:
         return decoder.decode(body)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(str(error)) from error
     except msgspec.DecodeError as error:
         kind = Truncated if "truncated" in str(error) else Malformed
