@@ -56,8 +56,9 @@ create table ohmesh.meter_status (
     meter_id    int primary key references ohmesh.meter on delete cascade,
     gateway_id  int references ohmesh.gateway,    -- where it is homed now: commands go there
     last_seen   timestamptz,
-    up_counter  bigint not null default -1,       -- highest counter of a sealed message
-    down_counter bigint not null default 0,       -- last counter used towards the meter
+    up_seen     int8multirange not null default '{}',  -- counters of sealed messages taken, exactly
+    down_counter bigint not null default 0,       -- last counter used towards the meter; never goes back
+    batches     bigint not null default 0,        -- rises whenever readings were committed: rating follows it
     relay       smallint,                         -- RelayState, as read back
     relay_at    timestamptz
 ) with (fillfactor = 70);
@@ -118,7 +119,7 @@ create table bulk.reading (
 
 create table bulk.telegram (
     received_at timestamptz not null,             -- at the gateway
-    gateway_id  int not null,
+    gateway_id  int not null,                     -- 0: no gateway, a meter with its own modem
     epoch       bigint not null,
     seq         bigint not null,
     kind        smallint not null,
@@ -137,6 +138,8 @@ create table bulk.telegram_quarantine (           -- archived too; here is why i
     gateway_id  int,                              -- null: nobody we know sent it
     epoch       bigint,
     seq         bigint,
+    kind        smallint not null default 0,
+    source      text not null default '',
     meter_id    int,
     address     text not null,
     profile     text not null,
@@ -147,6 +150,8 @@ create table bulk.telegram_quarantine (           -- archived too; here is why i
     resolved_at timestamptz
 );
 create index on bulk.telegram_quarantine (quarantined_at desc) where resolved_at is null;
+create index on bulk.telegram_quarantine (address) where resolved_at is null;
+create sequence bulk.direct_seq;                  -- numbers the archive of meters with their own modem
 
 -- ---------------------------------------------------------------- commands
 create table ohmesh.command (
@@ -223,8 +228,9 @@ create table ohmesh.account_balance (
 
 create table ohmesh.rating_state (                -- exact cumulative charge, floor posted
     account_id  int primary key references ohmesh.account,
-    rated_to    timestamptz not null,             -- END of the last rated interval
-    register_wh bigint,                           -- register at rated_to
+    rated_to    timestamptz,                      -- END of the last interval looked at; null: not begun
+    register_wh bigint,                           -- highest register charged so far
+    batches     bigint not null default -1,       -- meter_status.batches when last rated
     charge_milli_mu numeric(38, 0) not null default 0,  -- sum of Wh x mu/kWh, exact
     posted_mu   bigint not null default 0
 );
@@ -237,6 +243,34 @@ create table ohmesh.supply (                      -- desired against actual, pre
     decided_at  timestamptz not null default now(),
     command_id  uuid references ohmesh.command
 ) with (fillfactor = 70);
+
+-- ---------------------------------------------------------------- news for listeners
+-- Payload: the meter's address or the gateway's name. Listeners also look by themselves: a
+-- notification makes them quick, never correct.
+create function ohmesh.tell_fleet() returns trigger language plpgsql as
+$$ begin perform pg_notify('ohmesh_fleet', case tg_table_name when 'meter' then new.address else new.name end);
+   return null; end $$;
+create trigger tell after insert or update on ohmesh.meter
+    for each row execute function ohmesh.tell_fleet();
+create trigger tell after insert on ohmesh.gateway for each row execute function ohmesh.tell_fleet();
+
+create function ohmesh.tell_work() returns trigger language plpgsql as
+$$ begin perform pg_notify('ohmesh_work', ''); return null; end $$;
+create trigger tell after insert on ohmesh.command
+    for each statement execute function ohmesh.tell_work();
+
+-- A new meter has its status row at once, and a new key starts its counters' record anew.
+create function ohmesh.keep_meter_status() returns trigger language plpgsql security definer
+    set search_path = '' as
+$$ begin
+    insert into ohmesh.meter_status (meter_id) values (new.id) on conflict do nothing;
+    if tg_op = 'UPDATE' and new.key_sealed is distinct from old.key_sealed then
+        update ohmesh.meter_status set up_seen = '{}' where meter_id = new.id;
+    end if;
+    return null;
+end $$;
+create trigger keep_status after insert or update on ohmesh.meter
+    for each row execute function ohmesh.keep_meter_status();
 
 -- ---------------------------------------------------------------- row-level security
 do $$
@@ -281,15 +315,19 @@ create view api.reading with (security_barrier) as
     where m.tenant_id = ohmesh.current_tenant();
 
 create view api.telegram with (security_barrier) as
-    select t.*, g.tenant_id
-    from bulk.telegram t join ohmesh.gateway g on g.id = t.gateway_id
-    where g.tenant_id = ohmesh.current_tenant();
+    select t.*, coalesce(g.tenant_id, m.tenant_id) as tenant_id
+    from bulk.telegram t
+    left join ohmesh.gateway g on g.id = t.gateway_id
+    left join ohmesh.meter m on m.id = t.meter_id
+    where coalesce(g.tenant_id, m.tenant_id) = ohmesh.current_tenant();
 
 -- What nobody's gateway sent is the first tenant's (the operator's) to see.
 create view api.telegram_quarantine with (security_barrier) as
-    select q.*, coalesce(g.tenant_id, 1) as tenant_id
-    from bulk.telegram_quarantine q left join ohmesh.gateway g on g.id = q.gateway_id
-    where coalesce(g.tenant_id, 1) = ohmesh.current_tenant();
+    select q.*, coalesce(g.tenant_id, m.tenant_id, 1) as tenant_id
+    from bulk.telegram_quarantine q
+    left join ohmesh.gateway g on g.id = q.gateway_id
+    left join ohmesh.meter m on m.id = q.meter_id
+    where coalesce(g.tenant_id, m.tenant_id, 1) = ohmesh.current_tenant();
 
 -- ---------------------------------------------------------------- grants
 grant usage on schema ohmesh to ohmesh_ingest, ohmesh_worker, ohmesh_api;
@@ -303,16 +341,17 @@ grant select on all tables in schema ohmesh to ohmesh_api;
 grant select on all tables in schema api to ohmesh_api;
 
 grant insert on ohmesh.channel, ohmesh.event to ohmesh_ingest;
-grant insert, update on ohmesh.meter_status, ohmesh.gateway_status, ohmesh.gateway_progress to ohmesh_ingest;
+grant update on ohmesh.meter_status to ohmesh_ingest;
+grant insert, update on ohmesh.gateway_status, ohmesh.gateway_progress to ohmesh_ingest;
 grant insert, update, delete on ohmesh.route to ohmesh_ingest;
 grant update (state, resolved_at, result_status, relay, detail, next_try_at) on ohmesh.command to ohmesh_ingest;
 grant select, insert on bulk.reading, bulk.telegram to ohmesh_ingest;
 grant select, insert, update on bulk.telegram_quarantine to ohmesh_ingest;
 
+grant usage on sequence bulk.direct_seq to ohmesh_ingest;
 grant select on all tables in schema bulk to ohmesh_worker;
 grant insert, update on ohmesh.command, ohmesh.account_balance, ohmesh.rating_state, ohmesh.supply to ohmesh_worker;
 grant update (down_counter) on ohmesh.meter_status to ohmesh_worker;
-grant insert on ohmesh.meter_status to ohmesh_worker;
 grant insert on ohmesh.transfer, ohmesh.event to ohmesh_worker;
 
 grant insert on ohmesh.service_point, ohmesh.meter, ohmesh.gateway, ohmesh.tariff, ohmesh.account,

@@ -1,0 +1,1 @@
+"""The server: ingest, store, prepayment, commands, API and pages."""

@@ -1,0 +1,1 @@
+"""Prepayment, thin mode: the head-end owns the wallet, rates readings and drives the relay."""

@@ -1,0 +1,29 @@
+-- name: find_meter
+select m.id, m.key_sealed is not null as has_key
+from ohmesh.meter m where m.tenant_id = %(tenant_id)s and m.name = %(meter)s
+
+-- name: find_by_key
+select c.*, m.name as meter from ohmesh.command c join ohmesh.meter m on m.id = c.meter_id
+where c.tenant_id = %(tenant_id)s and c.idempotency_key = %(idempotency_key)s
+
+-- name: find_command
+select c.*, m.name as meter from ohmesh.command c join ohmesh.meter m on m.id = c.meter_id
+where c.tenant_id = %(tenant_id)s and c.id = %(id)s
+for no key update of c
+
+-- name: lock_sequence
+select pg_advisory_xact_lock(1869114739, %(meter_id)s)
+
+-- name: insert_command
+insert into ohmesh.command (id, tenant_id, meter_id, kind, argument, sequence, priority, not_after,
+                            idempotency_key, requested_by, created_at, next_try_at)
+values (%(id)s, %(tenant_id)s, %(meter_id)s, %(kind)s, %(argument)s,
+        (select coalesce(max(sequence), 0) + 1 from ohmesh.command where meter_id = %(meter_id)s),
+        %(priority)s, %(not_after)s, %(idempotency_key)s, %(requested_by)s, %(now)s, %(now)s)
+on conflict do nothing
+returning *
+
+-- name: set_state
+update ohmesh.command
+set state = %(state)s, resolved_at = %(resolved_at)s, detail = %(detail)s
+where id = %(id)s

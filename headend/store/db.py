@@ -1,0 +1,126 @@
+"""The head-end's only door to PostgreSQL: connections, transactions, and running plans.
+
+Ingest and worker are synchronous; the API takes its connections from a pool and runs every
+request in one transaction that begins with the tenant (`SET LOCAL`, so it ends with it).
+Errors of the database leave here as `StoreError`; `Unavailable` is worth trying again.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
+
+import psycopg
+import psycopg_pool
+from psycopg.rows import dict_row
+
+from ohmesh.model.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from headend.store.plan import Plan, Row
+
+_T = TypeVar("_T")
+Connection: TypeAlias = "psycopg.Connection[Row]"
+AsyncConnection: TypeAlias = "psycopg.AsyncConnection[Row]"
+AsyncPool: TypeAlias = "psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[Row]]"
+STATEMENT_TIMEOUT_MS: Final = 10_000
+_SET_TENANT: Final = "select set_config('ohmesh.tenant', %s, true)"
+
+
+class Unavailable(StoreError):  # noqa: N818 - as the other store errors
+    """The database is away or gave up a transaction (restart, deadlock): try again."""
+
+
+_RETRY = (
+    psycopg.OperationalError,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.AdminShutdown,
+    psycopg.InterfaceError,
+)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except _RETRY as error:
+        raise Unavailable(_line(error)) from error
+    except psycopg.Error as error:
+        raise StoreError(_line(error)) from error
+
+
+def _line(error: psycopg.Error) -> str:
+    """The first line: the others may quote values."""
+    return f"database: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+
+
+def connect(url: str, *, name: str, autocommit: bool = False) -> Connection:
+    """A synchronous connection; `name` is shown in pg_stat_activity. Raises Unavailable."""
+    with _translated():
+        return psycopg.connect(
+            url,
+            row_factory=dict_row,
+            application_name=f"ohmesh {name}",
+            connect_timeout=5,
+            autocommit=autocommit,
+        )
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """One transaction: committed at the end, rolled back by any error. Raises StoreError."""
+    with _translated(), connection.transaction():
+        yield
+
+
+def run(connection: Connection, plan: Plan[_T]) -> _T:
+    """Run a plan to its end on a synchronous connection, inside the caller's transaction."""
+    try:
+        statement = next(plan)
+        while True:
+            cursor = connection.execute(statement.sql, statement.params)
+            statement = plan.send(cursor.fetchall() if cursor.description else [])
+    except StopIteration as stop:
+        return cast("_T", stop.value)
+
+
+async def run_async(connection: AsyncConnection, plan: Plan[_T]) -> _T:
+    """Run a plan to its end on an asynchronous connection, inside the caller's transaction."""
+    try:
+        statement = next(plan)
+        while True:
+            cursor = await connection.execute(statement.sql, statement.params)
+            statement = plan.send(await cursor.fetchall() if cursor.description else [])
+    except StopIteration as stop:
+        return cast("_T", stop.value)
+
+
+def make_pool(url: str, *, size_max: int = 8) -> AsyncPool:
+    """The API's pool, not yet open: `await pool.open()`, later `await pool.close()`."""
+    return psycopg_pool.AsyncConnectionPool(
+        url,
+        min_size=1,
+        max_size=size_max,
+        open=False,
+        timeout=5,
+        kwargs={
+            "row_factory": dict_row,
+            "application_name": "ohmesh api",
+            "connect_timeout": 5,
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+        },
+    )
+
+
+@asynccontextmanager
+async def tenant_transaction(pool: AsyncPool, tenant_id: int) -> AsyncIterator[AsyncConnection]:
+    """One request: a pooled connection in one transaction that sees one tenant.
+
+    Raises: Unavailable, StoreError.
+    """
+    with _translated():
+        async with pool.connection() as connection, connection.transaction():
+            await connection.execute(_SET_TENANT, (str(tenant_id),))
+            yield connection
