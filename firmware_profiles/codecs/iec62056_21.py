@@ -90,13 +90,15 @@ def decode(telegram: bytes, *, verify: bool = True) -> Readout:
     """
     if len(telegram) > BYTES_MAX:
         raise DecodeError(DecodeErrorKind.BUDGET, f"more than {BYTES_MAX} bytes", offset=BYTES_MAX)
-    start = telegram.find(_STX)
+    # 7E1 read as 8N1 leaves the parity bit; the block check is over the seven data bits.
+    octets = telegram.translate(_SEVEN_BITS)
+    start = octets.find(_STX)
     checked = start >= 0
     if checked:
-        end = _check_block(telegram, start, verify=verify)
+        end = _check_block(octets, start, verify=verify)
     else:
-        start, end = 0, len(telegram)
-    text = telegram.translate(_SEVEN_BITS).decode("ascii")
+        start, end = 0, len(octets)
+    text = octets.decode("ascii")
     identification, blank_line, head_end = _identification(text)
     begin = start + 1 if checked else head_end
     data = _data(text, begin, end, checked=checked)
@@ -118,16 +120,14 @@ def encode(readout: Readout) -> bytes:
     return head.encode("ascii") + b"\x02" + block + bytes((block_check(block),))
 
 
-def _check_block(telegram: bytes, start: int, *, verify: bool) -> int:
+def _check_block(octets: bytes, start: int, *, verify: bool) -> int:
     """Verify the block check; the position of ETX."""
-    end = telegram.find(_ETX, start)
-    if end < 0 or end + 1 >= len(telegram):
+    end = octets.find(_ETX, start)
+    if end < 0 or end + 1 >= len(octets):
         raise DecodeError(
-            DecodeErrorKind.TRUNCATED, "no end of text and block check", offset=len(telegram)
+            DecodeErrorKind.TRUNCATED, "no end of text and block check", offset=len(octets)
         )
-    # With parity bits on the line (7E1 read as 8N1) the check is over the seven data bits.
-    block = telegram[start + 1 : end + 1].translate(_SEVEN_BITS)
-    if verify and block_check(block) != telegram[end + 1] & 0x7F:
+    if verify and block_check(octets[start + 1 : end + 1]) != octets[end + 1]:
         raise bad_checksum("the block check does not fit", end + 1)
     return end
 

@@ -1,0 +1,1 @@
+"""France: the customer output (TIC) of Linky and of older electronic meters."""

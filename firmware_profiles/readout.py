@@ -1,0 +1,140 @@
+"""IEC 62056-21 data sets -> readings: which OBIS code, unit, number and time a set holds."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from firmware_profiles.api import Decoded
+from firmware_profiles.codecs.clock import to_utc
+from firmware_profiles.codecs.number import parse_number, reading
+from firmware_profiles.codecs.units import text_unit
+from ohmesh.model.errors import ModelError
+from ohmesh.model.obis import UNUSED, Obis
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+    from firmware_profiles.base import RegisterFor
+    from firmware_profiles.codecs.iec62056_21 import DataSet, Readout, Value
+    from ohmesh.model.reading import Reading
+    from ohmesh.model.unit import Unit
+
+_MAKER = re.compile(r"[A-Za-z]{3}")
+_SEASONS = {"0": False, "1": True}
+_ID_CODES = {(0, 0): "id", (96, 1): "serial"}
+
+
+def readings_of_readout(readout: Readout, register_for: RegisterFor, zone: tzinfo) -> Decoded:
+    """What a readout says.
+
+    Args:
+        readout: the decoded telegram.
+        register_for: OBIS code and unit -> register.
+        zone: of the meter's local stamps.
+
+    Raises:
+        DecodeError: MALFORMED for a number that is none.
+    """
+    texts: dict[str, str] = {}
+    readings: list[Reading] = []
+    units: dict[tuple[int, int, int], str] = {}
+    time = _clock(readout, zone)
+    for data in readout.data:
+        found = _reading(data, units, register_for, time, zone)
+        if found is None:
+            texts[data.address] = "".join(str(value) for value in data.values).strip()
+        else:
+            readings.append(found)
+    return Decoded(_device(readout, texts), tuple(readings), time, texts)
+
+
+def _obis(address: str) -> Obis | None:
+    try:
+        return Obis.parse(address)
+    except ModelError:
+        return None
+
+
+def _reading(
+    data: DataSet,
+    units: dict[tuple[int, int, int], str],
+    register_for: RegisterFor,
+    time: datetime | None,
+    zone: tzinfo,
+) -> Reading | None:
+    """The reading of a set, None when it holds a text.
+
+    A stored value (group F, the number of a billing period) may leave its unit out; it is that
+    of the current value, which stands before it.
+    """
+    obis = _obis(data.address)
+    first = data.values[0]
+    if obis is None:
+        return None
+    quantity = (obis.c, obis.d, obis.e)
+    unit_text = first.unit or (units.get(quantity) if obis.f != UNUSED else None)
+    known = _unit(unit_text)
+    if known is None or not any(character.isdigit() for character in first.text):
+        return None
+    units[quantity] = unit_text or ""
+    unit, prefix = known
+    mantissa, exponent = parse_number(first.text.strip(), data.offset)
+    own = _own_stamp(data.values, zone)
+    return reading(register_for(obis, unit), (mantissa, exponent + prefix), own or time)
+
+
+def _unit(text: str | None) -> tuple[Unit, int] | None:
+    """`Deg` and `deg` are the same; other units tell a prefix by its case."""
+    if not text:
+        return None
+    return text_unit(text) or text_unit(text.lower())
+
+
+def _own_stamp(values: tuple[Value, ...], zone: tzinfo) -> datetime | None:
+    """The time of a maximum, in the second bracket: YYMMDDhhmm or YYMMDDhhmmss."""
+    return _stamp(values[1].text, zone) if len(values) == 2 and not values[1].unit else None
+
+
+def _stamp(text: str, zone: tzinfo) -> datetime | None:
+    """The instant of a stamp; a digit in front of it tells the season (0 normal, 1 summer)."""
+    digits = re.sub(r"[^0-9]", "", text)
+    summer = None
+    if len(digits) in {11, 13}:
+        summer, digits = _SEASONS.get(digits[0]), digits[1:]
+    if len(digits) not in {10, 12}:
+        return None
+    year, *rest = (int(digits[i : i + 2]) for i in range(0, len(digits), 2))
+    try:
+        local = datetime(2000 + year, *rest)  # type: ignore[arg-type]  # noqa: DTZ001 - meter-local
+        return to_utc(local, zone, summer=summer)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _clock(readout: Readout, zone: tzinfo) -> datetime | None:
+    """The meter's clock: 0.9.1 time and 0.9.2 date, or 1.0.0 of medium 0 with both."""
+    found: dict[tuple[int, int, int], str] = {}
+    for data in readout.data:
+        obis = _obis(data.address) if "." in data.address[:8] else None
+        if obis and obis.f == UNUSED and not data.values[0].unit:
+            found.setdefault((obis.c, obis.d, obis.e), data.values[0].text)
+    date, clock = found.get((0, 9, 2)), found.get((0, 9, 1))
+    if date and clock:
+        return _stamp(date + clock, zone)
+    return _stamp(found.get((1, 0, 0), ""), zone)
+
+
+def _device(readout: Readout, texts: dict[str, str]) -> dict[str, str]:
+    device: dict[str, str] = {}
+    if readout.identification is not None:
+        device["identification"] = readout.identification
+        if _MAKER.match(readout.identification):
+            device["manufacturer"] = readout.identification[:3].upper()
+    for address, text in texts.items():
+        obis = _obis(address)
+        name = _ID_CODES.get((obis.c, obis.d)) if obis else {"C.1.0": "serial"}.get(address)
+        if name and text:
+            device.setdefault(name, text)
+    return device
