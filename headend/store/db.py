@@ -8,18 +8,19 @@ Errors of the database leave here as `StoreError`; `Unavailable` is worth trying
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, LiteralString, TypeAlias, TypeVar, cast
 
 import psycopg
 import psycopg_pool
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from ohmesh.model.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
-    from headend.store.plan import Plan, Row
+    from headend.store.plan import Plan, Row, Statement
 
 _T = TypeVar("_T")
 Connection: TypeAlias = "psycopg.Connection[Row]"
@@ -97,6 +98,24 @@ async def run_async(connection: AsyncConnection, plan: Plan[_T]) -> _T:
         return cast("_T", stop.value)
 
 
+def rows(connection: Connection, statement: Statement) -> list[Row]:
+    """The rows of one statement. Raises StoreError."""
+    with _translated():
+        cursor = connection.execute(statement.sql, statement.params)
+        return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def lock(connection: Connection, name: str) -> Iterator[None]:
+    """An advisory lock of the session: one holder in the database at a time."""
+    with _translated():
+        connection.execute("select pg_advisory_lock(hashtext(%s))", (name,))
+        try:
+            yield
+        finally:
+            connection.execute("select pg_advisory_unlock(hashtext(%s))", (name,))
+
+
 def make_pool(url: str, *, size_max: int = 8) -> AsyncPool:
     """The API's pool, not yet open: `await pool.open()`, later `await pool.close()`."""
     return psycopg_pool.AsyncConnectionPool(
@@ -124,3 +143,17 @@ async def tenant_transaction(pool: AsyncPool, tenant_id: int) -> AsyncIterator[A
         async with pool.connection() as connection, connection.transaction():
             await connection.execute(_SET_TENANT, (str(tenant_id),))
             yield connection
+
+
+def execute_names(
+    connection: Connection,
+    text: LiteralString,
+    *,
+    names: Mapping[str, str] | None = None,
+    literals: Mapping[str, str] | None = None,
+) -> None:
+    """Run a statement whose `{...}` are names and literals, quoted here. Raises StoreError."""
+    values: dict[str, sql.Composable] = {k: sql.Identifier(v) for k, v in (names or {}).items()}
+    values |= {k: sql.Literal(v) for k, v in (literals or {}).items()}
+    with _translated():
+        connection.execute(sql.SQL(text).format(**values))

@@ -1,0 +1,66 @@
+"""Meters' keys at rest: AES-256-GCM under the key-encryption key (KEK).
+
+| offset | size | field |
+|---|---|---|
+| 0 | 1 | version, 1 |
+| 1 | 12 | nonce: the first octets of HMAC-SHA-256 over meter name and key |
+| 13 | n + 16 | ciphertext and tag; associated data: version and meter name |
+
+The nonce is made from what is sealed, so the same key of the same meter gives the same octets and
+a repeated registration is recognised; two different inputs meet in a nonce with chance 2**-96.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ohmesh.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEK_BYTES: Final = 32
+_VERSION: Final = b"\x01"
+_NONCE_BYTES: Final = 12
+
+
+class Keystore:
+    """Seals and opens meters' keys with one KEK of 32 bytes."""
+
+    def __init__(self, kek: bytes) -> None:
+        if len(kek) != KEK_BYTES:
+            raise ConfigError(f"the key-encryption key has {len(kek)} bytes instead of 32")
+        self._cipher = AESGCM(hmac.digest(kek, b"ohmesh seal", hashlib.sha256))
+        self._nonce_key = hmac.digest(kek, b"ohmesh nonce", hashlib.sha256)
+
+    @classmethod
+    def from_file(cls, path: Path) -> Keystore:
+        """From a file with 64 hex digits. Raises ConfigError."""
+        try:
+            return cls(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"the key-encryption key in {path}: {error}") from error
+
+    def seal(self, meter: str, key: bytes) -> bytes:
+        """A meter's key for the store."""
+        context = _VERSION + meter.encode()
+        text = len(context).to_bytes(2, "big") + context + key
+        nonce = hmac.digest(self._nonce_key, text, hashlib.sha256)[:_NONCE_BYTES]
+        return _VERSION + nonce + self._cipher.encrypt(nonce, key, context)
+
+    def open(self, meter: str, sealed: bytes) -> bytes:
+        """A meter's key from the store. Raises ConfigError: another KEK, or altered octets."""
+        nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        try:
+            if sealed[:1] != _VERSION:
+                raise ConfigError(f"the key of meter {meter} is sealed in an unknown way")
+            return self._cipher.decrypt(nonce, body, _VERSION + meter.encode())
+        except (InvalidTag, ValueError) as error:
+            raise ConfigError(
+                f"the key of meter {meter} does not open: another key-encryption key?"
+            ) from error

@@ -1,0 +1,144 @@
+"""`ohmesh headend bootstrap`: database, roles, schema, secrets, configuration file.
+
+Safe to repeat: an existing file's passwords and secrets are kept and set again. Nothing that it
+makes has a default: passwords, the API token and the key-encryption key are random, in files that
+their owner alone may read.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlsplit
+
+from headend import config
+from headend.keystore import KEK_BYTES
+from headend.store import db, migrate
+from headend.store.plan import Queries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headend.store.db import Connection
+
+SQL: Final = Queries("headend.store", "bootstrap.sql")
+ROLES: Final = ("owner", "ingest", "worker", "api")
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrapped:
+    """What stands now: role -> address of the database, and the migrations that were applied."""
+
+    urls: dict[str, str]
+    migrated: migrate.Migrated
+
+
+def bootstrap(
+    admin_url: str, *, database: str, file: Path, broker_url: str, api_port: int
+) -> Bootstrapped:
+    """Make everything that `ohmesh headend serve` needs.
+
+    Args:
+        admin_url: address of a superuser; used here and nowhere else.
+        database: name of the database to make.
+        file: the configuration to write, mode 0600; token and KEK go beside it.
+        broker_url: address of the broker, for the file.
+        api_port: port of the API, for the file.
+
+    Raises: StoreError, ConfigError, SchemaMismatch.
+    """
+    passwords = _passwords(file)
+    with db.connect(admin_url, name="bootstrap", autocommit=True) as admin:
+        _make_roles(admin, passwords)
+        _make_database(admin, database)
+    with db.connect(_with_database(admin_url, database), name="bootstrap", autocommit=True) as home:
+        _make_extension(home)
+    urls = {role: _url(admin_url, database, role, passwords[role]) for role in ROLES}
+    with db.connect(urls["owner"], name="migrate", autocommit=True) as owner:
+        migrated = migrate.migrate(owner)
+    _write_files(file, urls, broker_url, api_port)
+    return Bootstrapped(urls, migrated)
+
+
+def _passwords(file: Path) -> dict[str, str]:
+    known: dict[str, str] = {}
+    if file.exists():
+        urls = tomllib.loads(file.read_text(encoding="utf-8")).get("database", {})
+        known = {role: urlsplit(urls.get(f"{role}_url", "")).password or "" for role in ROLES}
+    return {role: known.get(role) or secrets.token_urlsafe(24) for role in ROLES}
+
+
+def _make_roles(admin: Connection, passwords: dict[str, str]) -> None:
+    known = {row["rolname"] for row in db.rows(admin, SQL("roles"))}
+    for role, password in passwords.items():
+        verb = "alter" if f"ohmesh_{role}" in known else "create"
+        db.execute_names(
+            admin,
+            verb + " role {role} with login nosuperuser nobypassrls nocreatedb nocreaterole"
+            " noreplication password {password}",
+            names={"role": f"ohmesh_{role}"},
+            literals={"password": password},
+        )
+
+
+def _make_database(admin: Connection, database: str) -> None:
+    if not db.rows(admin, SQL("database", name=database)):
+        db.execute_names(
+            admin, "create database {name} owner ohmesh_owner", names={"name": database}
+        )
+    for statement in (
+        "revoke all on database {name} from public",
+        "grant connect on database {name} to ohmesh_ingest, ohmesh_worker, ohmesh_api",
+        "grant temporary on database {name} to ohmesh_ingest",
+    ):
+        db.execute_names(admin, statement, names={"name": database})
+
+
+def _make_extension(home: Connection) -> None:
+    if db.rows(home, SQL("timescale")):
+        db.execute_names(home, "create extension if not exists timescaledb")
+
+
+def _with_database(url: str, database: str) -> str:
+    return urlsplit(url)._replace(path=f"/{quote(database)}").geturl()
+
+
+def _url(admin_url: str, database: str, role: str, password: str) -> str:
+    place = urlsplit(admin_url)
+    host = place.netloc.rpartition("@")[2]
+    return f"postgresql://ohmesh_{role}:{quote(password)}@{host}/{quote(database)}"
+
+
+def _write_files(file: Path, urls: dict[str, str], broker_url: str, api_port: int) -> None:
+    token_file, kek_file = file.with_name("api-token"), file.with_name("kek")
+    _write_secret(token_file, secrets.token_urlsafe(32))
+    _write_secret(kek_file, secrets.token_bytes(KEK_BYTES).hex())
+    text = config.DEFAULT
+    for role, url in urls.items():
+        text = text.replace(f'{role}_url = ""', f'{role}_url = "{url}"')
+    text = text.replace('mqtt://127.0.0.1:1883"  ', f'{broker_url}"  ')
+    text = text.replace("port = 8080", f"port = {api_port}")
+    text = text.replace('# token_file = "api-token"', f'token_file = "{token_file}"')
+    text = text.replace('# kek_file = "kek"  ', f'kek_file = "{kek_file}"  ')
+    _write_private(file, text)
+
+
+def _write_secret(file: Path, text: str) -> None:
+    if not file.exists():
+        _write_private(file, text + "\n")
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write with mode 0600 from the first byte on, and put in place in one step."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)

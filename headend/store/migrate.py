@@ -1,0 +1,113 @@
+"""Migrations: numbered SQL files that never change once applied.
+
+Theory of operation. `ohmesh_meta.migration` lists what was applied, with the SHA-256 of the file.
+Files of `migrations/` are applied in order of their number, each in one transaction; files of
+`timescale/` follow where the extension is installed. An advisory lock lets one migrator work at a
+time. A file that differs from what was applied, or a database that knows more than this program,
+is a SchemaMismatch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final, LiteralString
+
+from headend.store import db
+from headend.store.plan import Queries
+from ohmesh.model.errors import SchemaMismatch
+
+if TYPE_CHECKING:
+    from headend.store.db import Connection
+
+_log = logging.getLogger(__name__)
+SQL: Final = Queries("headend.store", "migrate.sql")
+CORE, TIMESCALE = "migrations", "timescale"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One migration: `migrations/0001_core.sql`, its text and the SHA-256 of it."""
+
+    name: str
+    text: LiteralString
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What a run did; `edition`: TimescaleDB's licence, None on plain PostgreSQL."""
+
+    applied: tuple[str, ...]
+    edition: str | None
+
+
+def scripts(folder: str) -> list[Script]:
+    """The migrations of a folder in order."""
+    found = sorted(
+        (f for f in (files("headend.store") / folder).iterdir() if f.name.endswith(".sql")),
+        key=lambda f: f.name,
+    )
+    texts = [(f"{folder}/{f.name}", f.read_text(encoding="utf-8")) for f in found]
+    return [Script(name, text, hashlib.sha256(text.encode()).hexdigest()) for name, text in texts]
+
+
+def migrate(connection: Connection) -> Migrated:
+    """Bring the schema up to date.
+
+    Args:
+        connection: of ohmesh_owner, in autocommit.
+
+    Raises:
+        SchemaMismatch: an applied file has changed, or the database is newer. StoreError.
+    """
+    with db.transaction(connection):
+        connection.execute(SQL.sql("create_meta"))
+    with db.lock(connection, "migrate"):
+        edition = _edition(connection)
+        known = scripts(CORE) + (scripts(TIMESCALE) if edition else [])
+        applied = _applied(connection)
+        _compare(known, applied)
+        waiting = [script for script in known if script.name not in applied]
+        for script in waiting:
+            _apply(connection, script)
+    return Migrated(tuple(script.name for script in waiting), edition)
+
+
+def check(connection: Connection) -> None:
+    """Raises SchemaMismatch unless the schema is the one that this program was written for."""
+    if not db.rows(connection, SQL("meta_exists"))[0]["found"]:
+        raise SchemaMismatch("the database has no schema; run: ohmesh headend migrate")
+    applied = _applied(connection)
+    known = scripts(CORE) + (scripts(TIMESCALE) if _edition(connection) else [])
+    _compare(known, applied)
+    missing = [script.name for script in known if script.name not in applied]
+    if missing:
+        raise SchemaMismatch(f"the database misses {missing[0]}; run: ohmesh headend migrate")
+
+
+def _edition(connection: Connection) -> str | None:
+    rows = db.rows(connection, SQL("edition"))
+    return str(rows[0]["edition"]) if rows else None
+
+
+def _applied(connection: Connection) -> dict[str, str]:
+    return {row["name"]: row["sha256"] for row in db.rows(connection, SQL("applied"))}
+
+
+def _compare(known: list[Script], applied: dict[str, str]) -> None:
+    expected = {script.name: script.sha256 for script in known}
+    for name, sha256 in applied.items():
+        if name not in expected:
+            raise SchemaMismatch(f"the database is newer than this program: it has {name}")
+        if expected[name] != sha256:
+            raise SchemaMismatch(f"{name} is not the file that was applied to the database")
+
+
+def _apply(connection: Connection, script: Script) -> None:
+    with db.transaction(connection):
+        connection.execute(script.text)
+        connection.execute(SQL.sql("record"), {"name": script.name, "sha256": script.sha256})
+    _log.info("applied %s", script.name)
