@@ -1,0 +1,324 @@
+"""Frame bodies to bytes and back; big-endian, no padding.
+
+::
+
+    TAG     0 root4   4 epoch4   8 seq2  10 rank2  12 hops1  13 flags1  14 load1          15 B
+    ADV     TAG  15 dtsn1  16 size_code1  17 config_version1  18 time4                    22 B
+    SOL     0 flags1  1 root4  5 epoch4  9 seq2                                           11 B
+    UPHEAD  0 origin4  4 fseq4  8 root4  12 rank2  14 hop_limit1  15 age2  17 flags1      18 B
+    UP      UPHEAD  18 base_oseq4  then records: delta2 age2 length1 payload              22 B +
+    REG     UPHEAD  18 life2  20 lifetime2  22 floor4  then n <= 3: parent4 etx1          26 B +
+    REPORT  UPHEAD  18 status1  19 dseq4  23 near4  27 far4                               31 B
+    OUTAGE  UPHEAD  18 kind1  then n <= 32: node4                                         19 B +
+    DNHEAD  0 origin4  4 dseq4  8 hop_limit1  9 age2  11 index1  12 n1  13 n * id4        13 B +
+    DOWN    DNHEAD  payload
+    REGACK  DNHEAD  reg_fseq4 life2 status1 lifetime2 high_water4 bitmap8 time4           25 B after
+    HACK    0 lseq2  2 status1  3 TAG  and with RESYNC  18 counter4                       18 / 22 B
+    JOIN    0 stage1  1 eui8  9 blob                                                       9 B +
+    PROBE   empty
+
+ETX in REG is in 32nds of a transmission, saturating at 255.
+"""
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from ohmesh.mesh import constants as c
+from ohmesh.mesh import frames as f
+from ohmesh.mesh.errors import FrameError, MeshUsageError, RejectReason
+
+_TAG = struct.Struct(">IIHHBBB")
+_ADV_TAIL = struct.Struct(">BBBI")
+_SOL = struct.Struct(">BIIH")
+_UPHEAD = struct.Struct(">IIIHBHB")
+_BASE = struct.Struct(">I")
+_RECORD = struct.Struct(">HHB")
+_REG = struct.Struct(">HHI")
+_PARENT = struct.Struct(">IB")
+_REPORT = struct.Struct(">BIII")
+_ID = struct.Struct(">I")
+_DOWNHEAD = struct.Struct(">IIBHBB")
+_REGACK = struct.Struct(">IHBHIQI")
+_HACK = struct.Struct(">HB")
+_JOIN = struct.Struct(">BQ")
+
+_REG_ETX_STEP: Final = 4
+"""128ths of a transmission per unit of the ETX octet in REG."""
+RECORD_OVERHEAD_BYTES: Final = _RECORD.size
+RECORDS_ROOM_BYTES: Final = c.MAX_BODY_BYTES - _UPHEAD.size - _BASE.size
+"""Room for records, each with its overhead, in one UP frame."""
+RECORD_DELTA_MAX: Final = 0xFFFF
+DOWN_ROOM_BYTES: Final = c.MAX_BODY_BYTES - _DOWNHEAD.size
+"""Room for source route (4 B a hop) and payload in one DOWN frame."""
+
+
+def encode(frame: f.Frame) -> tuple[f.FrameType, bytes]:
+    """Return the type and the body of a frame.
+
+    Raises:
+        MeshUsageError: the body is longer than a frame can carry.
+    """
+    kind, encoder = _ENCODERS[type(frame)]
+    body = encoder(frame)
+    if len(body) > c.MAX_BODY_BYTES:
+        msg = f"{kind.name} body of {len(body)} B is over {c.MAX_BODY_BYTES} B"
+        raise MeshUsageError(msg)
+    return kind, body
+
+
+def decode(kind: int, body: bytes) -> f.Frame:
+    """Return the frame of a body.
+
+    Raises:
+        FrameError: unknown type, wrong length or a field out of its range; never anything else.
+    """
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        raise FrameError(RejectReason.TYPE)
+    try:
+        return decoder(body)
+    except struct.error:
+        raise FrameError(RejectReason.BODY) from None
+
+
+def _require(condition: bool) -> None:  # noqa: FBT001 - reads as an assertion of the format
+    if not condition:
+        raise FrameError(RejectReason.BODY)
+
+
+# --- heads --------------------------------------------------------------------------------------
+
+
+def _pack_tag(tag: f.Tag) -> bytes:
+    return _TAG.pack(tag.root, tag.epoch, tag.seq, tag.rank, tag.hops, tag.flags, tag.load)
+
+
+def _tag_at(body: bytes, offset: int) -> f.Tag:
+    return f.Tag(*_TAG.unpack_from(body, offset))
+
+
+def _pack_up(head: f.UpHead) -> bytes:
+    return _UPHEAD.pack(
+        head.origin,
+        head.fseq,
+        head.root,
+        head.rank,
+        head.hop_limit,
+        head.age_s,
+        head.flags,
+    )
+
+
+def _up_head(body: bytes) -> f.UpHead:
+    head = f.UpHead(*_UPHEAD.unpack_from(body))
+    _require(0 < head.origin < c.BROADCAST)
+    return head
+
+
+def _pack_down(head: f.DownHead) -> bytes:
+    count = len(head.path)
+    fixed = _DOWNHEAD.pack(
+        head.origin,
+        head.dseq,
+        head.hop_limit,
+        head.age_s,
+        head.index,
+        count,
+    )
+    return fixed + struct.pack(f">{count}I", *head.path)
+
+
+def _down_head(body: bytes) -> tuple[f.DownHead, int]:
+    origin, dseq, hop_limit, age_s, index, count = _DOWNHEAD.unpack_from(body)
+    _require(0 < count <= c.MAX_SOURCE_HOPS and index < count)
+    path = struct.unpack_from(f">{count}I", body, _DOWNHEAD.size)
+    _require(len(set(path)) == count and origin not in path and c.BROADCAST not in path)
+    head = f.DownHead(origin, dseq, hop_limit, age_s, index, path)
+    return head, _DOWNHEAD.size + 4 * count
+
+
+# --- bodies -------------------------------------------------------------------------------------
+
+
+def _encode_adv(frame: f.Adv) -> bytes:
+    return _pack_tag(frame.tag) + _ADV_TAIL.pack(
+        frame.dtsn,
+        frame.size_code,
+        frame.config_version,
+        frame.time_s,
+    )
+
+
+def _decode_adv(body: bytes) -> f.Adv:
+    _require(len(body) == _TAG.size + _ADV_TAIL.size)
+    return f.Adv(_tag_at(body, 0), *_ADV_TAIL.unpack_from(body, _TAG.size))
+
+
+def _encode_sol(frame: f.Sol) -> bytes:
+    return _SOL.pack(frame.flags, frame.root, frame.epoch, frame.seq)
+
+
+def _decode_sol(body: bytes) -> f.Sol:
+    return f.Sol(*_SOL.unpack(body))
+
+
+def _encode_up(frame: f.Up) -> bytes:
+    base = frame.records[0].oseq
+    parts = [_pack_up(frame.head), _BASE.pack(base)]
+    for record in frame.records:
+        parts.append(_RECORD.pack(record.oseq - base, record.age_s, len(record.payload)))
+        parts.append(record.payload)
+    return b"".join(parts)
+
+
+def _decode_up(body: bytes) -> f.Up:
+    head = _up_head(body)
+    (base,) = _BASE.unpack_from(body, _UPHEAD.size)
+    offset = _UPHEAD.size + _BASE.size
+    records: list[f.Record] = []
+    while offset < len(body):
+        delta, age_s, length = _RECORD.unpack_from(body, offset)
+        offset += _RECORD.size + length
+        _require(offset <= len(body) and length <= c.MAX_PAYLOAD_BYTES)
+        _require(not records or base + delta > records[-1].oseq)
+        _require(bool(records) or delta == 0)
+        records.append(f.Record(base + delta, age_s, body[offset - length : offset]))
+    _require(bool(records) and records[-1].oseq <= 0xFFFFFFFF)
+    return f.Up(head, tuple(records))
+
+
+def _encode_reg(frame: f.Reg) -> bytes:
+    parts = [_pack_up(frame.head), _REG.pack(frame.life, frame.lifetime_s, frame.floor)]
+    parts += [_PARENT.pack(node, min(0xFF, etx // _REG_ETX_STEP)) for node, etx in frame.parents]
+    return b"".join(parts)
+
+
+def _decode_reg(body: bytes) -> f.Reg:
+    head = _up_head(body)
+    life, lifetime_s, floor = _REG.unpack_from(body, _UPHEAD.size)
+    rest = body[_UPHEAD.size + _REG.size :]
+    _require(0 < len(rest) <= c.MAX_PARENTS * _PARENT.size and len(rest) % _PARENT.size == 0)
+    parents = tuple((node, etx * _REG_ETX_STEP) for node, etx in _PARENT.iter_unpack(rest))
+    _require(all(etx >= c.ETX_ONE and node != head.origin for node, etx in parents))
+    return f.Reg(head, life, lifetime_s, floor, parents)
+
+
+def _encode_report(frame: f.Report) -> bytes:
+    return _pack_up(frame.head) + _REPORT.pack(frame.status, frame.dseq, frame.near, frame.far)
+
+
+def _decode_report(body: bytes) -> f.Report:
+    _require(len(body) == _UPHEAD.size + _REPORT.size)
+    status, dseq, near, far = _REPORT.unpack_from(body, _UPHEAD.size)
+    _require(status in _REPORT_STATUSES)
+    return f.Report(_up_head(body), status, dseq, near, far)
+
+
+def _encode_outage(frame: f.Outage) -> bytes:
+    return _pack_up(frame.head) + bytes([frame.kind]) + b"".join(map(_ID.pack, frame.nodes))
+
+
+def _decode_outage(body: bytes) -> f.Outage:
+    head = _up_head(body)
+    rest = body[_UPHEAD.size :]
+    _require(len(rest) > _ID.size and rest[0] in _OUTAGE_KINDS)
+    _require(len(rest) <= 1 + c.MAX_OUTAGE_IDS * _ID.size and len(rest) % _ID.size == 1)
+    return f.Outage(head, rest[0], tuple(node for (node,) in _ID.iter_unpack(rest[1:])))
+
+
+def _encode_down(frame: f.Down) -> bytes:
+    return _pack_down(frame.head) + frame.payload
+
+
+def _decode_down(body: bytes) -> f.Down:
+    head, offset = _down_head(body)
+    _require(len(body) - offset <= c.MAX_PAYLOAD_BYTES)
+    return f.Down(head, body[offset:])
+
+
+def _encode_regack(frame: f.RegAck) -> bytes:
+    return _pack_down(frame.head) + _REGACK.pack(
+        frame.reg_fseq,
+        frame.life,
+        frame.status,
+        frame.lifetime_s,
+        frame.high_water,
+        frame.bitmap,
+        frame.time_s,
+    )
+
+
+def _decode_regack(body: bytes) -> f.RegAck:
+    head, offset = _down_head(body)
+    _require(len(body) == offset + _REGACK.size)
+    return f.RegAck(head, *_REGACK.unpack_from(body, offset))
+
+
+def _encode_hack(frame: f.Hack) -> bytes:
+    body = _HACK.pack(frame.lseq, frame.status) + _pack_tag(frame.tag)
+    if frame.status == f.HackStatus.RESYNC:
+        body += _ID.pack(frame.counter)
+    return body
+
+
+def _decode_hack(body: bytes) -> f.Hack:
+    lseq, status = _HACK.unpack_from(body)
+    _require(status in _HACK_STATUSES)
+    tag = _tag_at(body, _HACK.size)
+    rest = body[_HACK.size + _TAG.size :]
+    if status != f.HackStatus.RESYNC:
+        _require(not rest)
+        return f.Hack(lseq, status, tag)
+    return f.Hack(lseq, status, tag, *_ID.unpack(rest))
+
+
+def _encode_join(frame: f.Join) -> bytes:
+    return _JOIN.pack(frame.stage, frame.eui64) + frame.blob
+
+
+def _decode_join(body: bytes) -> f.Join:
+    stage, eui64 = _JOIN.unpack_from(body)
+    _require(len(body) <= _JOIN.size + c.JOIN_BLOB_MAX)
+    return f.Join(stage, eui64, body[_JOIN.size :])
+
+
+def _encode_probe(_frame: f.Probe) -> bytes:
+    return b""
+
+
+def _decode_probe(body: bytes) -> f.Probe:
+    _require(not body)
+    return f.Probe()
+
+
+_REPORT_STATUSES: Final = frozenset(f.ReportStatus)
+_OUTAGE_KINDS: Final = frozenset(f.OutageKind)
+_HACK_STATUSES: Final = frozenset(f.HackStatus)
+
+_ENCODERS: Final[dict[type, tuple[f.FrameType, Callable[..., bytes]]]] = {
+    f.Adv: (f.FrameType.ADV, _encode_adv),
+    f.Sol: (f.FrameType.SOL, _encode_sol),
+    f.Reg: (f.FrameType.REG, _encode_reg),
+    f.RegAck: (f.FrameType.REGACK, _encode_regack),
+    f.Up: (f.FrameType.UP, _encode_up),
+    f.Down: (f.FrameType.DOWN, _encode_down),
+    f.Hack: (f.FrameType.HACK, _encode_hack),
+    f.Report: (f.FrameType.REPORT, _encode_report),
+    f.Join: (f.FrameType.JOIN, _encode_join),
+    f.Probe: (f.FrameType.PROBE, _encode_probe),
+    f.Outage: (f.FrameType.OUTAGE, _encode_outage),
+}
+_DECODERS: Final[dict[int, Callable[[bytes], f.Frame]]] = {
+    f.FrameType.ADV: _decode_adv,
+    f.FrameType.SOL: _decode_sol,
+    f.FrameType.REG: _decode_reg,
+    f.FrameType.REGACK: _decode_regack,
+    f.FrameType.UP: _decode_up,
+    f.FrameType.DOWN: _decode_down,
+    f.FrameType.HACK: _decode_hack,
+    f.FrameType.REPORT: _decode_report,
+    f.FrameType.JOIN: _decode_join,
+    f.FrameType.PROBE: _decode_probe,
+    f.FrameType.OUTAGE: _decode_outage,
+}

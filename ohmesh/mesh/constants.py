@@ -1,0 +1,195 @@
+"""Every number of the mesh protocol: named, with its unit and where it comes from.
+
+Protocol timers are divided by ``StationConfig.timer_divisor``; the numbers of hop ARQ, frame age
+and duplicate horizons are not, because they follow the medium and not the protocol's pace.
+"""
+
+from typing import Final
+
+# --- frame sizes (docs/mesh, section 1.2) -------------------------------------------------------
+
+MTU_BYTES: Final = 255
+"""Largest frame on air; there is no fragmentation."""
+HEADER_BYTES: Final = 17
+MIC_BYTES: Final = 8
+MAX_BODY_BYTES: Final = MTU_BYTES - HEADER_BYTES - MIC_BYTES
+MAX_PAYLOAD_BYTES: Final = 160
+"""Largest single application payload, up or down."""
+MAX_SOURCE_HOPS: Final = 32
+"""Longest source route; wsbrd dropped its 24-hop cap after a memory bug."""
+MAX_PARENTS: Final = 3
+"""One preferred parent and two feasible backups."""
+MAX_OUTAGE_IDS: Final = 32
+"""Meters named by one outage or restoration report."""
+
+BROADCAST: Final = 0xFFFFFFFF
+"""Destination id of a frame for everyone in range."""
+PROTOCOL_VERSION: Final = 1
+
+# --- rank and link metric (RFC 6719, 128 = one transmission) ------------------------------------
+
+ETX_ONE: Final = 128
+ETX_MAX: Final = 1024
+"""Ceiling of the estimate (wsrd)."""
+INITIAL_ETX: Final = 256
+MAX_LINK_METRIC: Final = 512
+"""A link worse than ETX 4 is no parent link: RFC 6719 section 5."""
+MAX_PATH_COST: Final = 32768
+"""RFC 6719 section 5."""
+MIN_HOP_RANK_INCREASE: Final = 128
+ROOT_RANK: Final = 128
+UNGROUNDED_RANK_PENALTY: Final = 1024
+INFINITE_RANK: Final = 0xFFFF
+PARENT_SWITCH_THRESHOLD: Final = 192
+"""1.5 ETX of hysteresis: RFC 6719 section 5."""
+ROOT_SWITCH_EXTRA: Final = 128
+"""A change of root must gain this much on top: the registration it costs is not free."""
+RANK_RISE_RESET: Final = 512
+"""Trickle restarts when our own rank rose by more (4 x MinHopRankIncrease, Contiki)."""
+ETX_FAILURE_EXTRA: Final = 4
+"""An exchange without acknowledgement counts as its attempts and these (8 + 4 = Contiki's 12)."""
+YOUNG_SAMPLES: Final = 4
+"""Up to here the estimate weighs a sample 1/4, afterwards 1/10 (Contiki link-stats)."""
+RSSI_GOOD_DBM: Final = -92
+RSSI_POOR_DBM: Final = -104
+"""50 % of 120 B frames pass at -103.8 dBm on a Wi-SUN class receiver."""
+
+# --- hop ARQ (not scaled) -----------------------------------------------------------------------
+
+ARQ_ATTEMPTS: Final = 8
+"""macMaxFrameRetries 7: Contiki and wsbrd."""
+ACK_TIMEOUT_FLOOR_MS: Final = 50
+"""A broker hop costs 1-5 ms and the gateway commits before it acknowledges."""
+BACKOFF_SLOT_MS: Final = 4
+BACKOFF_EXPONENT_MIN: Final = 3
+BACKOFF_EXPONENT_MAX: Final = 5
+PROBE_ATTEMPTS: Final = 4
+LINK_DUPLICATE_MS: Final = 20_000
+"""How long a repeated link frame still gets its acknowledgement again (Contiki mac-sequence)."""
+REPLAY_WINDOW_FRAMES: Final = 64
+
+# --- forwarding (not scaled) --------------------------------------------------------------------
+
+HOP_LIMIT: Final = 64
+FRAME_AGE_MAX_S: Final = 600
+DUPLICATE_HORIZON_MS: Final = 1_200_000
+"""At least twice the age cap: Meshtastic #8790, history rolled over while the packet travelled."""
+BUSY_PAUSE_MS: Final = 1_000
+"""A neighbour that answered BUSY is left alone this long."""
+CUSTODY_TIMEOUT_MS: Final = 30_000
+"""A delivery the driver never answered is forgotten, unacknowledged."""
+COMMAND_LIFETIME_MS: Final = 900_000
+"""A command not accepted by then is given up: 15 min, the Indian AMI service level."""
+COMMAND_REPORT_BASE_MS: Final = 4_000
+COMMAND_REPORT_PER_HOP_MS: Final = 2_000
+COMMAND_TRIES: Final = 8
+"""Emissions of one command before it only waits for a sign of life."""
+
+# --- Trickle (RFC 6206) -------------------------------------------------------------------------
+
+TRICKLE_IMIN_MS: Final = 4_096
+TRICKLE_DOUBLINGS: Final = 8
+TRICKLE_K: Final = 8
+TRICKLE_FAIRNESS_MAX: Final = 3
+"""Trickle-F: at most this many suppressions move the sending slot forward."""
+TRICKLE_RESET_GAP_MS: Final = 60_000
+"""One cause restarts the timer at most this often."""
+
+# --- formation, probing, repair -----------------------------------------------------------------
+
+COLLECT_MIN_MS: Final = 2_000
+COLLECT_MAX_MS: Final = 4_000
+PROBE_BEST: Final = 5
+"""Only the best five candidates are probed (wsrd); unbounded probing starves them all."""
+PROBE_RELAY_MS: Final = 90_000
+"""Keep-alive of a node with children (Contiki probing)."""
+PROBE_LEAF_MS: Final = 300_000
+SOLICIT_MIN_MS: Final = 5_000
+SOLICIT_MAX_MS: Final = 180_000
+BETTER_PARENT_MS: Final = 600_000
+"""A parent better by less than the threshold wins after this time (Contiki)."""
+DENY_MIN_MS: Final = 60_000
+DENY_MAX_MS: Final = 600_000
+POISON_COUNT: Final = 3
+POISON_GAP_MS: Final = 1_000
+HOLD_DOWN_MS: Final = 4_000
+"""Soliciting at once re-joins our own child: RIOT #2689."""
+BOOT_POISON_COUNT: Final = 2
+ADOPT_GRACE_MS: Final = 120_000
+"""A newer sequence of our root is taken over this late at most; see feasibility.py."""
+SEQ_REQUEST_GAP_MS: Final = 10_000
+SEQ_BUMP_MS: Final = 1_050_000
+RETRY_MS: Final = (5_000, 15_000, 45_000, 135_000)
+"""Waits of a frame all parents refused, +-50 %."""
+CHILD_LIFETIME_MS: Final = 2_400_000
+"""A neighbour that sent upwards through us counts as child this long (two reports and a half)."""
+NEIGHBOUR_LIFETIME_MS: Final = 7_200_000
+HOUSEKEEPING_MS: Final = 60_000
+
+# --- registration and end-to-end acknowledgement ------------------------------------------------
+
+REG_JITTER_MS: Final = 4_000
+REG_JITTER_PER_NODE_MS: Final = 60
+REG_RETRY_MS: Final = 3_000
+REG_TRIES: Final = 3
+REG_PAUSE_MS: Final = 60_000
+REG_PAUSE_MAX_MS: Final = 600_000
+REG_LIFETIME_S: Final = 7_200
+REG_REFRESH_PERCENT: Final = 90
+REG_CHANGE_MS: Final = 1_000
+"""A changed parent is registered after a jitter of up to this."""
+ACK_EVERY_PAYLOADS: Final = 16
+"""The root acknowledges at the latest after this many payloads of one origin."""
+ACK_GAP_MS: Final = 5_000
+"""Wait before the root asks for a gap: a frame on its retry may still fill it."""
+RESEND_MS: Final = 7_920_000
+"""2.2 h: all unacknowledged payloads are sent again."""
+ACK_MARGIN_MS: Final = 10_000
+"""A payload sent this shortly before a registration is not called missing by its answer."""
+ACK_BITMAP_BITS: Final = 64
+
+# --- gateway uplink -----------------------------------------------------------------------------
+
+UNGROUND_MS: Final = 30_000
+UNGROUND_RANK_MS: Final = 120_000
+
+# --- outage mode --------------------------------------------------------------------------------
+
+OUTAGE_SHARE_PERCENT: Final = 30
+OUTAGE_WINDOW_MS: Final = 60_000
+OUTAGE_GATHER_MS: Final = 2_000
+"""Outage reports of neighbours are gathered this long into one frame."""
+
+# --- join ---------------------------------------------------------------------------------------
+
+JOIN_PROXY_GAP_MS: Final = 5_000
+"""A proxy relays one join request per this time."""
+JOIN_RETRY_MS: Final = 10_000
+JOIN_BLOB_MAX: Final = 120
+
+# --- table and queue bounds ---------------------------------------------------------------------
+
+NEIGHBOURS_MAX: Final = 16
+ROOT_NEIGHBOURS_MAX: Final = 1_024
+LINK_PEERS_MAX: Final = 64
+ROOT_LINK_PEERS_MAX: Final = 2_048
+ROOTS_MAX: Final = 4
+"""Roots whose feasibility distance a node remembers."""
+DUPLICATES_MAX: Final = 512
+ROOT_DUPLICATES_MAX: Final = 8_192
+RELAY_QUEUE_MAX: Final = 16
+ROOT_QUEUE_MAX: Final = 64
+OWN_QUEUE_MAX: Final = 16
+"""Slots beside the relay queue for a node's own frames (report, registration, probes)."""
+STORE_MAX: Final = 4_320
+"""45 days of 15-min readings."""
+CUSTODY_MAX: Final = 512
+ROUTES_MAX: Final = 10_000
+COMMANDS_MAX: Final = 1_024
+BANS_MAX: Final = 1_024
+RECEIVED_MAX: Final = 64
+"""Command sequences a meter remembers against repetition."""
+ROOT_WINDOW_BITS: Final = 4_096
+"""Payloads beyond the high-water mark a root remembers per origin."""
+COUNTER_BLOCK: Final = 4_096
+"""Counter values reserved by one write of the state blob."""

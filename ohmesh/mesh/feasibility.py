@@ -1,0 +1,79 @@
+"""Which neighbours can be used without any risk of a loop.
+
+Babel's feasibility condition (RFC 8966, section 3.5.1). For each root we keep the version (epoch,
+seq) we advertise and the feasibility distance FD: the lowest rank we ever advertised under that
+version, in an ADV, a HACK or an UP head. A neighbour that advertises a newer version, or the same
+version with a rank below our FD, cannot have us on its path.
+
+Why: let D(x) = (version, FD) of node x, newer before older, smaller FD before larger. D(x) only
+improves with time, what a parent p once advertised is never better than D(p) is now, and x takes p
+only if that advertisement beats D(x). So D strictly improves along every parent edge: no cycle.
+
+A newer version is not taken over at once. As long as we keep our older version, parents with the
+newer one stay feasible *and* so do backups that have not got it yet; taking it over in a hurry
+would leave us without backups while the sequence spreads. We take it over when all our parents
+have it, when we have starved, or after a grace time.
+"""
+
+from dataclasses import dataclass
+
+from ohmesh.mesh.constants import INFINITE_RANK, ROOTS_MAX
+from ohmesh.mesh.frames import Tag
+
+Version = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Reach:
+    """Our standing towards one root."""
+
+    version: Version
+    distance: int
+
+
+class Feasibility:
+    """Version and feasibility distance for each root; bounded, oldest use first out."""
+
+    __slots__ = ("_reaches",)
+
+    def __init__(self) -> None:
+        """Know no root."""
+        self._reaches: dict[int, Reach] = {}
+
+    def __len__(self) -> int:
+        """Roots known."""
+        return len(self._reaches)
+
+    def version(self, root: int) -> Version | None:
+        """Return the version we advertise for a root."""
+        reach = self._reaches.get(root)
+        return reach.version if reach else None
+
+    def is_feasible(self, tag: Tag) -> bool:
+        """Return whether a neighbour with this tag cannot have us on its path (tier 1)."""
+        reach = self._reaches.get(tag.root)
+        if reach is None:
+            return True
+        if tag.version != reach.version:
+            return tag.version > reach.version
+        return tag.rank < reach.distance
+
+    def adopt(self, root: int, version: Version) -> None:
+        """Take over a newer version: the distance starts anew."""
+        reach = self._reaches.pop(root, None)
+        if reach is None or version > reach.version:
+            reach = Reach(version, INFINITE_RANK)
+        self._reaches[root] = reach
+        while len(self._reaches) > ROOTS_MAX:
+            del self._reaches[next(iter(self._reaches))]
+
+    def advertise(self, root: int, rank: int) -> None:
+        """Note that this rank goes on the air under the version we hold."""
+        reach = self._reaches.get(root)
+        if reach is not None and rank < reach.distance:
+            reach.distance = rank
+
+    def restart(self, root: int, version: Version) -> None:
+        """Forget the distance: only after poison and hold-down (tier 2)."""
+        self._reaches.pop(root, None)
+        self._reaches[root] = Reach(version, INFINITE_RANK)

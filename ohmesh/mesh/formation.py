@@ -1,0 +1,393 @@
+"""How a node finds its place and keeps it: advertising, soliciting, probing, poison, hold-down.
+
+Phases (core.Phase)::
+
+    SEEKING  --parent proven-->  ATTACHED
+    ATTACHED --no feasible parent left-->  POISONED   (rank infinite is told three times)
+    POISONED --feasible parent appears-->  ATTACHED   (tier 1 cannot loop)
+    POISONED --hold-down over-->  SEEKING             (tier 2 allowed from here on)
+
+A root is always ATTACHED.
+"""
+
+from enum import IntEnum
+
+from ohmesh.mesh import constants as c
+from ohmesh.mesh.core import Core, LinkBroadcast, Phase
+from ohmesh.mesh.forwarding import Forwarder, Job, JobKind
+from ohmesh.mesh.frames import Adv, Probe, Sol, SolFlag, Tag, TagFlag
+from ohmesh.mesh.neighbours import Neighbour
+from ohmesh.mesh.routing import Change, Routing
+from ohmesh.mesh.timers import Timer
+from ohmesh.mesh.trickle import Trickle
+from ohmesh.mesh.uplink import Uplink
+
+_PROBE_PRIORITY = 3
+_ROUND_TRIPS = 4
+
+
+class ResetCause(IntEnum):
+    """Why the advertisement timer falls back; each cause at most once a minute."""
+
+    VERSION = 0
+    PARENT = 1
+    LOST = 2
+    SOLICITED = 3
+    ROOT = 4
+    RANK = 5
+    INCONSISTENT = 6
+
+
+class Formation:
+    """Phase, advertisements and probes of one node."""
+
+    __slots__ = (
+        "_advertised_rank",
+        "_core",
+        "_forwarder",
+        "_held_until_ms",
+        "_poisons_left",
+        "_probing",
+        "_request_ms",
+        "_reset_ms",
+        "_routing",
+        "_solicit_ms",
+        "_started_ms",
+        "_trickle",
+        "_uplink",
+        "dtsn",
+        "size_code",
+        "time_offset_s",
+    )
+
+    def __init__(self, core: Core, forwarder: Forwarder, uplink: Uplink) -> None:
+        """Start seeking."""
+        self._core = core
+        self._forwarder = forwarder
+        self._uplink = uplink
+        self._routing = Routing(core)
+        self._trickle = Trickle(
+            core.rng,
+            imin_ms=core.scaled(c.TRICKLE_IMIN_MS),
+            doublings=c.TRICKLE_DOUBLINGS,
+            k=c.TRICKLE_K,
+        )
+        self._reset_ms = [-1] * len(ResetCause)
+        self._advertised_rank = c.INFINITE_RANK
+        self._poisons_left = 0
+        self._probing = 0
+        self._request_ms = -1
+        self._solicit_ms = 0
+        self._held_until_ms = -1
+        self._started_ms = 0
+        self.dtsn = 0
+        self.size_code = 0
+        self.time_offset_s = 0
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def start(self, now_ms: int) -> None:
+        """Boot a meter: let the children of a former life go, then look around."""
+        self._started_ms = now_ms
+        self._poisons_left = c.BOOT_POISON_COUNT
+        self.poison_due(now_ms)
+        self._solicit_ms = self._core.scaled(c.SOLICIT_MIN_MS)
+        self._core.timers.set(
+            Timer.SOLICIT,
+            now_ms
+            + 1
+            + self._core.rng.randrange(
+                self._core.scaled(c.POISON_GAP_MS),
+            ),
+        )
+
+    def start_root(self, now_ms: int) -> None:
+        """Boot a root: it is where it is, and says so."""
+        self._started_ms = now_ms
+        self._core.phase = Phase.ATTACHED
+        self.advertise(now_ms)
+        self.reset_trickle(now_ms, ResetCause.ROOT)
+
+    def refresh(self, now_ms: int) -> None:
+        """Work out the standing again after neighbours changed, and act on the difference."""
+        core = self._core
+        if not core.dirty:
+            return
+        core.dirty = False
+        if core.config.is_root or (core.phase is Phase.SEEKING and self._probing):
+            return
+        change = self._routing.evaluate(now_ms)
+        if change.lost:
+            self._lose(now_ms)
+        elif core.parents:
+            self._apply(now_ms, change)
+
+    def _apply(self, now_ms: int, change: Change) -> None:
+        core, timers = self._core, self._core.timers
+        if change.gained:
+            core.phase = Phase.ATTACHED
+            for timer in (Timer.SOLICIT, Timer.DECIDE, Timer.POISON, Timer.HOLD_DOWN):
+                timers.cancel(timer)
+            self._poisons_left = 0
+            self._arm_probe(now_ms)
+            core.trace("parent.gained")
+            self._forwarder.release(now_ms)
+            self.advertise(now_ms)
+            self.reset_trickle(now_ms, ResetCause.PARENT)
+        elif change.parent:
+            core.trace("parent.switched")
+            self._forwarder.release(now_ms)
+        if change.root:
+            self.reset_trickle(now_ms, ResetCause.ROOT)
+        if change.root or change.gained:
+            self._uplink.register_within(now_ms, self._register_spread_ms())
+        elif change.parent:
+            self._uplink.register_within(now_ms, core.scaled(c.REG_CHANGE_MS))
+        self._watch_rank(now_ms)
+
+    def _watch_rank(self, now_ms: int) -> None:
+        risen = self._core.rank - self._advertised_rank
+        if risen > c.RANK_RISE_RESET:
+            self.advertise(now_ms)
+            self.reset_trickle(now_ms, ResetCause.RANK)
+
+    def _lose(self, now_ms: int) -> None:
+        """Tell the children at once: silence here lets rank count to infinity (RIOT #21585)."""
+        core = self._core
+        core.trace("parent.lost")
+        core.phase = Phase.POISONED
+        core.rank = c.INFINITE_RANK
+        core.parents = ()
+        core.flags = TagFlag.NONE
+        self._trickle.stop()
+        self._poisons_left = c.POISON_COUNT
+        self._held_until_ms = now_ms + core.paced(c.HOLD_DOWN_MS, _ROUND_TRIPS)
+        core.timers.set(Timer.HOLD_DOWN, self._held_until_ms)
+        core.timers.cancel(Timer.PROBE)
+        self.poison_due(now_ms)
+
+    def poison_due(self, now_ms: int) -> None:
+        """Send one of the poison advertisements."""
+        if self._poisons_left == 0 or self._core.attached:
+            return
+        self._poisons_left -= 1
+        self._core.trace("poison.sent")
+        self.advertise(now_ms)
+        if self._poisons_left:
+            self._core.timers.set(Timer.POISON, now_ms + self._core.paced(c.POISON_GAP_MS, 1))
+
+    def hold_down_due(self, now_ms: int) -> None:
+        """Hold-down is over: look for anybody with a route."""
+        core = self._core
+        if core.phase is not Phase.POISONED:
+            return
+        core.phase = Phase.SEEKING
+        self._solicit_ms = core.scaled(c.SOLICIT_MIN_MS)
+        self.solicit_due(now_ms)
+
+    # --- advertising ----------------------------------------------------------------------------
+
+    def advertise(self, now_ms: int) -> None:
+        """Broadcast where we stand."""
+        tag = self._core.tag()
+        if now_ms == self._started_ms and not self._core.config.is_root:
+            tag = Tag(tag.root, tag.epoch, tag.seq, tag.rank, tag.hops, TagFlag.BOOT, tag.load)
+        self._advertised_rank = tag.rank
+        self._core.emit(LinkBroadcast(Adv(tag, self.dtsn, self.size_code, 0, self.time_s(now_ms))))
+
+    def time_s(self, now_ms: int) -> int:
+        """Return the network's unix time, 0 if not known."""
+        return self.time_offset_s + now_ms // 1000 if self.time_offset_s else 0
+
+    def reset_trickle(self, now_ms: int, cause: ResetCause) -> None:
+        """Advertise fast again, unless this cause did so within the last minute."""
+        last_ms = self._reset_ms[cause]
+        gap_ms = self._core.scaled(c.TRICKLE_RESET_GAP_MS)
+        if last_ms >= 0 and now_ms - last_ms < gap_ms:
+            return
+        self._reset_ms[cause] = now_ms
+        self._trickle.reset(now_ms)
+        self._core.timers.set(Timer.TRICKLE, self._trickle.next_ms)
+
+    def trickle_due(self, now_ms: int) -> None:
+        """Pass a point of the advertisement timer."""
+        if not self._core.attached:
+            return
+        if self._trickle.wake(now_ms):
+            self.advertise(now_ms)
+        if self._trickle.next_ms >= 0:
+            self._core.timers.set(Timer.TRICKLE, self._trickle.next_ms)
+
+    def answer_due(self, now_ms: int) -> None:
+        """Advertise once for somebody who asked."""
+        if self._core.attached:
+            self.advertise(now_ms)
+
+    def heard_adv(self, now_ms: int, row: Neighbour, adv: Adv) -> None:
+        """Take over what a neighbour advertises."""
+        core = self._core
+        row.learn(now_ms, adv.tag)
+        if adv.tag.flags & TagFlag.BOOT:
+            row.child_until_ms = -1
+        if not row.has_route():
+            return
+        if adv.tag.root == core.root:
+            self._trickle.hear_consistent()
+        if core.phase is Phase.SEEKING and not core.timers.is_set(Timer.DECIDE):
+            core.timers.set(Timer.DECIDE, now_ms + self._collect_ms())
+        self._follow_root(now_ms, row, adv)
+
+    def _follow_root(self, now_ms: int, row: Neighbour, adv: Adv) -> None:
+        """A parent passes on what the root wants of everybody: time, size, new registrations."""
+        if not self._core.is_parent(row.id) or adv.tag.root != self._core.root:
+            return
+        self.size_code = adv.size_code
+        if adv.time_s:
+            self.time_offset_s = adv.time_s - now_ms // 1000
+        if adv.dtsn != self.dtsn:
+            first = self._uplink.registered_root != self._core.root
+            self.dtsn = adv.dtsn
+            if not first:
+                self._uplink.register_within(now_ms, self._register_spread_ms())
+            self.reset_trickle(now_ms, ResetCause.VERSION)
+
+    def _register_spread_ms(self) -> int:
+        nodes = 1 << self.size_code
+        return self._core.scaled(max(c.REG_JITTER_MS, c.REG_JITTER_PER_NODE_MS * nodes))
+
+    # --- soliciting -----------------------------------------------------------------------------
+
+    def solicit_due(self, now_ms: int) -> None:
+        """Ask everybody, and the root for a newer sequence; back off while nobody answers."""
+        core = self._core
+        if core.attached:
+            return
+        epoch, seq = core.feasibility.version(core.root) or (0, 0)
+        flags = SolFlag.SEQ_REQUEST if core.root else SolFlag.NONE
+        core.emit(LinkBroadcast(Sol(flags, core.root, epoch, seq)))
+        pause_ms = self._solicit_ms
+        jitter_ms = pause_ms * 9 // 10 + core.rng.randrange(pause_ms // 5 + 1)
+        core.timers.set(Timer.SOLICIT, now_ms + jitter_ms)
+        self._solicit_ms = min(pause_ms * 2, core.scaled(c.SOLICIT_MAX_MS))
+        core.timers.set_earlier(Timer.DECIDE, now_ms + self._collect_ms())
+
+    def heard_sol(self, now_ms: int, src: int, sol: Sol, *, broadcast: bool) -> None:
+        """Answer a solicitation, and pass a sequence request towards the root."""
+        core = self._core
+        if not core.attached:
+            return
+        if broadcast:
+            self.reset_trickle(now_ms, ResetCause.SOLICITED)
+            delay_ms = 1 + core.rng.randrange(core.scaled(c.TRICKLE_IMIN_MS // 2))
+            core.timers.set_earlier(Timer.ANSWER, now_ms + delay_ms)
+        if not sol.flags & SolFlag.SEQ_REQUEST or sol.root != core.root:
+            return
+        held = core.feasibility.version(core.root) or (0, 0)
+        if held > (sol.epoch, sol.seq) or core.config.is_root:
+            return
+        self._routing.eager = True
+        gap_ms = core.scaled(c.SEQ_REQUEST_GAP_MS)
+        if src in core.parents[:1] or 0 <= now_ms - self._request_ms < gap_ms:
+            return
+        self._request_ms = now_ms
+        job = Job(JobKind.DIRECT, sol, now_ms, dst=core.parents[0], priority=_PROBE_PRIORITY)
+        self._forwarder.submit(job)
+
+    # --- probing --------------------------------------------------------------------------------
+
+    def decide_due(self, now_ms: int) -> None:
+        """Choose a parent from what was collected; first prove the links of the best few."""
+        core = self._core
+        if core.attached or self._probing:
+            return
+        if core.phase is Phase.SEEKING:
+            self._try_second_tier(now_ms)
+        if core.attached:
+            return
+        unproven = [row for row in core.neighbours if row.has_route() and not self._fresh(row)]
+        for row in sorted(unproven, key=lambda row: row.cost)[: c.PROBE_BEST]:
+            self._probe(now_ms, row)
+        core.timers.set(Timer.DECIDE, now_ms + self._collect_ms())
+
+    def _fresh(self, row: Neighbour) -> bool:
+        """Return whether a neighbour acknowledged us since we began to seek."""
+        return row.acked_ms > self._held_until_ms
+
+    def _try_second_tier(self, now_ms: int) -> None:
+        """Nothing feasible: take any neighbour heard after hold-down, with a new distance."""
+        core = self._core
+        if self._held_until_ms < 0:
+            return
+        row = self._routing.second_tier(now_ms, self._held_until_ms)
+        if row is None:
+            return
+        core.trace("parent.second_tier")
+        core.feasibility.restart(row.tag.root, row.tag.version)
+        core.dirty = True
+        self.refresh(now_ms)
+
+    def _probe(self, now_ms: int, row: Neighbour) -> None:
+        job = Job(
+            JobKind.DIRECT,
+            Probe(),
+            now_ms,
+            dst=row.id,
+            priority=_PROBE_PRIORITY,
+            attempts=min(c.PROBE_ATTEMPTS, self._core.config.attempts),
+            done=self._probe_done,
+        )
+        if self._forwarder.submit(job):
+            self._probing += 1
+
+    def _probe_done(self, _now_ms: int, _ok: bool) -> None:  # noqa: FBT001 - Job.done
+        self._probing -= 1
+        self._core.dirty = True
+
+    def probe_due(self, now_ms: int) -> None:
+        """Keep the parent's link proven, and one candidate's."""
+        core = self._core
+        self._arm_probe(now_ms)
+        if not core.attached or core.flags & TagFlag.COLLECT_ONLY or self._probing:
+            return
+        target = self._probe_target(now_ms)
+        if target is not None:
+            self._probe(now_ms, target)
+
+    def _probe_target(self, now_ms: int) -> Neighbour | None:
+        core = self._core
+        stale_ms = now_ms - self._probe_period_ms(now_ms) // 2
+        parent = core.neighbours.get(core.parents[0])
+        if parent is not None and parent.acked_ms < stale_ms:
+            return parent
+        routed = [row for row in core.neighbours if row.has_route() and row is not parent]
+        routed.sort(key=lambda row: row.cost)
+        best = [row for row in routed[: c.PROBE_BEST] if row.acked_ms < stale_ms]
+        if best and core.rng.randrange(4):
+            return min(best, key=lambda row: row.acked_ms)
+        old = [row for row in routed if row.acked_ms < stale_ms]
+        return old[core.rng.randrange(len(old))] if old else None
+
+    def _arm_probe(self, now_ms: int) -> None:
+        core = self._core
+        if core.attached and not core.config.is_root:
+            core.timers.set(Timer.PROBE, now_ms + core.spread(self._probe_period_ms(now_ms)))
+
+    def _probe_period_ms(self, now_ms: int) -> int:
+        has_children = any(row.is_child(now_ms) for row in self._core.neighbours)
+        return self._core.scaled(c.PROBE_RELAY_MS if has_children else c.PROBE_LEAF_MS)
+
+    def _collect_ms(self) -> int:
+        spread_ms = c.COLLECT_MAX_MS - c.COLLECT_MIN_MS
+        return self._core.scaled(c.COLLECT_MIN_MS + self._core.rng.randrange(spread_ms))
+
+    # --- repair ---------------------------------------------------------------------------------
+
+    def inconsistent(self, now_ms: int, src: int, *, again: bool) -> None:
+        """A frame came up from a rank that is not above ours: its sender is out of date."""
+        core = self._core
+        core.trace("rank.inconsistent")
+        adv = Adv(core.tag(), self.dtsn, self.size_code, 0, self.time_s(now_ms))
+        job = Job(JobKind.DIRECT, adv, now_ms, dst=src, priority=_PROBE_PRIORITY, attempts=2)
+        self._forwarder.submit(job)
+        if again:
+            self.reset_trickle(now_ms, ResetCause.INCONSISTENT)

@@ -1,0 +1,153 @@
+"""The link layer: header, seal, replay window and repeated frames of each sender.
+
+Header, 17 B, big-endian::
+
+     0  version (high 4 bits) and type (low 4)  1
+     1  flags, 0                                1
+     2  network                                 2
+     4  source                                  4
+     8  destination, all ones for broadcast     4
+    12  key index                               1
+    13  counter                                 4
+    17  body, then the 8 B seal
+
+The low 16 bits of the counter are the link sequence a HACK names. A retransmission is the same
+octets, so its counter is known and it is answered again but not processed again.
+"""
+
+import struct
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from ohmesh.mesh import codec
+from ohmesh.mesh import constants as c
+from ohmesh.mesh.config import StationConfig
+from ohmesh.mesh.counter import Counter
+from ohmesh.mesh.errors import FrameError, RejectReason
+from ohmesh.mesh.frames import Frame, HackStatus
+from ohmesh.mesh.replay import Freshness, ReplayWindow
+from ohmesh.mesh.sealing import Sealer
+
+_HEADER: Final = struct.Struct(">BBHIIBI")
+_SEQ_MASK: Final = 0xFFFF
+_STATUSES_MAX: Final = 16
+
+
+class Arrival(Enum):
+    """What the link makes of a frame."""
+
+    FRESH = 0
+    REPEATED = 1
+    STALE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An authentic frame for us; ``frame`` is None unless it is fresh."""
+
+    src: int
+    broadcast: bool
+    lseq: int
+    arrival: Arrival
+    frame: Frame | None
+
+
+class _Peer:
+    """What the link remembers of one sender."""
+
+    __slots__ = ("statuses", "window")
+
+    def __init__(self, counter: int) -> None:
+        self.window = ReplayWindow(counter)
+        # lseq -> (answer given, when); an answer still owed has no row.
+        self.statuses: OrderedDict[int, tuple[HackStatus, int]] = OrderedDict()
+
+
+class Link:
+    """Turns frames into octets for the air and back."""
+
+    def __init__(self, config: StationConfig, counter: Counter, sealer: Sealer) -> None:
+        """Start with no peers."""
+        self._config = config
+        self._counter = counter
+        self._sealer = sealer
+        self._peers: OrderedDict[int, _Peer] = OrderedDict()
+        self._peers_max = c.ROOT_LINK_PEERS_MAX if config.is_root else c.LINK_PEERS_MAX
+
+    @property
+    def peers(self) -> int:
+        """Senders remembered."""
+        return len(self._peers)
+
+    def wrap(self, dst: int, frame: Frame) -> tuple[bytes, int]:
+        """Return the octets of a frame and its link sequence."""
+        kind, body = codec.encode(frame)
+        counter = self._counter.draw()
+        config = self._config
+        first = c.PROTOCOL_VERSION << 4 | kind
+        header = _HEADER.pack(first, 0, config.net, config.node, dst, config.key_index, counter)
+        message = header + body
+        mic = self._sealer.seal(message, config.key_index)
+        return message + mic, counter & _SEQ_MASK
+
+    def unwrap(self, data: bytes) -> Heard | None:
+        """Return what was heard, or None for a frame meant for another node.
+
+        Raises:
+            FrameError: not an authentic frame of this network.
+        """
+        if not c.HEADER_BYTES + c.MIC_BYTES <= len(data) <= c.MTU_BYTES:
+            raise FrameError(RejectReason.LENGTH)
+        first, flags, net, src, dst, key_index, counter = _HEADER.unpack_from(data)
+        if first >> 4 != c.PROTOCOL_VERSION or flags:
+            raise FrameError(RejectReason.VERSION)
+        if net != self._config.net:
+            raise FrameError(RejectReason.NETWORK)
+        if dst not in (self._config.node, c.BROADCAST):
+            return None
+        if src in (0, self._config.node, c.BROADCAST):
+            raise FrameError(RejectReason.SOURCE)
+        if not self._sealer.verify(data[: -c.MIC_BYTES], data[-c.MIC_BYTES :], key_index):
+            raise FrameError(RejectReason.SEAL)
+        body = data[c.HEADER_BYTES : -c.MIC_BYTES]
+        frame = codec.decode(first & 0xF, body)
+        arrival = self._judge(src, counter)
+        fresh = frame if arrival is Arrival.FRESH else None
+        return Heard(src, dst == c.BROADCAST, counter & _SEQ_MASK, arrival, fresh)
+
+    def answered(self, now_ms: int, src: int, lseq: int, status: HackStatus) -> None:
+        """Remember the answer given, so that a repeated frame gets it again."""
+        peer = self._peers.get(src)
+        if peer is None:
+            return
+        peer.statuses[lseq] = (status, now_ms)
+        while len(peer.statuses) > _STATUSES_MAX:
+            peer.statuses.popitem(last=False)
+
+    def answer_again(self, now_ms: int, src: int, lseq: int) -> HackStatus | None:
+        """Return the answer a repeated frame gets, or None if it is owed or forgotten."""
+        peer = self._peers.get(src)
+        status, at_ms = peer.statuses.get(lseq, (None, 0)) if peer else (None, 0)
+        if status is None or now_ms - at_ms > c.LINK_DUPLICATE_MS:
+            return None
+        return HackStatus.DUP if status.accepted else status
+
+    def highest(self, src: int) -> int:
+        """Return the highest counter heard of a sender."""
+        peer = self._peers.get(src)
+        return peer.window.highest if peer else 0
+
+    def _judge(self, src: int, counter: int) -> Arrival:
+        peer = self._peers.get(src)
+        if peer is None:
+            self._peers[src] = _Peer(counter)
+            if len(self._peers) > self._peers_max:
+                self._peers.popitem(last=False)
+            return Arrival.FRESH
+        self._peers.move_to_end(src)
+        freshness = peer.window.judge(counter)
+        if freshness is Freshness.NEW:
+            return Arrival.FRESH
+        return Arrival.REPEATED if freshness is Freshness.SEEN else Arrival.STALE

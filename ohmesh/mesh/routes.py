@@ -1,0 +1,155 @@
+"""A root's registration table and the source routes it yields.
+
+Every registration names up to three parents with the ETX of each link. A route to a node is the
+cheapest way from it up to the root over those links, found by Dijkstra from the node: only its
+ancestors are visited, whatever the size of the network. Cycles in stale registrations do no harm.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ohmesh.mesh import constants as c
+from ohmesh.mesh.acks import AckWindow
+from ohmesh.mesh.frames import Reg
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEntry:
+    """One registered node, for pages and metrics.
+
+    Attributes:
+        node: id.
+        parents: (id, ETX in 128ths), preferred first.
+        hops: length of the present source route, 0 if there is none.
+        age_ms: since the last registration.
+    """
+
+    node: int
+    parents: tuple[tuple[int, int], ...]
+    hops: int
+    age_ms: int
+
+
+@dataclass(slots=True)
+class Registration:
+    """What a root knows of one node."""
+
+    fseq: int
+    life: int
+    parents: tuple[tuple[int, int], ...]
+    heard_ms: int
+    expires_ms: int
+    window: AckWindow
+    since_ack: int = 0
+    ack_due_ms: int = -1
+    acked_ms: int = -1
+
+
+class RouteTable:
+    """Bounded by ROUTES_MAX; expired entries go first."""
+
+    __slots__ = ("_banned", "_root", "_rows")
+
+    def __init__(self, root: int) -> None:
+        """Create an empty table of this root."""
+        self._root = root
+        self._rows: dict[int, Registration] = {}
+        self._banned: OrderedDict[tuple[int, int], int] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Nodes registered."""
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[int]:
+        """Ids of registered nodes."""
+        return iter(self._rows)
+
+    def get(self, node: int) -> Registration | None:
+        """Return the registration of a node."""
+        return self._rows.get(node)
+
+    def register(self, now_ms: int, reg: Reg) -> Registration | None:
+        """Take a registration over. Returns: None if it is older than ours or the table is full."""
+        node = reg.head.origin
+        row = self._rows.get(node)
+        if row is None:
+            if len(self._rows) >= c.ROUTES_MAX:
+                return None
+            row = Registration(0, reg.life, (), now_ms, 0, AckWindow(reg.floor - 1))
+            self._rows[node] = row
+        elif row.life != reg.life:
+            # The node lost its store: its numbers started again and mean other payloads.
+            row.life = reg.life
+            row.window = AckWindow(reg.floor - 1)
+        elif reg.head.fseq < row.fseq:
+            return None
+        row.fseq = reg.head.fseq
+        row.parents = reg.parents
+        row.heard_ms = now_ms
+        row.expires_ms = now_ms + reg.lifetime_s * 1000
+        row.window.raise_floor(reg.floor)
+        return row
+
+    def forget(self, node: int) -> bool:
+        """Drop a node. Returns: whether it was there."""
+        return self._rows.pop(node, None) is not None
+
+    def expire(self, now_ms: int) -> list[int]:
+        """Drop what was not refreshed. Returns: the nodes dropped."""
+        old = [node for node, row in self._rows.items() if row.expires_ms <= now_ms]
+        for node in old:
+            del self._rows[node]
+        return old
+
+    def ban(self, now_ms: int, *, near: int, far: int, until_ms: int) -> None:
+        """Leave a failed link out of routes for a time."""
+        self._banned[near, far] = until_ms
+        self._banned.move_to_end((near, far))
+        while len(self._banned) > c.BANS_MAX:
+            self._banned.popitem(last=False)
+        for link in [link for link, end_ms in self._banned.items() if end_ms <= now_ms]:
+            del self._banned[link]
+
+    def allow(self, *, near: int, far: int) -> None:
+        """Lift the ban of a link that was heard working."""
+        self._banned.pop((near, far), None)
+
+    def path(self, now_ms: int, node: int) -> tuple[int, ...] | None:
+        """Return the source route: ids from the first hop to the node itself, or None."""
+        came: dict[int, int] = {}
+        heap = [(0, 0, node, node)]
+        while heap:
+            cost, hops, here, child = heapq.heappop(heap)
+            if here in came:
+                continue
+            came[here] = child
+            if here == self._root:
+                return _unwind(came, self._root, node)
+            row = self._rows.get(here)
+            if row is None or hops >= c.MAX_SOURCE_HOPS:
+                continue
+            for parent, etx in row.parents:
+                if parent not in came and not self._is_banned(now_ms, parent, here):
+                    heapq.heappush(heap, (cost + etx, hops + 1, parent, here))
+        return None
+
+    def entries(self, now_ms: int) -> list[RouteEntry]:
+        """Return the table for pages."""
+        return [
+            RouteEntry(node, row.parents, len(self.path(now_ms, node) or ()), now_ms - row.heard_ms)
+            for node, row in self._rows.items()
+        ]
+
+    def _is_banned(self, now_ms: int, near: int, far: int) -> bool:
+        return self._banned.get((near, far), -1) > now_ms
+
+
+def _unwind(came: dict[int, int], root: int, node: int) -> tuple[int, ...]:
+    path: list[int] = []
+    here = root
+    while here != node:
+        here = came[here]
+        path.append(here)
+    return tuple(path)

@@ -1,0 +1,159 @@
+"""Choice of parents: MRHOF with hysteresis (RFC 6719) over feasible neighbours only.
+
+Tier 1, feasible neighbours, may be used at once. Tier 2, neighbours with a route that is not
+feasible, only after poison and hold-down. Tier 3 is nothing at all.
+"""
+
+from dataclasses import dataclass
+
+from ohmesh.mesh import constants as c
+from ohmesh.mesh.core import Core
+from ohmesh.mesh.feasibility import Version
+from ohmesh.mesh.frames import TagFlag
+from ohmesh.mesh.neighbours import Neighbour
+
+_UNGROUNDED_PENALTY = c.MAX_PATH_COST
+"""Any grounded root beats any root that lost its uplink."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an evaluation changed."""
+
+    lost: bool = False
+    gained: bool = False
+    parent: bool = False
+    root: bool = False
+    version: bool = False
+
+
+NO_CHANGE = Change()
+
+
+def is_usable(row: Neighbour, now_ms: int) -> bool:
+    """Return whether a neighbour can be a parent as far as its link goes."""
+    return (
+        row.proven
+        and row.has_route()
+        and row.etx_128ths <= c.MAX_LINK_METRIC
+        and row.cost < c.MAX_PATH_COST
+        and not row.is_denied(now_ms)
+    )
+
+
+def score(row: Neighbour, *, current: int, root: int) -> int:
+    """Return the cost of a choice; what we already use needs no switch and has no surcharge."""
+    surcharge = 0 if row.id == current else c.PARENT_SWITCH_THRESHOLD
+    if root not in (0, row.tag.root):
+        surcharge += c.ROOT_SWITCH_EXTRA
+    if not row.tag.flags & TagFlag.GROUNDED:
+        surcharge += _UNGROUNDED_PENALTY
+    return row.cost + surcharge
+
+
+class Routing:
+    """Works out parents, rank and version from the neighbour table."""
+
+    __slots__ = ("_better_since_ms", "_core", "_newer_since_ms", "eager")
+
+    def __init__(self, core: Core) -> None:
+        """Start with nothing chosen."""
+        self._core = core
+        self._better_since_ms = -1
+        self._newer_since_ms = -1
+        self.eager = False
+        """Take over a newer version at once: somebody below us starves."""
+
+    def evaluate(self, now_ms: int) -> Change:
+        """Choose parents among tier 1 and take over rank and version."""
+        core = self._core
+        tier1 = [
+            row
+            for row in core.neighbours
+            if is_usable(row, now_ms) and core.feasibility.is_feasible(row.tag)
+        ]
+        if not tier1:
+            return Change(lost=True) if core.attached else NO_CHANGE
+        return self.attach(now_ms, self._choose(now_ms, tier1), tier1)
+
+    def second_tier(self, now_ms: int, since_ms: int) -> Neighbour | None:
+        """Return the best infeasible neighbour heard since then, never a known child."""
+        rows = [
+            row
+            for row in self._core.neighbours
+            if is_usable(row, now_ms) and row.tag_ms >= since_ms and not row.is_child(now_ms)
+        ]
+        return min(rows, key=lambda row: score(row, current=0, root=0), default=None)
+
+    def attach(self, now_ms: int, chosen: Neighbour, pool: list[Neighbour]) -> Change:
+        """Take a preferred parent and its backups from the pool."""
+        core = self._core
+        old_root, old_parents, was_attached = core.root, core.parents, core.attached
+        root = chosen.tag.root
+        backups = sorted(
+            (row for row in pool if row.tag.root == root and row is not chosen),
+            key=lambda row: row.cost,
+        )
+        rows = [chosen, *backups[: c.MAX_PARENTS - 1]]
+        switched = root != old_root or not was_attached
+        newer = self._version_to_adopt(now_ms, rows, entering=switched)
+        if newer is not None:
+            core.feasibility.adopt(root, newer)
+            # Backups that have not got the new version are not feasible any more.
+            rows = [row for row in rows if core.feasibility.is_feasible(row.tag)]
+        core.root = root
+        core.parents = tuple(row.id for row in rows)
+        core.rank = chosen.cost
+        core.hops = min(chosen.tag.hops + 1, 0xFF)
+        inherited = TagFlag(chosen.tag.flags) & (TagFlag.GROUNDED | TagFlag.COLLECT_ONLY)
+        core.flags = inherited | TagFlag.ACCEPTS
+        return Change(
+            gained=not was_attached,
+            parent=core.parents[:1] != old_parents[:1],
+            root=root != old_root,
+            version=newer is not None,
+        )
+
+    def _choose(self, now_ms: int, tier1: list[Neighbour]) -> Neighbour:
+        core = self._core
+        current = core.parents[0] if core.parents else 0
+        best = min(tier1, key=lambda row: score(row, current=current, root=core.root))
+        if best.id != current:
+            self._better_since_ms = -1
+            return best
+        siblings = [row for row in tier1 if row.tag.root == best.tag.root]
+        cheapest = min(siblings, key=lambda row: row.cost)
+        if cheapest.cost >= best.cost:
+            self._better_since_ms = -1
+            return best
+        if self._better_since_ms < 0:
+            self._better_since_ms = now_ms
+        if now_ms - self._better_since_ms <= core.scaled(c.BETTER_PARENT_MS):
+            return best
+        self._better_since_ms = -1
+        return cheapest
+
+    def _version_to_adopt(
+        self,
+        now_ms: int,
+        rows: list[Neighbour],
+        *,
+        entering: bool,
+    ) -> Version | None:
+        core = self._core
+        preferred = rows[0].tag
+        held = core.feasibility.version(preferred.root)
+        if held is None or (entering and preferred.version > held):
+            return preferred.version
+        if preferred.version <= held:
+            self._newer_since_ms = -1
+            return None
+        if self._newer_since_ms < 0:
+            self._newer_since_ms = now_ms
+        everywhere = min(row.tag.version for row in rows)
+        waited = now_ms - self._newer_since_ms >= core.scaled(c.ADOPT_GRACE_MS)
+        if everywhere <= held and not waited and not self.eager:
+            return None
+        self._newer_since_ms = -1
+        self.eager = False
+        return everywhere if everywhere > held else preferred.version

@@ -1,0 +1,350 @@
+"""A station: engine, link and hop ARQ composed; octets in, octets out."""
+
+from collections.abc import Iterable
+
+from ohmesh.mesh import constants as c
+from ohmesh.mesh.arq import Arq, ExchangeDone
+from ohmesh.mesh.config import StationConfig
+from ohmesh.mesh.core import LinkAnswer, LinkBroadcast, LinkSend
+from ohmesh.mesh.counter import Counter
+from ohmesh.mesh.engine import Engine
+from ohmesh.mesh.errors import FrameError, MeshUsageError, RejectReason
+from ohmesh.mesh.frames import Frame, Hack, HackStatus
+from ohmesh.mesh.link import Arrival, Heard, Link
+from ohmesh.mesh.outputs import (
+    FrameRejected,
+    Output,
+    Persist,
+    PersistPayload,
+    PersistRoute,
+    Transmit,
+)
+from ohmesh.mesh.root import RootSide
+from ohmesh.mesh.routes import RouteEntry
+from ohmesh.mesh.sealing import ChecksumSealer, Sealer
+from ohmesh.mesh.state import State
+from ohmesh.mesh.store import Store
+from ohmesh.mesh.trickle import Rng
+
+_PRIORITY_MAX = 3
+
+
+class Station:
+    """One node of the mesh.
+
+    The driver's contract:
+
+    * Call ``start`` once, ``receive`` for every frame the radio hears, ``wake`` at or after
+      ``next_wake_ms``; look at ``next_wake_ms`` again after every call. ``now_ms`` is a monotonic
+      integer of one clock; a step back counts as no time passed.
+    * Handle the returned outputs in order. Make ``Persist``, ``PersistPayload`` and
+      ``ForgetPayload`` durable before handling what follows them. On the next boot pass the last
+      ``Persist.state`` as ``state`` and the payloads kept as ``pending``. A payload costs one
+      small write when submitted; the state blob (22 B) is written once per 4096 frames and once
+      per end-to-end acknowledgement, never per payload.
+    * Root: answer each ``Delivered`` with ``custody``; until then the sender keeps the frame.
+    """
+
+    __slots__ = ("_arq", "_config", "_counter", "_engine", "_link", "_now_ms", "_out", "_started")
+
+    def __init__(
+        self,
+        config: StationConfig,
+        rng: Rng,
+        state: bytes | None = None,
+        *,
+        pending: Iterable[PersistPayload] = (),
+        routes: Iterable[PersistRoute] = (),
+        sealer: Sealer | None = None,
+    ) -> None:
+        """Create a station.
+
+        Args:
+            config: settings.
+            rng: the only source of randomness, e.g. ``random.Random(seed)``.
+            state: last Persist blob of a former boot; None on the first.
+            pending: the payloads kept and not forgotten, in any order.
+            routes: root only: the registrations kept and not forgotten.
+            sealer: hop seal; integrity without a key if not given.
+
+        Raises:
+            StateError: ``state`` is not a state blob.
+        """
+        held = State.decode(state) if state is not None else _first_state(rng)
+        self._config = config
+        self._counter = Counter(held.ceiling)
+        self._link = Link(config, self._counter, sealer or ChecksumSealer())
+        self._arq = Arq(rng, config.ack_timeout_ms)
+        store = Store(config.store_limit, held.next_oseq)
+        for kept in sorted(pending, key=lambda kept: kept.oseq):
+            store.restore(0, kept.oseq, kept.priority, kept.payload)
+        self._engine = Engine(config, rng, counter=self._counter, store=store, life=held.life)
+        self._out: list[Output] = []
+        self._now_ms = 0
+        self._started = False
+        if self._engine.root_side is not None:
+            self._engine.root_side.resume(held, routes)
+
+    # --- inputs ---------------------------------------------------------------------------------
+
+    def start(self, now_ms: int) -> list[Output]:
+        """Boot the station."""
+        if self._started:
+            msg = "a station starts once"
+            raise MeshUsageError(msg)
+        self._started = True
+        self._now_ms = now_ms
+        self._engine.uplink.store.rebase(now_ms)
+        self._engine.start(now_ms)
+        return self._finish()
+
+    def receive(self, now_ms: int, frame: bytes, rssi_dbm: int) -> list[Output]:
+        """Take a frame from the radio; a bad one comes out as FrameRejected."""
+        self._advance(now_ms)
+        try:
+            heard = self._link.unwrap(frame)
+            if heard is not None:
+                self._heard(heard, rssi_dbm)
+        except FrameError as error:
+            self._out.append(FrameRejected(error.reason))
+        return self._finish()
+
+    def wake(self, now_ms: int) -> list[Output]:
+        """Pass the deadlines that have come."""
+        self._advance(now_ms)
+        self._step_arq(self._arq.wake(self._now_ms))
+        due_ms = self._engine.next_wake_ms
+        if due_ms is not None and due_ms <= self._now_ms:
+            self._engine.wake(self._now_ms)
+        return self._finish()
+
+    def submit(self, now_ms: int, payload: bytes, priority: int = 0) -> list[Output]:
+        """Meter: keep a payload until acknowledged end to end, and send it up.
+
+        Args:
+            now_ms: time.
+            payload: 1..MAX_PAYLOAD_BYTES octets.
+            priority: 0..3, higher first.
+
+        Raises:
+            MeshUsageError: on a root, or payload or priority out of range.
+        """
+        if self._config.is_root:
+            msg = "a root has nothing to submit"
+            raise MeshUsageError(msg)
+        _check_payload(payload)
+        if not 0 <= priority <= _PRIORITY_MAX:
+            msg = f"priority must be within 0..{_PRIORITY_MAX}, not {priority}"
+            raise MeshUsageError(msg)
+        self._advance(now_ms)
+        self._engine.submit(self._now_ms, bytes(payload), priority)
+        return self._finish()
+
+    def command(self, now_ms: int, node: int, payload: bytes, token: int) -> list[Output]:
+        """Root: send a payload to a node; its end comes as CommandResult with the token.
+
+        Raises:
+            MeshUsageError: on a meter, or payload out of range.
+        """
+        root = self._root_side()
+        _check_payload(payload)
+        self._advance(now_ms)
+        root.commands.submit(self._now_ms, node, bytes(payload), token)
+        self._engine.settle(self._now_ms)
+        return self._finish()
+
+    def custody(self, now_ms: int, token: int, ok: bool) -> list[Output]:  # noqa: FBT001 - seam
+        """Root: answer a Delivered. ``ok`` means durable; otherwise the sender is told BUSY.
+
+        An unknown token is ignored: the wait for it is over.
+        """
+        root = self._root_side()
+        self._advance(now_ms)
+        root.custody(self._now_ms, token, ok=ok)
+        self._engine.settle(self._now_ms)
+        return self._finish()
+
+    def set_grounded(self, now_ms: int, grounded: bool) -> list[Output]:  # noqa: FBT001 - seam
+        """Root: the uplink to the head-end was lost or is back."""
+        root = self._root_side()
+        self._advance(now_ms)
+        root.set_grounded(self._now_ms, grounded=grounded)
+        self._engine.settle(self._now_ms)
+        return self._finish()
+
+    def forget(self, now_ms: int, node: int) -> list[Output]:
+        """Root: the node is homed at another gateway now; drop its registration."""
+        root = self._root_side()
+        self._advance(now_ms)
+        root.forget(node)
+        return self._finish()
+
+    # --- views ----------------------------------------------------------------------------------
+
+    @property
+    def next_wake_ms(self) -> int | None:
+        """When ``wake`` wants to be called; None if never."""
+        due = [at for at in (self._engine.next_wake_ms, self._arq.due_ms) if at is not None]
+        return min(due, default=None)
+
+    @property
+    def rank(self) -> int:
+        """Distance in 128ths of a transmission; INFINITE_RANK without a parent."""
+        return self._engine.core.rank
+
+    @property
+    def parent(self) -> int | None:
+        """The preferred parent."""
+        return next(iter(self._engine.core.parents), None)
+
+    @property
+    def parents(self) -> tuple[int, ...]:
+        """The preferred parent and its backups."""
+        return self._engine.core.parents
+
+    @property
+    def root(self) -> int | None:
+        """The root we are attached to."""
+        core = self._engine.core
+        return core.root if core.attached else None
+
+    @property
+    def joined(self) -> bool:
+        """True on a root, and on a meter registered with the root it is attached to."""
+        return self._config.is_root or self._engine.uplink.joined
+
+    @property
+    def hops(self) -> int:
+        """Hops to the root, 0 on a root or without one."""
+        core = self._engine.core
+        return core.hops if core.attached else 0
+
+    @property
+    def backlog(self) -> int:
+        """Own payloads not yet acknowledged end to end."""
+        return len(self._engine.uplink.store)
+
+    @property
+    def network_time_s(self) -> int:
+        """The root's unix time as far as it is known here, 0 if not."""
+        return self._engine.formation.time_s(self._now_ms)
+
+    def routes(self) -> list[RouteEntry]:
+        """Root: the registered nodes."""
+        return self._root_side().routes.entries(self._now_ms)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the fill of every table and queue, for metrics and for tests of their bounds."""
+        engine = self._engine
+        sizes = {
+            "neighbours": len(engine.core.neighbours),
+            "peers": self._link.peers,
+            "duplicates": len(engine.forwarder.duplicates),
+            "queue": len(engine.forwarder),
+            "roots": len(engine.core.feasibility),
+            "store": len(engine.uplink.store),
+        }
+        return sizes | (engine.root_side.sizes() if engine.root_side else {})
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _root_side(self) -> RootSide:
+        if self._engine.root_side is None:
+            msg = "only a root can do this"
+            raise MeshUsageError(msg)
+        return self._engine.root_side
+
+    def _advance(self, now_ms: int) -> None:
+        if not self._started:
+            msg = "start the station first"
+            raise MeshUsageError(msg)
+        self._now_ms = max(self._now_ms, now_ms)
+
+    def _heard(self, heard: Heard, rssi_dbm: int) -> None:
+        now_ms, frame = self._now_ms, heard.frame
+        if heard.arrival is Arrival.STALE:
+            self._resync(heard)
+        elif isinstance(frame, Hack):
+            self._hacked(heard.src, frame)
+        elif frame is not None:
+            lseq = None if heard.broadcast else heard.lseq
+            self._engine.receive(now_ms, heard.src, frame, rssi_dbm=rssi_dbm, lseq=lseq)
+        elif not heard.broadcast:
+            status = self._link.answer_again(now_ms, heard.src, heard.lseq)
+            if status is not None:
+                self._hack(heard.src, heard.lseq, status)
+
+    def _resync(self, heard: Heard) -> None:
+        """Refuse an old counter; an honest sender that lost its own is told how far to go."""
+        self._out.append(FrameRejected(RejectReason.REPLAY))
+        if not heard.broadcast:
+            highest = self._link.highest(heard.src)
+            hack = Hack(heard.lseq, HackStatus.RESYNC, self._engine.core.tag(), highest)
+            self._transmit(heard.src, hack)
+
+    def _hacked(self, src: int, hack: Hack) -> None:
+        done = self._arq.hear(src, hack)
+        if done is None:
+            return
+        if hack.status == HackStatus.RESYNC:
+            self._counter.jump(hack.counter)
+        self._step_arq(done)
+
+    def _step_arq(self, step: bytes | ExchangeDone | None) -> None:
+        if isinstance(step, ExchangeDone):
+            self._engine.exchange_done(self._now_ms, step.attempts, step.hack)
+        elif step is not None:
+            self._out.append(Transmit(step))
+
+    def _finish(self) -> list[Output]:
+        """Carry out the engine's effects and hand the outputs over, the state blob first."""
+        for effect in self._engine.drain():
+            if isinstance(effect, LinkSend):
+                frame, lseq = self._link.wrap(effect.dst, effect.frame)
+                self._arq.begin(
+                    self._now_ms,
+                    frame,
+                    dst=effect.dst,
+                    lseq=lseq,
+                    attempts=effect.attempts,
+                )
+            elif isinstance(effect, LinkBroadcast):
+                self._transmit(c.BROADCAST, effect.frame)
+            elif isinstance(effect, LinkAnswer):
+                self._link.answered(self._now_ms, effect.dst, effect.lseq, effect.status)
+                self._hack(effect.dst, effect.lseq, effect.status)
+            else:
+                self._out.append(effect)
+        out, self._out = self._out, []
+        return [*self._persist(), *out]
+
+    def _hack(self, dst: int, lseq: int, status: HackStatus) -> None:
+        self._transmit(dst, Hack(lseq, status, self._engine.core.tag()))
+
+    def _transmit(self, dst: int, frame: Frame) -> None:
+        octets, _ = self._link.wrap(dst, frame)
+        self._out.append(Transmit(octets))
+
+    def _persist(self) -> list[Output]:
+        uplink, root = self._engine.uplink, self._engine.root_side
+        if not self._counter.must_persist and not uplink.store_changed:
+            return []
+        self._counter.must_persist = uplink.store_changed = False
+        state = State(
+            life=uplink.life,
+            ceiling=self._counter.ceiling,
+            next_oseq=uplink.store.next_oseq,
+            epoch=root.epoch if root else 0,
+            dtsn=self._engine.formation.dtsn if root else 0,
+        )
+        return [Persist(state.encode())]
+
+
+def _first_state(rng: Rng) -> State:
+    return State(life=1 + rng.randrange(0xFFFF), ceiling=0, next_oseq=1)
+
+
+def _check_payload(payload: bytes) -> None:
+    if not 1 <= len(payload) <= c.MAX_PAYLOAD_BYTES:
+        msg = f"a payload has 1..{c.MAX_PAYLOAD_BYTES} B, not {len(payload)}"
+        raise MeshUsageError(msg)

@@ -1,0 +1,68 @@
+"""The engine's alarm clock: one deadline for each purpose, no cancel cost."""
+
+from enum import IntEnum, auto
+
+_NEVER = -1
+
+
+class Timer(IntEnum):
+    """What a deadline is for."""
+
+    TRICKLE = 0
+    DECIDE = auto()
+    SOLICIT = auto()
+    POISON = auto()
+    HOLD_DOWN = auto()
+    ANSWER = auto()
+    PROBE = auto()
+    QUEUE = auto()
+    REGISTER = auto()
+    RESEND = auto()
+    ROOT_SEQ = auto()
+    ROOT_ACKS = auto()
+    ROOT_COMMANDS = auto()
+    ROOT_GROUND = auto()
+    OUTAGE = auto()
+    JOIN = auto()
+    HOUSEKEEPING = auto()
+
+
+class Timers:
+    """Deadlines in ms; few enough that the minimum is found by looking at all."""
+
+    __slots__ = ("_due",)
+
+    def __init__(self) -> None:
+        """Set nothing."""
+        self._due = [_NEVER] * len(Timer)
+
+    def set(self, timer: Timer, at_ms: int) -> None:
+        """Set or move a deadline."""
+        self._due[timer] = at_ms
+
+    def set_earlier(self, timer: Timer, at_ms: int) -> None:
+        """Set the deadline unless an earlier one stands."""
+        due = self._due[timer]
+        if due == _NEVER or at_ms < due:
+            self._due[timer] = at_ms
+
+    def cancel(self, timer: Timer) -> None:
+        """Clear a deadline."""
+        self._due[timer] = _NEVER
+
+    def is_set(self, timer: Timer) -> bool:
+        """Return whether a deadline stands."""
+        return self._due[timer] != _NEVER
+
+    def take(self, timer: Timer, now_ms: int) -> bool:
+        """Return whether the deadline has come, and clear it if so."""
+        due = self._due[timer]
+        if due == _NEVER or due > now_ms:
+            return False
+        self._due[timer] = _NEVER
+        return True
+
+    @property
+    def next_ms(self) -> int | None:
+        """The earliest deadline."""
+        return min((due for due in self._due if due != _NEVER), default=None)
