@@ -16,6 +16,7 @@ from ohmesh.model.reading import Reading
 METERS = {
     "de_sml": "1EMH0012345678",
     "fr_linky": "042076248191",
+    "jp_broute": "AB1234567890",
 }
 MOMENTS = st.datetimes(datetime(2001, 1, 1), datetime(2098, 12, 31)).map(  # noqa: DTZ001
     lambda moment: moment.replace(microsecond=0, tzinfo=UTC)

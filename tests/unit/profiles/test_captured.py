@@ -14,6 +14,7 @@ PROFILES = {
     "iec62056-21": "de_sml",
     "linky-tic-historic": "fr_linky",
     "linky-tic-standard": "fr_linky",
+    "echonet-lite-broute": "jp_broute",
 }
 FILES = list(PROFILES)
 REFUSED = ("checksum_valid", "crc_valid", "error")

@@ -1,0 +1,1 @@
+"""Japan: the B-route from the smart meter to the home (ECHONET Lite over Wi-SUN)."""
