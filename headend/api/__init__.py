@@ -1,0 +1,1 @@
+"""The head-end's HTTP API: `create_app` puts it together, everything else is a part of it."""

@@ -1,0 +1,104 @@
+"""How answers are written: JSON by msgspec, pages with a cursor, and their OpenAPI entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.responses import Response
+
+from headend.api.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from starlette.requests import Request
+
+    from headend.api.cursor import Cursors
+    from headend.api.views import View
+    from headend.store.plan import Row
+
+_JSON = "application/json"
+_encode = msgspec.json.Encoder().encode
+
+
+def answer(content: object, status: int = 200) -> Response:
+    """A value as a JSON answer."""
+    return Response(_encode(content), status, media_type=_JSON)
+
+
+def accepted(content: View, *, replayed: bool, status: int = 201) -> Response:
+    """The answer to a write: `status` the first time, 200 with the same body for a repeat."""
+    return answer(content, 200 if replayed else status)
+
+
+class Pager:
+    """One page of a list: asks the query for a row more than the page holds to see if it ends."""
+
+    def __init__(
+        self, request: Request, cursors: Cursors, scope: Mapping[str, object], size: int
+    ) -> None:
+        self._request = request
+        self._cursors = cursors
+        self._scope = scope
+        self._size = size
+
+    @property
+    def limit(self) -> int:
+        """The limit for the query."""
+        return self._size + 1
+
+    def page(
+        self,
+        rows: Sequence[Row],
+        view: Callable[[Row], object],
+        key: Callable[[Row], tuple[object, ...]],
+    ) -> Response:
+        """The rows as items, and the cursor behind the last when there are more."""
+        shown = rows[: self._size]
+        cursor = self._cursors.seal(self._scope, key(shown[-1])) if len(rows) > self._size else None
+        response = answer({"items": [view(row) for row in shown], "next": cursor})
+        if cursor:
+            response.headers["Link"] = f'<{self._next(cursor)}>; rel="next"'
+        return response
+
+    def _next(self, cursor: str) -> str:
+        pairs = [p for p in self._request.query_params.multi_items() if p[0] != "cursor"]
+        return f"{self._request.url.path}?{urlencode([*pairs, ('cursor', cursor)])}"
+
+
+def _content(schema: str, media_type: str = _JSON) -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+_PROBLEMS = {
+    401: "a token is needed, or it is not known",
+    403: "not from this host or page, or the token may only read",
+    404: "absent, or somebody else's",
+    409: "the same key or name with other content",
+    413: "the body is above 1 MiB",
+    422: "values that are not allowed",
+    503: "the database does not answer, or not in time",
+}
+
+
+def documented(
+    schema: str, *, created: int | None = None, only: Sequence[int] = tuple(_PROBLEMS)
+) -> Any:
+    """The `responses` of an operation: its answer and the problems that it may end in."""
+    found: dict[int | str, dict[str, Any]] = {
+        200: {
+            "description": "the answer" if created is None else "a repeat: the first answer again",
+            "content": _content(schema),
+        }
+    }
+    if created is not None:
+        found[created] = {"description": "accepted", "content": _content(schema)}
+    for status, description in _PROBLEMS.items():
+        if status in only:
+            found[status] = {
+                "description": description,
+                "content": _content("ProblemDocument", MEDIA_TYPE),
+            }
+    return found

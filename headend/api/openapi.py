@@ -1,0 +1,60 @@
+"""The OpenAPI 3.1 document: FastAPI's, with our answers' schemas and the ways to log in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi.openapi.utils import get_openapi
+
+from headend.api.access import SESSION_COOKIE
+from headend.api.problems import ProblemDocument
+from headend.api.views import schemas
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+API_VERSION = "1.0.0"
+DESCRIPTION = """\
+The head-end of an ohmesh metering system.
+
+* **Times** are RFC 3339 in UTC. An interval is named by its END.
+* **Values** are integers: `value` x 10^`scaler` in `unit`. Money is an integer of mu, 1e-5 of the
+  currency unit. There are no floating-point numbers but positions in metres.
+* **Lists** come in pages: `items`, and `next`, a cursor for the next page (also as `Link`).
+* **Errors** are problem documents (RFC 9457); `type` is a page of this server that explains it.
+* **Writes** that are not idempotent by name take an `Idempotency-Key`. A repeat answers 200 with
+  the first answer and does nothing.
+* **Tokens**: `Authorization: Bearer TOKEN`. On loopback reading needs none; writing always does.
+"""
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document of an app's routes."""
+    found = get_openapi(
+        title=app.title,
+        version=API_VERSION,
+        openapi_version="3.1.0",
+        summary="Meters, readings, mesh, commands and prepaid accounts",
+        description=DESCRIPTION,
+        routes=app.routes,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    components = found.setdefault("components", {})
+    own = components.setdefault("schemas", {})
+    own.update(schemas())
+    own.update(
+        msgspec.json.schema_components(
+            (ProblemDocument,), ref_template="#/components/schemas/{name}"
+        )[1]
+    )
+    for name in ("HTTPValidationError", "ValidationError"):
+        own.pop(name, None)
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+    }
+    found["security"] = [{"token": []}, {"session": []}]
+    for path in ("/healthz", "/readyz"):
+        found["paths"][path]["get"]["security"] = []
+    return found

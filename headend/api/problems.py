@@ -1,0 +1,285 @@
+"""Errors as RFC 9457 problem documents, made in one place.
+
+Every answer of 400 and above is `application/problem+json`: `type` (stable, a page of this server
+that explains it), `title`, `status`, `detail`, `instance` and, for input, `errors` with a JSON
+pointer each. Nothing of the inside (SQL, traces, file names) ever stands in one.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from headend.store.db import Unavailable
+from ohmesh.model.errors import (
+    CommandError,
+    Conflict,
+    ModelError,
+    PrepaymentError,
+    ProfileError,
+    StoreError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+MEDIA_TYPE = "application/problem+json"
+_QUERY_CANCELED = "57014"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One type of problem: its name in the URL, HTTP status, title and what to do about it."""
+
+    name: str
+    status: int
+    title: str
+    remedy: str
+
+    @property
+    def type(self) -> str:
+        """The problem's `type`: a path of this server, so that it can be read offline."""
+        return f"/problems/{self.name}"
+
+
+BAD_REQUEST = Kind(
+    "bad-request",
+    400,
+    "The request cannot be read",
+    "Send a JSON object with the content type application/json.",
+)
+UNAUTHENTICATED = Kind(
+    "unauthenticated",
+    401,
+    "A token is needed",
+    "Send the header Authorization: Bearer TOKEN; the token is in the file that api.token_file "
+    "of the head-end's configuration names.",
+)
+FORBIDDEN = Kind(
+    "forbidden",
+    403,
+    "Not from here",
+    "Call the server by the address it listens on, and write from its own pages only.",
+)
+NOT_FOUND = Kind(
+    "not-found",
+    404,
+    "There is nothing here",
+    "Check the id: what belongs to somebody else looks as absent as what does not exist.",
+)
+METHOD_NOT_ALLOWED = Kind(
+    "method-not-allowed",
+    405,
+    "This address does not take that method",
+    "The header Allow says which it takes; /docs lists every operation.",
+)
+CONFLICT = Kind(
+    "conflict",
+    409,
+    "The same key with other content",
+    "An Idempotency-Key or a name was used before with another content. Nothing was changed; use "
+    "a new key for a new wish.",
+)
+TOO_LARGE = Kind(
+    "too-large",
+    413,
+    "The request's body is too large",
+    "A body may have at most 1 MiB; send several requests.",
+)
+INVALID = Kind(
+    "invalid",
+    422,
+    "The request has values that are not allowed",
+    "`errors` names each field by a JSON pointer and says what it may be.",
+)
+INVALID_CURSOR = Kind(
+    "invalid-cursor",
+    422,
+    "The cursor does not belong to this list",
+    "Use `next` of an answer as it came, with the same filters, or start again without a cursor.",
+)
+REFUSED = Kind(
+    "refused",
+    422,
+    "The rules refuse this",
+    "`code` names the rule; `detail` says what would be accepted.",
+)
+INTERNAL = Kind(
+    "internal",
+    500,
+    "The server has failed",
+    "Nothing can be done from outside; the server's log has the reason.",
+)
+UNAVAILABLE = Kind(
+    "unavailable",
+    503,
+    "The database does not answer",
+    "Try again after the time in Retry-After; a write with the same Idempotency-Key is safe.",
+)
+TOO_SLOW = Kind(
+    "too-slow",
+    503,
+    "The question takes too long to answer",
+    "Ask for a shorter range or fewer channels.",
+)
+KINDS = {
+    kind.name: kind
+    for kind in (
+        BAD_REQUEST,
+        UNAUTHENTICATED,
+        FORBIDDEN,
+        NOT_FOUND,
+        METHOD_NOT_ALLOWED,
+        CONFLICT,
+        TOO_LARGE,
+        INVALID,
+        INVALID_CURSOR,
+        REFUSED,
+        INTERNAL,
+        UNAVAILABLE,
+        TOO_SLOW,
+    )
+}
+_BY_STATUS = {kind.status: kind for kind in reversed(KINDS.values())}
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one value; `pointer` is a JSON pointer into query, path or body."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str = ""
+    errors: list[FieldError] = []
+
+
+class Problem(HTTPException):
+    """Raised anywhere in a request to end it with a problem document."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        code: str = "",
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(kind.status, detail, dict(headers or {}))
+        self.kind = kind
+        self.code = code
+        self.errors = list(errors)
+
+
+def not_found(what: str, name: str) -> Problem:
+    """The one answer for what does not exist and for what belongs to somebody else."""
+    return Problem(NOT_FOUND, f"no {what} {name!r}")
+
+
+def invalid(pointer: str, detail: str) -> Problem:
+    """One value of the request is wrong."""
+    return Problem(INVALID, detail, errors=[FieldError(pointer, detail)])
+
+
+def respond(problem: Problem, path: str) -> Response:
+    """The problem as an HTTP answer."""
+    document = ProblemDocument(
+        type=problem.kind.type,
+        title=problem.kind.title,
+        status=problem.kind.status,
+        detail=problem.detail,
+        instance=path,
+        code=problem.code,
+        errors=problem.errors,
+    )
+    return Response(
+        msgspec.json.encode(document),
+        problem.kind.status,
+        headers=problem.headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _from_http(error: HTTPException) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    kind = _BY_STATUS.get(error.status_code, BAD_REQUEST)
+    detail = error.detail if kind.status != 404 else "no such address"
+    return Problem(kind, detail or HTTPStatus(error.status_code).phrase, headers=error.headers)
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    return "/" + "/".join(parts)
+
+
+def _from_validation(error: RequestValidationError) -> Problem:
+    found = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        return Problem(BAD_REQUEST, "the body is not JSON")
+    errors = [FieldError(_pointer(one["loc"]), str(one["msg"])) for one in found[:20]]
+    first = errors[0]
+    return Problem(INVALID, f"{first.pointer}: {first.detail}", errors=errors)
+
+
+def _from_ours(error: Exception) -> Problem:
+    match error:
+        case CommandError() | PrepaymentError():
+            kind = NOT_FOUND if error.code.startswith("unknown_") else REFUSED
+            return Problem(kind, str(error), code=error.code)
+        case Conflict():
+            return Problem(CONFLICT, str(error))
+        case ModelError() | ProfileError():
+            return Problem(INVALID, str(error))
+        case Unavailable() if getattr(error.__cause__, "sqlstate", "") == _QUERY_CANCELED:
+            return Problem(TOO_SLOW, "the database gave up after 10 s")
+        case Unavailable():
+            return Problem(UNAVAILABLE, "no answer now", headers={"Retry-After": "2"})
+        case _:
+            return Problem(INTERNAL, "the server has failed")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app with a problem document."""
+
+    async def http_error(request: Request, error: Any) -> Response:
+        return respond(_from_http(error), request.url.path)
+
+    async def validation_error(request: Request, error: Any) -> Response:
+        return respond(_from_validation(error), request.url.path)
+
+    async def our_error(request: Request, error: Any) -> Response:
+        problem = _from_ours(error)
+        if problem.status_code >= 500:
+            _log.error("%s %s: %s", request.method, problem.kind.name, error)
+        return respond(problem, request.url.path)
+
+    async def bug(request: Request, error: Any) -> Response:
+        _log.error("%s failed: %s", request.method, type(error).__name__)
+        return respond(Problem(INTERNAL, "the server has failed"), request.url.path)
+
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(RequestValidationError, validation_error)
+    for ours in (CommandError, PrepaymentError, ModelError, ProfileError, StoreError):
+        app.add_exception_handler(ours, our_error)
+    app.add_exception_handler(Exception, bug)

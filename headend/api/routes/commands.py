@@ -1,0 +1,146 @@
+"""Commands to meters: ask, follow, cancel."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headend.api import views
+from headend.api.answers import Pager, accepted, answer, documented
+from headend.api.fields import Body, Id, IdempotencyKey, Instant, Integer, PageQuery
+from headend.api.problems import invalid, not_found
+from headend.api.routes.meters import relay_name
+from headend.api.services import Caller, Parts
+from headend.service.commands import NewCommand, cancel_command, create_command
+from ohmesh.model.command import CommandKind, CommandState, ResultStatus
+
+if TYPE_CHECKING:
+    from headend.api.access import Principal
+    from headend.api.services import Services
+    from headend.store.plan import Row
+
+router = APIRouter(prefix="/v1/commands", tags=["commands"])
+_KINDS = {kind.name.lower(): kind for kind in CommandKind}
+KindName = Literal["relay_read", "relay_off", "relay_on", "read_now", "clock_set"]
+VALID_S_DEFAULT = 900
+
+
+class CommandQuery(PageQuery):
+    """Filters of the list of commands."""
+
+    meter: Id | None = None
+    state: CommandState | None = None
+
+
+class AskCommand(Body):
+    """What a meter shall do, and until when: `not_after`, or `valid_s` from now (default 900)."""
+
+    meter: Id
+    kind: KindName
+    argument: Integer = 0
+    not_after: Instant | None = None
+    valid_s: Annotated[int, Field(strict=True, ge=1, le=7 * 86_400)] | None = None
+
+
+def command_view(row: Row) -> views.Command:
+    """A row of the query `commands`."""
+    result, relay = row["result"], row["relay"]
+    return views.Command(
+        **{
+            **row,
+            "kind": CommandKind(row["kind"]).name.lower(),
+            "result": None if result is None else ResultStatus(result).name.lower(),
+            "relay": None if relay is None else relay_name(relay),
+        }
+    )
+
+
+async def find_commands(
+    parts: Services,
+    who: Principal,
+    *,
+    limit: int,
+    one: UUID | None = None,
+    meter: str | None = None,
+    state: str | None = None,
+    before: tuple[datetime | None, UUID | None] = (None, None),
+) -> list[Row]:
+    """Rows of the query `commands`, newest first."""
+    return await parts.rows(
+        who.tenant_id,
+        "commands",
+        id=one,
+        meter=meter,
+        state=state,
+        before_at=before[0],
+        before_id=before[1],
+        limit=limit,
+    )
+
+
+@router.get("", responses=documented("CommandPage"))
+async def list_commands(
+    request: Request, parts: Parts, who: Caller, query: Annotated[CommandQuery, Query()]
+) -> Response:
+    """List commands, newest first."""
+    scope = query.scope("commands", tenant=who.tenant_id)
+    before = (
+        parts.cursors.open(scope, query.cursor, tuple[datetime, UUID])
+        if query.cursor
+        else (None, None)
+    )
+    pager = Pager(request, parts.cursors, scope, query.page_size)
+    rows = await find_commands(
+        parts, who, meter=query.meter, state=query.state, before=before, limit=pager.limit
+    )
+    return pager.page(rows, command_view, lambda row: (row["created_at"], row["id"]))
+
+
+@router.post("", status_code=202, responses=documented("CommandReceipt", created=202))
+async def ask(
+    parts: Parts, who: Caller, body: AskCommand, idempotency_key: IdempotencyKey
+) -> Response:
+    """Queue a command. The answer says that it was accepted; follow it at `/v1/commands/{id}`."""
+    now = parts.now()
+    if body.not_after and body.valid_s:
+        raise invalid("/body/valid_s", "give not_after or valid_s, not both")
+    request = NewCommand(
+        meter=body.meter,
+        kind=_KINDS[body.kind],
+        not_after=body.not_after or now + timedelta(seconds=body.valid_s or VALID_S_DEFAULT),
+        idempotency_key=idempotency_key,
+        requested_by=who.name,
+        argument=body.argument,
+    )
+    made = await parts.store.run(who.tenant_id, create_command(who.tenant_id, request, now))
+    receipt = views.CommandReceipt(
+        id=made.id,
+        meter=made.meter,
+        kind=made.kind.name.lower(),
+        argument=made.argument,
+        not_after=made.not_after,
+        created_at=made.created_at,
+    )
+    return accepted(receipt, replayed=made.replayed, status=202)
+
+
+@router.get("/{command}", responses=documented("Command"))
+async def get_command(parts: Parts, who: Caller, command: UUID) -> Response:
+    """One command and where it is."""
+    rows = await find_commands(parts, who, one=command, limit=1)
+    if not rows:
+        raise not_found("command", str(command))
+    return answer(command_view(rows[0]))
+
+
+@router.post("/{command}/cancel", responses=documented("Command"))
+async def cancel(parts: Parts, who: Caller, command: UUID) -> Response:
+    """Cancel a command that was not sent yet; one that was sent or has ended is refused."""
+    await parts.store.run(who.tenant_id, cancel_command(who.tenant_id, command, parts.now()))
+    return await get_command(parts, who, command)

@@ -1,0 +1,253 @@
+"""Meters and their readings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headend.api import views
+from headend.api.answers import Pager, accepted, answer, documented
+from headend.api.fields import (
+    YEAR_MAX,
+    YEAR_MIN,
+    Body,
+    Channel,
+    Id,
+    Instant,
+    Metres,
+    PageQuery,
+    PathId,
+)
+from headend.api.problems import invalid, not_found
+from headend.api.services import SQL, Caller, Parts, Services
+from headend.service.fleet import NewMeter, add_service_point, register_meter
+from ohmesh.model.command import RelayState
+from ohmesh.model.ids import address, mesh_address, meter_id
+from ohmesh.model.reading import Quality
+
+if TYPE_CHECKING:
+    from headend.api.access import Principal
+    from headend.store.plan import Plan, Row
+
+router = APIRouter(prefix="/v1/meters", tags=["meters"])
+LAST_NAME = "z" * 65
+"""Above every name, in the C collation and in every language's."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime(YEAR_MIN, 1, 1, tzinfo=UTC)
+_LAST = datetime(YEAR_MAX, 12, 31, tzinfo=UTC)
+_QUALITY = {flags: [f.name.lower() for f in Quality(flags) if f.name] for flags in range(64)}
+
+
+def span(name: str | None = None, after: str | None = None) -> dict[str, str]:
+    """Bounds of a scan along names: one name, or all behind a cursor."""
+    return {"first": name or "", "last": name or LAST_NAME, "after": after or ""}
+
+
+class MeterQuery(PageQuery):
+    """Filters of the list of meters."""
+
+    prefix: Id | None = None
+    profile: Id | None = None
+    gateway: Id | None = None
+    silent_since: Instant | None = None
+
+
+class RegisterMeter(Body):
+    """A meter to make known. Its telegrams that waited in quarantine are then decoded.
+
+    `node` is its number in the mesh; without it and without `address` the meter speaks for itself
+    under its own id. `key_hex` is its 128-bit key; the store keeps it encrypted and never shows it.
+    """
+
+    meter: Id
+    profile: Id
+    interval_s: Annotated[int, Field(strict=True, ge=60, le=86_400)] = 900
+    node: Annotated[int, Field(strict=True, ge=0, lt=2**32)] | None = None
+    address: Id | None = None
+    key_hex: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
+    service_point: Id | None = None
+    zone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]{1,64}$")] = "UTC"
+    x_m: Metres | None = None
+    y_m: Metres | None = None
+
+
+class ReadingQuery(BaseModel):
+    """Which readings: `period_from` <= time < `period_to`, both RFC 3339 with a zone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    period_from: Instant | None = None
+    period_to: Instant | None = None
+    channel: Annotated[list[Channel], Field(max_length=50)] = []
+    order: Literal["asc", "desc"] = "asc"
+    page_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    cursor: Annotated[str, Field(max_length=512)] | None = None
+
+
+def meter_view(row: Row) -> views.Meter:
+    """A row of the query `meters`."""
+    relay = row["relay"]
+    return views.Meter(**{**row, "relay": None if relay is None else relay_name(relay)})
+
+
+def relay_name(number: int) -> str:
+    """A relay state as the API writes it: `connected`, `disconnected` ..."""
+    return RelayState(number).name.lower()
+
+
+async def find_meter(parts: Services, who: Principal, name: str) -> Row:
+    """A meter's row of the query `meters`. Raises Problem(not-found)."""
+    rows = await parts.rows(
+        who.tenant_id,
+        "meters",
+        **span(name),
+        prefix=None,
+        profile=None,
+        gateway=None,
+        silent_since=None,
+        limit=1,
+    )
+    if not rows:
+        raise not_found("meter", name)
+    return rows[0]
+
+
+@router.get("", responses=documented("MeterPage"))
+async def list_meters(
+    request: Request, parts: Parts, who: Caller, query: Annotated[MeterQuery, Query()]
+) -> Response:
+    """List meters in the order of their ids."""
+    scope = query.scope("meters", tenant=who.tenant_id)
+    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else None
+    pager = Pager(request, parts.cursors, scope, query.page_size)
+    rows = await parts.rows(
+        who.tenant_id,
+        "meters",
+        **span(after=after),
+        prefix=query.prefix,
+        profile=query.profile,
+        gateway=query.gateway,
+        silent_since=query.silent_since,
+        limit=pager.limit,
+    )
+    return pager.page(rows, meter_view, lambda row: (row["meter"],))
+
+
+@router.post("", status_code=201, responses=documented("Meter", created=201))
+async def register(parts: Parts, who: Caller, body: RegisterMeter) -> Response:
+    """Register a meter. The same content again changes nothing and answers 200."""
+    known = await parts.rows(who.tenant_id, "find_meter_id", name=body.meter)
+    await parts.store.run(who.tenant_id, _register(who.tenant_id, body, parts))
+    row = await find_meter(parts, who, body.meter)
+    return accepted(meter_view(row), replayed=bool(known))
+
+
+def _register(tenant_id: int, body: RegisterMeter, parts: Services) -> Plan[None]:
+    if body.address and body.node is not None:
+        raise invalid("/body/address", "give address or node, not both")
+    place = body.service_point
+    if place is None and body.x_m is not None:
+        place = body.meter
+    if place is not None:
+        yield from add_service_point(tenant_id, place, zone=body.zone, x_m=body.x_m, y_m=body.y_m)
+    yield from register_meter(tenant_id, _new_meter(body, place, parts))
+
+
+def _new_meter(body: RegisterMeter, place: str | None, parts: Services) -> NewMeter:
+    own = address(body.address or body.meter)
+    return NewMeter(
+        name=meter_id(body.meter),
+        address=own if body.node is None else mesh_address(body.node),
+        profile=body.profile,
+        interval_s=body.interval_s,
+        key_sealed=parts.seal_key(body.meter, bytes.fromhex(body.key_hex))
+        if body.key_hex
+        else None,
+        service_point=place,
+    )
+
+
+@router.get("/{meter}", responses=documented("Meter"))
+async def get_meter(parts: Parts, who: Caller, meter: PathId) -> Response:
+    """One meter."""
+    return answer(meter_view(await find_meter(parts, who, meter)))
+
+
+@router.get("/{meter}/readings", responses=documented("ReadingPage"))
+async def list_readings(
+    request: Request,
+    parts: Parts,
+    who: Caller,
+    meter: PathId,
+    query: Annotated[ReadingQuery, Query()],
+) -> Response:
+    """List a meter's readings, by time and then channel.
+
+    A register's value is taken at an instant, so `period_from` is inclusive and `period_to`
+    exclusive. Without bounds everything is listed, from the beginning or (`order=desc`) the end.
+    """
+    scope = {
+        "list": "readings",
+        "tenant": who.tenant_id,
+        "meter": meter,
+        **query.model_dump(mode="json", exclude={"page_size", "cursor"}),
+    }
+    pager = Pager(request, parts.cursors, scope, query.page_size)
+    after = parts.cursors.open(scope, query.cursor, tuple[int, int]) if query.cursor else None
+    channels, rows = await parts.store.run(
+        who.tenant_id, _readings(who, meter, query, after, pager.limit)
+    )
+    meaning = {row["id"]: (row["name"], row["scaler"], row["unit"]) for row in channels}
+    return pager.page(rows, partial(_reading, meaning), _reading_key)
+
+
+def _reading(meaning: dict[int, tuple[str, int, str]], row: Row) -> views.Reading:
+    name, scaler, unit = meaning[row["channel"]]
+    return views.Reading(name, row["ts"], row["value"], scaler, unit, _QUALITY[row["status"]])
+
+
+def _reading_key(row: Row) -> tuple[int, int]:
+    return (row["ts"] - _EPOCH) // timedelta(microseconds=1), row["channel"]
+
+
+def _readings(
+    who: Principal,
+    meter: str,
+    query: ReadingQuery,
+    after: tuple[int, int] | None,
+    limit: int,
+) -> Plan[tuple[list[Row], list[Row]]]:
+    """The dictionary of channels and the rows of a page."""
+    known = yield SQL("find_meter_id", tenant_id=who.tenant_id, name=meter)
+    if not known:
+        raise not_found("meter", meter)
+    channels = yield SQL("channels")
+    wanted = set(query.channel)
+    bounds = _bounds(query, after)
+    rows = yield SQL(
+        "readings_up" if query.order == "asc" else "readings_down",
+        tenant_id=who.tenant_id,
+        meter_id=known[0]["id"],
+        channels=[row["id"] for row in channels if not wanted or row["name"] in wanted],
+        limit=limit,
+        **bounds,
+    )
+    return channels, rows
+
+
+def _bounds(query: ReadingQuery, after: tuple[int, int] | None) -> dict[str, object]:
+    """Where the scan begins and ends; a cursor moves the end that the scan comes from."""
+    lower = query.period_from or _FIRST
+    upper = query.period_to or _LAST
+    number = -1
+    if after is not None:
+        here = _EPOCH + timedelta(microseconds=after[0])
+        number = after[1]
+        lower, upper = (here, upper) if query.order == "asc" else (lower, here)
+    return {"from_ts": lower, "to_ts": upper, "after_channel": number}

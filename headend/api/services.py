@@ -1,0 +1,71 @@
+"""What routes and pages work with, put together once by `create_app`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, Protocol, TypeVar
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from headend.api.access import Principal
+from headend.api.gate import principal_of
+from headend.store.plan import Queries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from headend.api.access import Access
+    from headend.api.cursor import Cursors
+    from headend.api.pulse import Pulses
+    from headend.store.plan import Plan, Row, Statement
+
+SQL: Final = Queries("headend.api", "queries.sql")
+_T = TypeVar("_T")
+
+
+class Store(Protocol):
+    """Runs a plan in one transaction in which only the tenant's rows can be seen."""
+
+    async def run(self, tenant_id: int, plan: Plan[_T]) -> _T:
+        """The plan's result, committed. Raises StoreError and what the plan raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one app.
+
+    Attributes:
+        store: the database under the API's own role.
+        access: who may do what.
+        cursors: seals the cursors of lists.
+        pulses: what has changed, for the live pages.
+        seal_key: a meter's key under the key-encryption key, as the store keeps it.
+        now: the clock, UTC.
+    """
+
+    store: Store
+    access: Access
+    cursors: Cursors
+    pulses: Pulses
+    seal_key: Callable[[str, bytes], bytes]
+    now: Callable[[], datetime]
+
+    async def rows(self, tenant_id: int, query: str, /, **params: object) -> list[Row]:
+        """The rows of one named query of the API for a tenant."""
+        return await self.store.run(tenant_id, _one(SQL(query, tenant_id=tenant_id, **params)))
+
+
+def _one(statement: Statement) -> Plan[list[Row]]:
+    return (yield statement)
+
+
+def services_of(request: Request) -> Services:
+    """The parts of the app that a request came to."""
+    services: Services = request.app.state.services
+    return services
+
+
+Parts = Annotated[Services, Depends(services_of)]
+Caller = Annotated[Principal, Depends(principal_of)]
