@@ -65,3 +65,24 @@ def crc16_arc(data: bytes) -> int:
 def crc16_modbus(data: bytes) -> int:
     """CRC-16/MODBUS; on the wire its low byte comes first."""
     return _crc16_8005(data, 0xFFFF)
+
+
+def _en13757_entry(octet: int) -> int:
+    value = octet << 8
+    for _ in range(8):
+        value = value << 1 ^ (0x3D65 if value & 0x8000 else 0)
+    return value & 0xFFFF
+
+
+_EN13757 = tuple(map(_en13757_entry, range(256)))
+
+
+def crc16_en13757(data: bytes) -> int:
+    """The check of wireless M-Bus blocks, payloads and compact frames (EN 13757-4, 12.5.1).
+
+    Polynomial 3D65, initial value 0, complemented; for messages of at most a few hundred bytes.
+    """
+    value = 0
+    for octet in data:
+        value = value << 8 & 0xFFFF ^ _EN13757[value >> 8 ^ octet]
+    return value ^ 0xFFFF

@@ -20,6 +20,7 @@ class Unit(StrEnum):
     M3 = "m3"
     M3_PER_H = "m3/h"
     J = "J"
+    J_PER_H = "J/h"
     CELSIUS = "degC"
     KELVIN = "K"
     BAR = "bar"

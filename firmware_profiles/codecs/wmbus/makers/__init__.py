@@ -1,0 +1,64 @@
+"""Formats of makers that send no records, or blocks of their own among the records.
+
+A format is chosen by maker, version and device type. What it says is given as ordinary records,
+under the header that the standard has for such a value. Only formats that published telegrams
+with their readings confirm are here; another payload is refused, another block stays hex text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from firmware_profiles.codecs.cursor import unsupported
+from firmware_profiles.codecs.mbus.telegram import Telegram
+from firmware_profiles.codecs.wmbus.makers import apator, blocks, diehl, techem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firmware_profiles.codecs.mbus.records import Record
+    from firmware_profiles.codecs.mbus.transport import Address
+    from firmware_profiles.codecs.wmbus.link import RadioFrame
+
+_CI_FIRST, _CI_LAST = 0xA0, 0xB7
+
+_READERS: tuple[Callable[[Address, bytes, bytes], tuple[int, list[Record]] | None], ...] = (
+    techem.read,
+    diehl.read,
+    apator.read,
+)
+"""Each gives the device type of the standard and the records, or None for a foreign payload."""
+
+
+def is_maker_ci(ci: int) -> bool:
+    """Whether a CI field announces a payload of the maker's own."""
+    return _CI_FIRST <= ci <= _CI_LAST
+
+
+def read(frame: RadioFrame, start: int) -> Telegram:
+    """The message of a frame whose maker's CI field stands at `start`.
+
+    Raises:
+        DecodeError: TRUNCATED, or UNSUPPORTED for a format that we do not know.
+    """
+    address = frame.address
+    for reader in _READERS:
+        found = reader(address, frame.data[: start + 1], frame.data[start + 1 :])
+        if found:
+            device_type, records = found
+            return Telegram(replace(address, device_type=device_type), tuple(records))
+    raise unsupported(
+        f"a payload of maker {address.maker}, version {address.version:02X},"
+        f" type {address.device_type:02X}",
+        start,
+    )
+
+
+read_instead = blocks.read_instead
+
+
+def open_blocks(address: Address, records: tuple[Record, ...]) -> tuple[Record, ...]:
+    """The records, with those behind them that a maker packed into a block of its own."""
+    found = [extra for record in records for extra in blocks.read(address, record)]
+    return (*records, *found) if found else records

@@ -1,0 +1,90 @@
+"""Techem: heat-cost allocators, water meters and smoke detectors of series 3 (CI A0 and A2).
+
+    offset 0   status
+           1   date of the last billing: day 5 bits, month 4, year 7, low bits first
+           3   value at that date
+           5   today: 4 bits, day 5, month 4
+           7   consumption since that date
+           9   temperatures of room and radiator, 0.01 C (allocators; one later in version 94)
+
+Numbers are little-endian, two bytes; water in 0.1 m3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from firmware_profiles.codecs.mbus.makers import maker_code
+from firmware_profiles.codecs.wmbus.makers.made import date, made, need, unsigned
+
+if TYPE_CHECKING:
+    from firmware_profiles.codecs.mbus.records import Record
+    from firmware_profiles.codecs.mbus.transport import Address
+    from firmware_profiles.codecs.mbus.value import Stamp
+
+_TECHEM = maker_code("TCH")
+_ALLOCATOR, _HOT_WATER, _COLD_WATER, _SMOKE = 0x80, 0x62, 0x72, 0xF0
+_ALLOCATOR_VERSIONS = frozenset({0x64, 0x69, 0x94})
+_WATER_VERSIONS = frozenset({0x70, 0x74, 0x95})
+_LATE_TEMPERATURES = 0x94
+_STANDARD_TYPES = {_ALLOCATOR: 0x08, _HOT_WATER: 0x06, _COLD_WATER: 0x16, _SMOKE: 0x1A}
+
+
+def _billing_date(payload: bytes) -> Stamp | None:
+    bits = unsigned(payload, 1, 2)
+    return date(2000 + (bits >> 9), bits >> 5 & 0x0F, bits & 0x1F)
+
+
+def _today(payload: bytes, billing: Stamp | None) -> Stamp | None:
+    """Day and month as sent; the year is that of the billing or the next."""
+    bits = unsigned(payload, 5, 2)
+    day, month = bits >> 4 & 0x1F, bits >> 9 & 0x0F
+    if billing is None:
+        return None
+    last = billing.local
+    later = (month, day) > (last.month, last.day)
+    return date(last.year + (not later), month, day)
+
+
+def _common(payload: bytes) -> list[Record]:
+    billing = _billing_date(payload)
+    return [made("426c", billing), made("026c", _today(payload, billing))]
+
+
+def _allocator(version: int, payload: bytes) -> list[Record]:
+    late = version == _LATE_TEMPERATURES
+    need(payload, 13 + late)
+    return [
+        *_common(payload),
+        made("426e", unsigned(payload, 3, 2)),
+        made("026e", unsigned(payload, 7, 2)),
+        made("0265", unsigned(payload, 9 + late, 2)),
+        made("0259", unsigned(payload, 11 + late, 2)),
+    ]
+
+
+def _water(payload: bytes) -> list[Record]:
+    need(payload, 9)
+    before, since = unsigned(payload, 3, 2), unsigned(payload, 7, 2)
+    return [*_common(payload), made("4215", before), made("0215", before + since)]
+
+
+def _smoke(payload: bytes) -> list[Record]:
+    need(payload, 3)
+    return [made("426c", _billing_date(payload)), made("01fd17", payload[0])]
+
+
+def read(address: Address, _head: bytes, payload: bytes) -> tuple[int, list[Record]] | None:
+    """Device type and records of a Techem payload, None for another."""
+    kind, version = address.device_type, address.version
+    if address.manufacturer != _TECHEM or kind not in _STANDARD_TYPES:
+        return None
+    if kind == _ALLOCATOR and version in _ALLOCATOR_VERSIONS:
+        records = _allocator(version, payload)
+    elif kind in {_HOT_WATER, _COLD_WATER} and version in _WATER_VERSIONS:
+        records = _water(payload)
+    elif kind == _SMOKE:
+        records = _smoke(payload)
+    else:
+        return None
+    return _STANDARD_TYPES[kind], records
