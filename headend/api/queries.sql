@@ -5,7 +5,7 @@
 -- name: meters
 select m.name as meter, m.address, m.profile, m.interval_s, m.registered_at,
        m.key_sealed is not null as sealed,
-       p.name as service_point, coalesce(p.zone, 'UTC') as zone, p.x_m::float8, p.y_m::float8,
+       p.name as service_point, coalesce(p.zone, 'UTC') as zone, round(p.x_m::numeric, 2)::float8 as x_m, round(p.y_m::numeric, 2)::float8 as y_m,
        g.name as gateway, r.hops, s.last_seen, s.relay, s.relay_at, a.name as account
 from ohmesh.meter m
 left join ohmesh.service_point p on p.id = m.service_point_id
@@ -64,7 +64,7 @@ order by x.ts desc, x.channel desc
 limit %(limit)s
 
 -- name: gateways
-select g.name as gateway, g.node, g.x_m::float8, g.y_m::float8, g.registered_at,
+select g.name as gateway, g.node, round(g.x_m::numeric, 2)::float8 as x_m, round(g.y_m::numeric, 2)::float8 as y_m, g.registered_at,
        coalesce(s.state, 'unknown') as state, s.state_at, s.last_seen,
        (select count(*) from ohmesh.meter_status ms where ms.gateway_id = g.id) as meters
 from ohmesh.gateway g left join ohmesh.gateway_status s on s.gateway_id = g.id
@@ -90,12 +90,12 @@ with newest as (
 )
 select g.node, 'gateway' as kind, g.name as id, g.name as gateway, null::bigint as parent,
        0 as hops, null::int as etx_128ths, null::timestamptz as reported_at,
-       s.last_seen, g.x_m::float8, g.y_m::float8
+       s.last_seen, round(g.x_m::numeric, 2)::float8 as x_m, round(g.y_m::numeric, 2)::float8 as y_m
 from ohmesh.gateway g left join ohmesh.gateway_status s on s.gateway_id = g.id
 where g.tenant_id = %(tenant_id)s and g.node is not null
 union all
 select k.node, 'meter', k.name, g.name, n.parent, n.hops, n.etx_128ths, n.reported_at,
-       k.last_seen, k.x_m::float8, k.y_m::float8
+       k.last_seen, round(k.x_m::numeric, 2)::float8 as x_m, round(k.y_m::numeric, 2)::float8 as y_m
 from known k
 left join newest n on n.node = k.node
 left join ohmesh.gateway g on g.id = coalesce(n.gateway_id, k.gateway_id)
