@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 KINDS = frozenset({"cumulative", "instant", "max", "state", "counter"})
+_TIME_INTEGRAL = 8
+"""Value group D of energy counters."""
 SCALER_MIN, SCALER_MAX = -18, 18
 _UNITS = frozenset(unit.value for unit in Unit)
 
@@ -102,3 +104,22 @@ def register_for(obis: Obis, unit: Unit, scaler: int = 0) -> Register:
     if known is None or obis.f != UNUSED or (obis.a == 0 and obis.b != known.obis.b):
         return Register(f"raw.{obis}", obis, unit, scaler)
     return known if known.obis == obis else replace(known, obis=obis)
+
+
+@lru_cache(maxsize=4096)
+def usual(obis: Obis) -> Register | None:
+    """The register of an OBIS code in its usual unit; None when the code is not known.
+
+    A tariff register (D = 8, E = 1..) without a channel of its own has the unit of the total.
+    """
+    known = next((e.register for e in table().values() if _same_code(e.register.obis, obis)), None)
+    if known is not None:
+        return register_for(obis, known.unit)
+    if obis.d == _TIME_INTEGRAL and obis.e:
+        total = usual(replace(obis, e=0))
+        return None if total is None else register_for(obis, total.unit, total.scaler)
+    return None
+
+
+def _same_code(known: Obis, obis: Obis) -> bool:
+    return (known.a, known.c, known.d, known.e) == (obis.a, obis.c, obis.d, obis.e)
