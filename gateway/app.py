@@ -1,0 +1,156 @@
+"""The gateway, put together: the only place where its parts learn of each other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from gateway.backoff import Backoff
+from gateway.commands import CommandPump
+from gateway.downlink import Downlink, MeshCommand
+from gateway.drivers.bench import BenchPort
+from gateway.drivers.mesh import COMMAND_PAYLOAD_MAX, MeshDriver, MeshSettings
+from gateway.mqtt import Link, LinkError, LinkSettings
+from gateway.outbox import Outbox, OutboxSettings
+from gateway.sending import Sender, SendingLimits
+from gateway.uplink import Uplink
+from ohmesh.model.ids import GatewayId
+from ohmesh.wire import topics
+
+if TYPE_CHECKING:
+    from gateway.config import GatewaySettings
+
+_log = logging.getLogger(__name__)
+
+_HOUR_MS = 3_600_000
+_GOODBYE_S = 1.0
+_EXIT_S = 4.5
+"""After that the process ends where it stands: nothing that was promised is lost by it."""
+
+
+def utc_ms() -> int:
+    """UTC milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Gateway:
+    """All parts of one gateway around one outbox."""
+
+    def __init__(self, settings: GatewaySettings, outbox: Outbox) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        name = GatewayId(settings.gateway)
+        limits = SendingLimits(
+            batch_telegrams=settings.uplink.batch_telegrams,
+            linger_ms=settings.uplink.batch_wait_ms,
+        )
+        self._uplink = Uplink(name, outbox, Sender(limits))
+        payload_max = COMMAND_PAYLOAD_MAX if settings.mesh.enabled else 0
+        self._commands = CommandPump(
+            Downlink(mesh_payload_max=payload_max), outbox, clock_ms=utc_ms, submit=self._submit
+        )
+        self._mesh = self._new_mesh() if settings.mesh.enabled else None
+        self._handlers = {
+            topics.gateway_topic(name, "ack"): self._uplink.take_ack,
+            topics.gateway_topic(name, "down"): self._commands.take,
+        }
+        self._link = Link(
+            LinkSettings(
+                broker=settings.broker_url,
+                client_id=f"ohmesh-gw-{name}",
+                topics=list(self._handlers),
+                on_message=self._dispatch,
+                on_change=self._connection_changed,
+                birth=lambda: self._uplink.state_message("online"),
+                will=lambda: self._uplink.state_message("offline"),
+            ),
+            Backoff(random.uniform, cap_s=settings.broker.reconnect_cap_s),
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop, then say goodbye."""
+        async with asyncio.TaskGroup() as tasks:
+            parts = {"outbox": self._outbox.run()}
+            if self._mesh:
+                parts["mesh"] = self._mesh.run()
+            parts["commands"] = self._commands.run()
+            parts["uplink"] = self._uplink.run(self._link)
+            parts["link"] = self._link.run()
+            bench = self._settings.bench
+            if bench.enabled:
+                port = BenchPort(self._outbox, clock_ms=utc_ms)
+                parts["bench"] = port.run(bench.host, bench.port)
+            running = [tasks.create_task(part, name=name) for name, part in parts.items()]
+            await stop.wait()
+            await self._say_goodbye()
+            for task in running:
+                task.cancel()
+
+    async def _say_goodbye(self) -> None:
+        """A clean end sends no will, so the retained state is set by hand."""
+        with contextlib.suppress(LinkError, TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._link.publish(self._uplink.state_message("offline"))
+
+    def _new_mesh(self) -> MeshDriver:
+        mesh = self._settings.mesh
+        settings = MeshSettings(
+            gateway=GatewayId(self._settings.gateway),
+            node=mesh.node,
+            net=mesh.net,
+            air=self._settings.air_url,
+            timer_divisor=mesh.timer_divisor,
+            state_path=self._settings.outbox.path.with_suffix(".mesh"),
+        )
+        return MeshDriver(
+            settings, self._outbox, clock_ms=utc_ms, command_ended=self._commands.ended
+        )
+
+    def _submit(self, command: MeshCommand) -> None:
+        assert self._mesh is not None
+        self._mesh.command(command)
+
+    def _dispatch(self, topic: str, octets: bytes) -> None:
+        handler = self._handlers.get(topic)
+        if handler is not None:
+            handler(octets)
+
+    def _connection_changed(self, up: bool) -> None:  # noqa: FBT001 - up or down
+        self._uplink.connection_changed(up)
+        if self._mesh:
+            self._mesh.set_grounded(up)
+
+
+async def run(settings: GatewaySettings) -> None:
+    """Run one gateway until SIGTERM or SIGINT. Raises StoreError, ConfigError, OSError."""
+    outbox = await Outbox.open(
+        OutboxSettings(
+            path=settings.outbox.path,
+            max_bytes=settings.outbox.max_bytes,
+            keep_ms=settings.outbox.keep_hours * _HOUR_MS,
+        ),
+        clock_ms=utc_ms,
+    )
+    state = outbox.state
+    _log.info("outbox of epoch %d: %d telegrams wait", state.epoch, state.backlog)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop_soon, loop, stop)
+    try:
+        await Gateway(settings, outbox).run(stop)
+    finally:
+        await outbox.close()
+    _log.info("stopped")
+
+
+def _stop_soon(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    _log.info("stopping")
+    loop.call_later(_EXIT_S, os._exit, 1)
+    stop.set()

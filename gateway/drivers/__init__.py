@@ -1,0 +1,1 @@
+"""Where telegrams come from: one file a source, each importing its own library."""

@@ -1,0 +1,136 @@
+"""The bench port: telegrams from a test bench, one JSON object a line, answered after the commit.
+
+    {"meter": "M1", "profile": "nl_dsmr", "payload_hex": "2f..", "received_at_ms": 1767225600000}
+    {"ok": true, "epoch": 5577006791947779410, "seq": 0}
+
+`received_at_ms` may be absent. Whatever else comes is answered `{"ok": false, "error": "..."}`; a
+line over the bound ends the connection after that answer. Whoever reaches the port can put in
+readings, so it is closed unless it is configured, and then on loopback unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ohmesh.model.errors import ModelError, StoreError
+from ohmesh.model.ids import Address, address
+from ohmesh.model.telegram import Telegram, TelegramKind
+from ohmesh.wire.uplink import MAX_TELEGRAM_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.outbox import Outbox
+
+_log = logging.getLogger(__name__)
+
+LINE_BYTES_MAX = 2 * MAX_TELEGRAM_BYTES + 1024
+_CONNECTIONS_MAX = 64
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    meter: str
+    profile: str
+    payload_hex: str
+    received_at_ms: int | None = None
+
+
+class _Taken(msgspec.Struct, frozen=True, kw_only=True):
+    ok: bool = True
+    epoch: int
+    seq: int
+
+
+class _Refused(msgspec.Struct, frozen=True, kw_only=True):
+    ok: bool = False
+    error: str
+
+
+_decoder = msgspec.json.Decoder(_Line)
+_encoder = msgspec.json.Encoder()
+
+
+def parse_line(line: bytes, now_ms: int) -> Telegram:
+    """The telegram of one line. Raises ModelError, whatever the bytes."""
+    try:
+        fields = _decoder.decode(line)
+        payload = bytes.fromhex(fields.payload_hex)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise ModelError(str(error)) from error
+    received_at_ms = now_ms if fields.received_at_ms is None else fields.received_at_ms
+    meter: Address = address(fields.meter)
+    return Telegram(TelegramKind.METER, "bench", meter, fields.profile, received_at_ms, payload)
+
+
+class BenchPort:
+    """A TCP server that feeds the outbox."""
+
+    def __init__(self, outbox: Outbox, *, clock_ms: Callable[[], int]) -> None:
+        """Args: clock_ms: UTC milliseconds since 1970."""
+        self._outbox = outbox
+        self._clock_ms = clock_ms
+        self._clients: set[asyncio.Task[None] | None] = set()
+
+    async def run(self, host: str, port: int) -> None:
+        """Serve until cancelled. Raises OSError when the port is taken."""
+        server = await asyncio.start_server(self._serve, host, port, limit=LINE_BYTES_MAX)
+        async with server:
+            bound = server.sockets[0].getsockname()
+            _log.info("the bench port is open on %s:%d", bound[0], bound[1])
+            try:
+                await server.serve_forever()
+            finally:
+                await self._leave()
+
+    async def _leave(self) -> None:
+        clients = [task for task in self._clients if task is not None]
+        for task in clients:
+            task.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        me = asyncio.current_task()
+        self._clients.add(me)
+        try:
+            if len(self._clients) > _CONNECTIONS_MAX:
+                await _answer(writer, _Refused(error="too many connections"))
+            else:
+                await self._converse(reader, writer)
+        except ConnectionError:
+            _log.debug("a bench client is gone")
+        except asyncio.CancelledError:
+            _log.debug("leaving a bench client")  # only `_leave` cancels, and waits for the end
+        finally:
+            self._clients.discard(me)
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                line = await reader.readline()
+            except ValueError:
+                await _answer(writer, _Refused(error=f"a line over {LINE_BYTES_MAX} bytes"))
+                return
+            if not line.endswith(b"\n"):
+                return
+            await _answer(writer, await self._take(line))
+
+    async def _take(self, line: bytes) -> _Taken | _Refused:
+        try:
+            telegram = parse_line(line, self._clock_ms())
+            epoch, seqs = await self._outbox.append([telegram])
+        except (ModelError, StoreError) as error:
+            return _Refused(error=str(error))
+        return _Taken(epoch=epoch, seq=seqs.start)
+
+
+async def _answer(writer: asyncio.StreamWriter, answer: _Taken | _Refused) -> None:
+    writer.write(_encoder.encode(answer) + b"\n")
+    await writer.drain()

@@ -1,0 +1,325 @@
+"""The mesh: this gateway as a root, on the air that MQTT carries.
+
+The engine decides, this file pumps: frames in, frames out, and time. A delivered payload goes to
+the outbox, and only after its commit does the root take custody of it; when the outbox refuses,
+the sender is told that we are busy and keeps it. One connection carries the air, apart from the
+connection to the head-end; when that one is lost the root says that it is not grounded, so that
+nodes with another way take it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from gateway.backoff import Backoff
+from gateway.disk import replace_file
+from gateway.mqtt import Link, LinkError, LinkSettings, Message
+from ohmesh.mesh import (
+    CommandReason,
+    CommandResult,
+    Delivered,
+    FrameRejected,
+    Persist,
+    StateError,
+    Station,
+    StationConfig,
+    Trace,
+    Transmit,
+)
+from ohmesh.model.errors import ModelError, StoreError, WireError
+from ohmesh.model.ids import Address, mesh_address
+from ohmesh.model.telegram import Telegram, TelegramKind
+from ohmesh.wire import topics
+from ohmesh.wire.air import Hello, decode_heard, encode_air
+from ohmesh.wire.report import (
+    MAX_ROUTES,
+    DeliveryStatus,
+    Route,
+    TopologyReport,
+    encode_report,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from gateway.downlink import MeshCommand
+    from gateway.outbox import Outbox
+    from ohmesh.mesh import Output
+    from ohmesh.model.ids import GatewayId
+    from ohmesh.wire.brokerurl import BrokerUrl
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+COMMAND_PAYLOAD_MAX = 140
+"""Room for a payload behind a source route of average length (`ohmesh.wire.downlink`)."""
+_OUTGOING_MAX = 1000
+"""Frames that may wait for the connection; more are lost, as on any radio."""
+_DELIVERED_MAX = 2000
+_RECENT_MAX = 5000
+"""Payloads remembered after their commit: a repetition is acknowledged and not stored again."""
+_HELLO_PERIOD_S = 5.0
+_AIR_RECONNECT_CAP_S = 5.0
+_TOPOLOGY_SOONEST_S = 60.0
+"""Between two reports while routes change; divided by the timer divisor."""
+_TOPOLOGY_LATEST_S = 900.0
+_IDLE_S = 60.0
+
+_STATUS = {
+    CommandReason.ACCEPTED: DeliveryStatus.DELIVERED,
+    CommandReason.NO_ROUTE: DeliveryStatus.NO_ROUTE,
+    CommandReason.EXPIRED: DeliveryStatus.EXPIRED,
+    CommandReason.BUSY: DeliveryStatus.REFUSED,
+    CommandReason.TOO_LONG: DeliveryStatus.REFUSED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshSettings:
+    """Which root this gateway is.
+
+    Attributes:
+        gateway: listener name on the air.
+        node: its number in the mesh.
+        net: network id.
+        air: broker of the air.
+        timer_divisor: divides the protocol's timers, 1..20.
+        state_path: file for the root's state.
+    """
+
+    gateway: GatewayId
+    node: int
+    net: int
+    air: BrokerUrl
+    timer_divisor: int
+    state_path: Path
+
+
+class MeshDriver:
+    """The pump around one root."""
+
+    def __init__(
+        self,
+        settings: MeshSettings,
+        outbox: Outbox,
+        *,
+        clock_ms: Callable[[], int],
+        command_ended: Callable[[int, DeliveryStatus, str], None],
+    ) -> None:
+        """Make the root; nothing is on the air yet.
+
+        Args:
+            settings: which root.
+            outbox: gets what is delivered.
+            clock_ms: UTC milliseconds since 1970.
+            command_ended: gets a command's token and what became of it.
+        """
+        self._settings = settings
+        self._outbox = outbox
+        self._clock_ms = clock_ms
+        self._command_ended = command_ended
+        self._station = _root_station(settings, clock_ms() // 1000)
+        self._link = Link(
+            LinkSettings(
+                broker=settings.air,
+                client_id=f"ohmesh-air-{settings.gateway}",
+                topics=[topics.air_rx(settings.net, settings.gateway)],
+                on_message=self._heard,
+                on_change=lambda up: self._hello.set() if up else None,
+            ),
+            Backoff(random.uniform, cap_s=_AIR_RECONNECT_CAP_S),
+        )
+        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(_OUTGOING_MAX)
+        self._delivered: asyncio.Queue[Delivered] = asyncio.Queue(_DELIVERED_MAX)
+        self._recent: OrderedDict[tuple[int, int, bytes], None] = OrderedDict()
+        self._hello = asyncio.Event()
+        self._rearmed = asyncio.Event()
+        self.counts: Counter[str] = Counter()
+        """What happened on the air, by metric name."""
+
+    async def run(self) -> None:
+        """Be a root until cancelled."""
+        self._carry_out(self._station.start(_now_ms()))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._link.run(), name="mesh-air")
+            tasks.create_task(self._transmit_for_ever(), name="mesh-transmit")
+            tasks.create_task(self._wake_for_ever(), name="mesh-wake")
+            tasks.create_task(self._store_for_ever(), name="mesh-store")
+            tasks.create_task(self._say_hello_for_ever(), name="mesh-hello")
+            tasks.create_task(self._report_topology_for_ever(), name="mesh-topology")
+
+    def command(self, command: MeshCommand) -> None:
+        """Send a command down; its end comes to `command_ended`."""
+        outputs = self._station.command(_now_ms(), command.node, command.payload, command.token)
+        self._carry_out(outputs)
+
+    def set_grounded(self, grounded: bool) -> None:  # noqa: FBT001 - up or down
+        """The connection to the head-end is there, or gone."""
+        self._carry_out(self._station.set_grounded(_now_ms(), grounded))
+
+    def _heard(self, _: str, octets: bytes) -> None:
+        try:
+            batch = decode_heard(octets)
+        except WireError as error:
+            _log.warning("not from the air: %s", error)
+            return
+        for heard in batch.heard:
+            if heard.node == self._settings.node:
+                self._carry_out(self._station.receive(_now_ms(), heard.frame, heard.rssi_dbm))
+
+    def _carry_out(self, outputs: Iterable[Output]) -> None:
+        """Do what the root says, in its order: state is on disk before frames that rest on it."""
+        for output in outputs:
+            match output:
+                case Transmit(frame):
+                    self._put(self._outgoing, frame, "transmit.dropped")
+                case Delivered():
+                    self._put(self._delivered, output, "delivered.dropped")
+                case Persist(state):
+                    replace_file(self._settings.state_path, state)
+                case CommandResult(token, _, reason):
+                    self._command_ended(token, _STATUS[reason], reason.value)
+                case FrameRejected(reason):
+                    self.counts[f"rejected.{reason.value}"] += 1
+                case Trace(name, value):
+                    self.counts[name] += value
+                case _:
+                    self.counts["output.unused"] += 1
+        self._rearmed.set()
+
+    def _put(self, queue: asyncio.Queue[_T], item: _T, dropped: str) -> None:
+        try:
+            queue.put_nowait(item)
+        except asyncio.QueueFull:
+            self.counts[dropped] += 1
+
+    async def _wake_for_ever(self) -> None:
+        while True:
+            self._rearmed.clear()
+            due_ms = self._station.next_wake_ms
+            wait_s = _IDLE_S if due_ms is None else (due_ms - _now_ms()) / 1000
+            if wait_s > 0:
+                await _first_of(self._rearmed, wait_s)
+            else:
+                self._carry_out(self._station.wake(_now_ms()))
+                await asyncio.sleep(0)
+
+    async def _transmit_for_ever(self) -> None:
+        topic = topics.air_tx(self._settings.net, self._settings.node)
+        while True:
+            frame = await self._outgoing.get()
+            try:
+                await self._link.publish(Message(topic, frame))
+            except LinkError:
+                self.counts["transmit.lost"] += 1
+
+    async def _say_hello_for_ever(self) -> None:
+        hello = Hello(self._settings.gateway, [self._settings.node])
+        message = Message(topics.air_hello(self._settings.net), encode_air(hello))
+        while True:
+            self._hello.clear()
+            if self._link.up:
+                try:
+                    await self._link.publish(message)
+                except LinkError:
+                    self.counts["hello.lost"] += 1
+            await _first_of(self._hello, _HELLO_PERIOD_S)
+
+    async def _store_for_ever(self) -> None:
+        """Everything that was delivered meanwhile goes into one commit."""
+        while True:
+            delivered = [await self._delivered.get()]
+            while not self._delivered.empty():
+                delivered.append(self._delivered.get_nowait())
+            ok = await self._store(delivered)
+            for delivery in delivered:
+                self._carry_out(self._station.custody(_now_ms(), delivery.token, ok))
+
+    async def _store(self, delivered: list[Delivered]) -> bool:
+        fresh = {(d.origin, d.oseq, d.payload): None for d in delivered}
+        new = [key for key in fresh if key not in self._recent]
+        received_at_ms = self._clock_ms()
+        try:
+            if new:
+                await self._outbox.append(
+                    [_meter_telegram(origin, payload, received_at_ms) for origin, _, payload in new]
+                )
+        except StoreError as error:
+            _log.warning("%d payloads not taken: %s", len(new), error)
+            return False
+        self._recent.update(dict.fromkeys(new))
+        while len(self._recent) > _RECENT_MAX:
+            self._recent.popitem(last=False)
+        return True
+
+    async def _report_topology_for_ever(self) -> None:
+        soonest_s = max(1.0, _TOPOLOGY_SOONEST_S / self._settings.timer_divisor)
+        told: set[tuple[int, int, int]] | None = None
+        told_s = 0.0
+        while True:
+            await asyncio.sleep(soonest_s)
+            routes = self._routes()
+            shape = {(route.node, route.parent, route.hops) for route in routes}
+            overdue = time.monotonic() - told_s >= _TOPOLOGY_LATEST_S
+            if (shape != told or overdue) and await self._report(routes):
+                told, told_s = shape, time.monotonic()
+
+    def _routes(self) -> list[Route]:
+        entries = self._station.routes()[:MAX_ROUTES]
+        return [
+            Route(entry.node, *entry.parents[0], entry.hops) for entry in entries if entry.parents
+        ]
+
+    async def _report(self, routes: list[Route]) -> bool:
+        payload = encode_report(TopologyReport(self._settings.node, routes))
+        telegram = Telegram(
+            TelegramKind.TOPOLOGY, "mesh", Address(""), "", self._clock_ms(), payload
+        )
+        try:
+            await self._outbox.append([telegram])
+        except (StoreError, ModelError) as error:
+            _log.warning("routes not reported: %s", error)
+            return False
+        return True
+
+
+def _meter_telegram(origin: int, payload: bytes, received_at_ms: int) -> Telegram:
+    return Telegram(TelegramKind.METER, "mesh", mesh_address(origin), "", received_at_ms, payload)
+
+
+async def _first_of(event: asyncio.Event, wait_s: float) -> None:
+    """Until the event, or until the time is over."""
+    try:
+        async with asyncio.timeout(wait_s):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _root_station(settings: MeshSettings, epoch_s: int) -> Station:
+    config = StationConfig(
+        node=settings.node,
+        net=settings.net,
+        is_root=True,
+        epoch=epoch_s,
+        timer_divisor=settings.timer_divisor,
+    )
+    path = settings.state_path
+    state = path.read_bytes() if path.exists() else None
+    try:
+        return Station(config, random.SystemRandom(), state)
+    except StateError as error:
+        aside = path.replace(path.with_name(path.name + ".damaged"))
+        _log.error("the mesh state is damaged (%s), kept as %s", error, aside.name)
+        return Station(config, random.SystemRandom())

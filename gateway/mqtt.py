@@ -1,0 +1,200 @@
+"""MQTT 5 for the gateway: one connection that comes back for ever. The only user of aiomqtt.
+
+A broker is trusted for nothing but delivery: sessions are clean, subscriptions are QoS 0 and what
+arrives too fast is dropped, because everything that matters is sent again by its owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from ohmesh.model.errors import OhmeshError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.backoff import Backoff
+    from ohmesh.wire.brokerurl import BrokerUrl
+
+_log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_S = 30
+_PUBLISH_TIMEOUT_S = 120.0
+"""A full batch on a line of 9.6 kbit/s takes about a minute."""
+_GOODBYE_S = 1.0
+_INCOMING_MAX = 2000
+"""Messages that may wait for us; more are dropped with a log line."""
+_PACKET_BYTES_MAX = 1024 * 1024
+_REFUSED = 128
+
+
+class LinkError(OhmeshError):
+    """The connection is down, or the broker did not take the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to publish."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSettings:
+    """What one connection is for.
+
+    Attributes:
+        broker: where to connect.
+        client_id: unique at the broker.
+        topics: what to hear, with QoS 0.
+        on_message: gets each message; must not block and must not raise.
+        on_change: told True after each connection, False after each loss.
+        birth: published first on each connection.
+        will: published by the broker when the connection breaks; made anew for each connection.
+    """
+
+    broker: BrokerUrl
+    client_id: str
+    topics: Sequence[str]
+    on_message: Callable[[str, bytes], None]
+    on_change: Callable[[bool], None]
+    birth: Callable[[], Message] | None = None
+    will: Callable[[], Message] | None = None
+
+
+class Link:
+    """One connection, kept up until its task is cancelled."""
+
+    def __init__(self, settings: LinkSettings, backoff: Backoff) -> None:
+        self._settings = settings
+        self._backoff = backoff
+        self._client: aiomqtt.Client | None = None
+        self._quiet = False
+
+    @property
+    def _address(self) -> str:
+        return f"{self._settings.broker.host}:{self._settings.broker.port}"
+
+    @property
+    def up(self) -> bool:
+        """True while connected and subscribed."""
+        return self._client is not None
+
+    async def publish(self, message: Message) -> None:
+        """Publish; with QoS 1 until the broker has taken it. Raises LinkError."""
+        if self._client is None:
+            raise LinkError("no connection to the broker")
+        await _publish(self._client, message)
+
+    async def run(self) -> None:
+        """Connect, hear, and connect again, for ever."""
+        while True:
+            connected_at_s: float | None = None
+            try:
+                async with self._new_client() as client:
+                    connected_at_s = time.monotonic()
+                    await self._serve(client)
+            except (aiomqtt.MqttError, LinkError) as error:
+                self._lost(error)
+            held_s = 0.0 if connected_at_s is None else time.monotonic() - connected_at_s
+            await asyncio.sleep(self._backoff.failed(held_s))
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        try:
+            for topic in self._settings.topics:
+                await _subscribe(client, topic)
+            if self._settings.birth:
+                await _publish(client, self._settings.birth())
+            self._connected(client)
+            async for message in client.messages:
+                if isinstance(message.payload, bytes):
+                    self._settings.on_message(message.topic.value, message.payload)
+        finally:
+            client.timeout = _GOODBYE_S
+            if self._client is not None:
+                self._client = None
+                self._settings.on_change(False)  # noqa: FBT003 - up or down
+
+    def _new_client(self) -> aiomqtt.Client:
+        broker, will = self._settings.broker, self._settings.will
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = _PACKET_BYTES_MAX
+        return aiomqtt.Client(
+            broker.host,
+            broker.port,
+            username=broker.user,
+            password=broker.password,
+            identifier=self._settings.client_id,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            clean_start=True,
+            properties=properties,
+            keepalive=_KEEP_ALIVE_S,
+            will=_will(will()) if will else None,
+            max_queued_incoming_messages=_INCOMING_MAX,
+        )
+
+    def _connected(self, client: aiomqtt.Client) -> None:
+        self._client = client
+        self._quiet = False
+        _log.info("%s: connected to %s", self._settings.client_id, self._address)
+        self._settings.on_change(True)  # noqa: FBT003 - up or down
+
+    def _lost(self, error: Exception) -> None:
+        """One line when it is lost, none while it stays away."""
+        if not self._quiet:
+            client = self._settings.client_id
+            _log.warning("%s: the broker %s is lost: %s", client, self._address, error)
+        self._quiet = True
+
+
+def _will(message: Message) -> aiomqtt.Will:
+    return aiomqtt.Will(message.topic, message.payload, message.qos, message.retain)
+
+
+async def _subscribe(client: aiomqtt.Client, topic: str) -> None:
+    codes = await client.subscribe(topic, qos=0)
+    for code in codes:
+        value = code if isinstance(code, int) else code.value
+        if value >= _REFUSED:
+            raise LinkError(f"the broker refuses the subscription {topic}: {code}")
+
+
+async def _publish(client: aiomqtt.Client, message: Message) -> None:
+    try:
+        await client.publish(
+            message.topic,
+            message.payload,
+            qos=message.qos,
+            retain=message.retain,
+            timeout=_PUBLISH_TIMEOUT_S,
+        )
+    except (aiomqtt.MqttError, ValueError) as error:
+        raise LinkError(f"not published: {error}") from error
+
+
+async def reachable(broker: BrokerUrl, client_id: str, *, timeout_s: float) -> str | None:
+    """Connect once; None when it works, otherwise what is wrong."""
+    try:
+        async with aiomqtt.Client(
+            broker.host,
+            broker.port,
+            username=broker.user,
+            password=broker.password,
+            identifier=client_id,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            timeout=timeout_s,
+        ):
+            return None
+    except aiomqtt.MqttError as error:
+        return str(error)

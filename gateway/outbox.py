@@ -1,0 +1,268 @@
+"""The gateway's memory: it has a telegram before its source lets go, and until the head-end has it.
+
+Theory of operation. A telegram gets the next number of the outbox and is on disk, synced, before
+`append` returns; only then may its source forget it (the mesh acknowledges, the bench port
+answers). Numbers start at 0 in each epoch, the random identity of the file, and have no gaps: the
+head-end acknowledges with the end of the contiguous range that it has committed, and nothing else
+frees a row: not the broker's acknowledgement, not the end of a connection. Acknowledged rows are
+kept `keep_ms` longer, so that a head-end restored from a back-up can ask again, but not at the
+expense of new ones: at the bound on bytes the oldest kept rows go first, and when there are none
+the append is refused (`OutboxFull`) and the source keeps its telegram.
+
+One thread does all file work, in order. Appends that arrive while a commit is under way share the
+next one: one sync for all of them (group commit), without a waiting time of its own. Progress of
+the head-end is noted on disk every few seconds and at the end, not at each acknowledgement: after
+a crash a few telegrams travel twice, which changes nothing, and the card is spared.
+
+After an error of the disk every append of that transaction is refused, the file is closed and
+opened anew at the next need. A row that was refused may come back then; its source sends it again
+under a number of its own and the head-end sees the same reading twice, which is harmless. If the
+file is damaged it is salvaged into a new epoch (`gateway.outbox_file`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from gateway.admission import check_telegram
+from gateway.outbox_file import OutboxFile, OutboxState, open_outbox
+from ohmesh.model.errors import OutboxFull, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from ohmesh.model.telegram import Telegram
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_WAITING_MAX = 10_000
+"""Telegrams that may wait for a commit; more are refused, as when the outbox is full."""
+_GROUP_MAX = 2000
+"""Telegrams in one transaction, so that the first of them does not wait long."""
+_HOUSEKEEPING_S = 5.0
+_ALARM_FILL = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSettings:
+    """Where the outbox is and what bounds it.
+
+    Attributes:
+        path: the file; its folder exists.
+        max_bytes: bound on the file.
+        keep_ms: how long an acknowledged telegram is kept.
+    """
+
+    path: Path
+    max_bytes: int
+    keep_ms: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    telegrams: Sequence[Telegram]
+    done: asyncio.Future[tuple[int, range]]
+
+
+class Outbox:
+    """The rows, shared by all sources and the uplink of one program."""
+
+    def __init__(self, settings: OutboxSettings, *, clock_ms: Callable[[], int]) -> None:
+        """Use `open`. Args: clock_ms: UTC milliseconds since 1970."""
+        self._settings = settings
+        self._clock_ms = clock_ms
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+        self._file: OutboxFile | None = None
+        self._state = OutboxState(0, 0, 0, 0, 0, settings.max_bytes)
+        self._acked_through = 0
+        self._acked_on_disk = 0
+        self._waiting: list[_Waiting] = []
+        self._waiting_telegrams = 0
+        self._work = asyncio.Event()
+        self._alarmed = False
+        self.on_commit: Callable[[], None] = lambda: None
+        """Called after each commit of new telegrams."""
+
+    @classmethod
+    async def open(cls, settings: OutboxSettings, *, clock_ms: Callable[[], int]) -> Self:
+        """Open the file; see `gateway.outbox_file.open_outbox` for the errors."""
+        outbox = cls(settings, clock_ms=clock_ms)
+        try:
+            await outbox._in_file(lambda _: None)
+        except BaseException:
+            outbox._thread.shutdown()
+            raise
+        return outbox
+
+    @property
+    def state(self) -> OutboxState:
+        """Where it stands; `next_seq` counts committed telegrams only."""
+        return replace(self._state, acked_through=self._acked_through)
+
+    async def append(self, telegrams: Sequence[Telegram]) -> tuple[int, range]:
+        """Commit telegrams, all or none.
+
+        Returns:
+            The epoch and their numbers, once they are safe from a power cut.
+
+        Raises:
+            OutboxFull: at its bound, or too many wait; the source keeps them.
+            StoreError: the disk refused; the source keeps them.
+            ModelError: a telegram that could not travel.
+        """
+        for telegram in telegrams:
+            check_telegram(telegram)
+        if self._waiting_telegrams + len(telegrams) > _WAITING_MAX:
+            raise OutboxFull(f"{self._waiting_telegrams} telegrams wait for the disk already")
+        waiting = _Waiting(telegrams, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._waiting_telegrams += len(telegrams)
+        self._work.set()
+        return await waiting.done
+
+    async def batch(self, from_seq: int, *, limit: int, max_bytes: int) -> list[Telegram]:
+        """Committed telegrams from a number on; at least one if there is any. Raises StoreError."""
+        return await self._in_file(
+            lambda file: file.batch(from_seq, limit=limit, max_bytes=max_bytes)
+        )
+
+    def acknowledge(self, epoch: int, through: int) -> bool:
+        """Take the head-end's word; True when it is news.
+
+        Another epoch, an old number and a number that was never sent change nothing.
+        """
+        if epoch != self._state.epoch or through <= self._acked_through:
+            return False
+        if through > self._state.next_seq:
+            _log.warning(
+                "the head-end acknowledges number %d; the newest is %d: ignored",
+                through - 1,
+                self._state.next_seq - 1,
+            )
+            return False
+        self._acked_through = through
+        return True
+
+    async def run(self) -> None:
+        """Commit and keep house until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._commit_for_ever(), name="outbox-commit")
+            tasks.create_task(self._keep_house_for_ever(), name="outbox-housekeeping")
+
+    async def close(self) -> None:
+        """Note the head-end's progress and close; call it after `run` ended."""
+        with contextlib.suppress(StoreError):
+            await self._note_progress()
+        if self._file is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
+        self._thread.shutdown()
+
+    async def _commit_for_ever(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._waiting:
+                await self._commit_group()
+
+    async def _commit_group(self) -> None:
+        """One transaction for what waits; a refusal reaches the source, never this task."""
+        group = self._take_group()
+        try:
+            results = await self._in_file(lambda file: file.append([w.telegrams for w in group]))
+        except StoreError as error:
+            _log.error("%s", error)
+            _refuse(group, error)
+            return
+        for waiting, result in zip(group, results, strict=True):
+            _resolve(waiting, self._state.epoch, result)
+        self._watch_fill()
+        self.on_commit()
+
+    def _take_group(self) -> list[_Waiting]:
+        taken, telegrams = 0, 0
+        for waiting in self._waiting:
+            if taken and telegrams + len(waiting.telegrams) > _GROUP_MAX:
+                break
+            taken += 1
+            telegrams += len(waiting.telegrams)
+        group, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        self._waiting_telegrams -= telegrams
+        return group
+
+    async def _keep_house_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            try:
+                await self._note_progress()
+                await self._free_kept()
+            except StoreError as error:
+                _log.error("%s", error)
+
+    async def _note_progress(self) -> None:
+        through, epoch = self._acked_through, self._state.epoch
+        if through > self._acked_on_disk:
+            now_ms = self._clock_ms()
+            await self._in_file(lambda file: file.acknowledge(through, now_ms=now_ms))
+            if epoch == self._state.epoch:
+                self._acked_on_disk = through
+
+    async def _free_kept(self) -> None:
+        before_ms = self._clock_ms() - self._settings.keep_ms
+        await self._in_file(lambda file: file.free(acknowledged_before_ms=before_ms))
+
+    async def _in_file(self, work: Callable[[OutboxFile], _T]) -> _T:
+        """Do work in the file's thread, then take over its state."""
+
+        def job() -> tuple[_T, OutboxState]:
+            file = self._opened()
+            try:
+                return work(file), file.state
+            except StoreError:
+                file.close()
+                self._file = None
+                raise
+
+        result, state = await asyncio.get_running_loop().run_in_executor(self._thread, job)
+        self._take_over(state)
+        return result
+
+    def _opened(self) -> OutboxFile:
+        """The file, opened anew after an error; runs in the file's thread."""
+        if self._file is None:
+            self._file = open_outbox(self._settings.path, max_bytes=self._settings.max_bytes)
+        return self._file
+
+    def _take_over(self, state: OutboxState) -> None:
+        if state.epoch != self._state.epoch:
+            self._acked_through = self._acked_on_disk = state.acked_through
+        self._state = state
+
+    def _watch_fill(self) -> None:
+        """One line when it gets dangerous, one when it is over."""
+        fill = self.state.fill
+        if (fill >= _ALARM_FILL) != self._alarmed:
+            self._alarmed = not self._alarmed
+            level = logging.ERROR if self._alarmed else logging.INFO
+            _log.log(level, "unacknowledged telegrams fill %d %% of the outbox", int(fill * 100))
+
+
+def _resolve(waiting: _Waiting, epoch: int, result: range | OutboxFull) -> None:
+    if waiting.done.done():
+        return
+    if isinstance(result, OutboxFull):
+        waiting.done.set_exception(result)
+    else:
+        waiting.done.set_result((epoch, result))
+
+
+def _refuse(group: list[_Waiting], error: StoreError) -> None:
+    for waiting in group:
+        if not waiting.done.done():
+            waiting.done.set_exception(StoreError(str(error)))

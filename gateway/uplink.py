@@ -1,0 +1,129 @@
+"""Outbox to head-end: batches up, acknowledgements down, and the gateway's own state.
+
+A thin pump around `gateway.sending.Sender`: the broker's acknowledgement only starts the waiting
+time for the head-end's, and only the head-end's frees rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from gateway.mqtt import Link, LinkError, Message
+from gateway.sending import Send, Sender
+from ohmesh.model.errors import StoreError, WireError
+from ohmesh.wire import topics
+from ohmesh.wire.uplink import decode_ack, encode_batch
+
+if TYPE_CHECKING:
+    from gateway.outbox import Outbox
+    from ohmesh.model.ids import GatewayId
+
+_log = logging.getLogger(__name__)
+
+_BATCH_BYTES = 256 * 1024
+"""Payload in one batch, before compression."""
+_PAUSE_S = 1.0
+"""After an error of the disk or the connection."""
+_STATE_PERIOD_S = 30.0
+
+
+class Uplink:
+    """The way up of one gateway."""
+
+    def __init__(self, gateway: GatewayId, outbox: Outbox, sender: Sender) -> None:
+        self._gateway = gateway
+        self._outbox = outbox
+        self._sender = sender
+        self._wake = asyncio.Event()
+        self._up = False
+        outbox.on_commit = self._wake.set
+
+    def take_ack(self, octets: bytes) -> None:
+        """Bytes of the topic `ack`; garbage is counted by a log line and dropped."""
+        try:
+            ack = decode_ack(octets)
+        except WireError as error:
+            _log.warning("not an acknowledgement: %s", error)
+            return
+        if self._outbox.acknowledge(ack.epoch, ack.through):
+            self._wake.set()
+
+    def connection_changed(self, up: bool) -> None:  # noqa: FBT001 - up or down
+        """The connection is there, or gone; what was sent on the last one does not count."""
+        self._up = up
+        self._sender.restart()
+        self._wake.set()
+
+    def state_message(self, state: str) -> Message:
+        """The retained word on this gateway: `online` or `offline`, epoch, backlog."""
+        outbox = self._outbox.state
+        document = {"state": state, "epoch": outbox.epoch, "backlog": outbox.backlog}
+        payload = json.dumps(document).encode()
+        return Message(topics.gateway_topic(self._gateway, "state"), payload, qos=1, retain=True)
+
+    async def run(self, link: Link) -> None:
+        """Send until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._send_for_ever(link), name="uplink-send")
+            tasks.create_task(self._tell_state_for_ever(link), name="uplink-state")
+
+    async def _send_for_ever(self, link: Link) -> None:
+        while True:
+            self._wake.clear()
+            state = self._outbox.state
+            self._sender.observe(state.epoch, state.acked_through, state.next_seq)
+            now_ms = _monotonic_ms()
+            step = self._sender.step(now_ms)
+            if not self._up:
+                await self._wake.wait()
+            elif isinstance(step, Send):
+                await self._send(link, step)
+            else:
+                await self._sleep(None if step.until_ms is None else step.until_ms - now_ms)
+
+    async def _send(self, link: Link, step: Send) -> None:
+        epoch = self._outbox.state.epoch
+        try:
+            telegrams = await self._outbox.batch(
+                step.first_seq, limit=step.limit, max_bytes=_BATCH_BYTES
+            )
+            if not telegrams or epoch != self._outbox.state.epoch:
+                return
+            payload = encode_batch(self._gateway, epoch, step.first_seq, telegrams)
+            await link.publish(Message(topics.gateway_topic(self._gateway, "up"), payload, qos=1))
+        except LinkError:
+            await self._sleep(_PAUSE_S * 1000)
+        except StoreError as error:
+            _log.error("the outbox cannot be read: %s", error)
+            await asyncio.sleep(_PAUSE_S)
+        else:
+            end_seq = step.first_seq + len(telegrams)
+            self._sender.sent(epoch, step.first_seq, end_seq, _monotonic_ms())
+
+    async def _sleep(self, wait_ms: float | None) -> None:
+        """Until something happens, or the time is over."""
+        try:
+            async with asyncio.timeout(None if wait_ms is None else wait_ms / 1000):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _tell_state_for_ever(self, link: Link) -> None:
+        told = -1
+        while True:
+            await asyncio.sleep(_STATE_PERIOD_S)
+            backlog = self._outbox.state.backlog
+            if backlog != told and link.up:
+                try:
+                    await link.publish(self.state_message("online"))
+                    told = backlog
+                except LinkError as error:
+                    _log.debug("state not told: %s", error)
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
