@@ -89,11 +89,17 @@ def air_all(net: int, channel: str) -> str:
     return f"ohmesh/air/{net}/{channel}/+"
 
 
+def air_channel(topic: str) -> str:
+    """The channel of an air topic: `tx`, `rxp`, `ctl`, `status`; empty for another topic."""
+    levels = topic.split("/")
+    return levels[3] if len(levels) == 5 and levels[:2] == ["ohmesh", "air"] else ""
+
+
 def air_node(topic: str) -> int:
     """The node that a `tx` or `ctl` topic names. Raises Malformed when it names none."""
-    levels = topic.split("/")
-    if len(levels) != 5 or levels[:2] != ["ohmesh", "air"] or levels[3] not in {"tx", "ctl"}:
+    if air_channel(topic) not in {"tx", "ctl"}:
         raise Malformed(f"{topic!r} is not a topic of a node on the air")
-    if not (levels[4].isascii() and levels[4].isdigit() and len(levels[4]) <= 10):
-        raise Malformed(f"{levels[4]!r} is no node number")
-    return int(levels[4])
+    digits = topic.rpartition("/")[2]
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
+        raise Malformed(f"{digits!r} is no node number")
+    return int(digits)

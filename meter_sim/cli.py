@@ -1,0 +1,210 @@
+"""`ohmesh sim`: simulated meters and the radio between them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ohmesh.model.errors import ConfigError, ModelError
+from ohmesh.model.reading import utc
+from ohmesh.wire.brokerurl import BrokerUrl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    # The library gives the type of `add_subparsers` no public name.
+    _Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+
+_EXAMPLES = """\
+examples:
+  ohmesh sim roster --meters 60 --gateways 2 --seed 1 > roster.json
+  ohmesh sim ether --roster roster.json --air mqtt://127.0.0.1:1883
+  ohmesh sim fleet --roster roster.json --air mqtt://127.0.0.1:1883 --truth truth.jsonl
+"""
+_ROSTER_EXAMPLE = "example: ohmesh sim roster --meters 60 --gateways 2 --seed 1 > roster.json"
+_ETHER_EXAMPLE = "example: ohmesh sim ether --roster roster.json --air mqtt://127.0.0.1:1883"
+_FLEET_EXAMPLE = """\
+example:
+  ohmesh sim fleet --roster roster.json --air mqtt://127.0.0.1:1883 \\
+      --truth truth.jsonl --state-dir meters
+Meters write what they produce to the truth file, a JSON object a line. With --state-dir they go
+on where they ended, whatever ended them; parts of one roster may share the folder, not the truth.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ohmesh sim",
+        description="Simulated meters and the radio between them.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_roster(commands)
+    _add_ether(commands)
+    _add_fleet(commands)
+    return parser
+
+
+def _add(
+    commands: _Commands,
+    name: str,
+    what: str,
+    example: str,
+    run: Callable[[argparse.Namespace], None],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=what,
+        description=what[:1].upper() + what[1:] + ".",
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_roster(commands: _Commands) -> None:
+    parser = _add(
+        commands, "roster", "draw a street of meters and print it", _ROSTER_EXAMPLE, _roster
+    )
+    parser.add_argument("--meters", type=int, required=True, metavar="N", help="how many")
+    parser.add_argument("--gateways", type=int, default=2, metavar="N", help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="of street and radio, default 1")
+    parser.add_argument(
+        "--profile",
+        action="append",
+        metavar="NAME",
+        help="profile of the meters, dealt out in turn when given again; default nl_dsmr, no_han",
+    )
+    parser.add_argument(
+        "--prepaid", type=int, default=1, metavar="N", help="prepaying customers, default 1"
+    )
+    parser.add_argument(
+        "--start",
+        type=_time,
+        default=datetime(2026, 1, 1, tzinfo=UTC),
+        metavar="TIME",
+        help="simulated time at the beginning, ISO 8601 with a zone, default 2026-01-01T00:00:00Z",
+    )
+    parser.add_argument(
+        "--interval", type=int, default=900, metavar="S", help="load-profile interval, default 900"
+    )
+    parser.add_argument(
+        "--speed",
+        type=int,
+        default=600,
+        metavar="X",
+        help="how much faster than the clock the calendar runs, default 600",
+    )
+    parser.add_argument(
+        "--timer-divisor",
+        type=int,
+        default=20,
+        metavar="X",
+        help="how much faster mesh timers and radio run, 1 to 20, default 20",
+    )
+
+
+def _add_ether(commands: _Commands) -> None:
+    parser = _add(commands, "ether", "play the radio between nodes", _ETHER_EXAMPLE, _ether)
+    _add_air(parser)
+
+
+def _add_fleet(commands: _Commands) -> None:
+    parser = _add(commands, "fleet", "run the meters of a roster", _FLEET_EXAMPLE, _fleet)
+    _add_air(parser)
+    parser.add_argument(
+        "--part", type=_part, default=(1, 1), metavar="I/N", help="run every N-th meter, from I on"
+    )
+    parser.add_argument(
+        "--truth", type=Path, metavar="FILE", help="where to write what is produced"
+    )
+    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="where the meters remember")
+    parser.add_argument(
+        "--register", metavar="URL", help="a head-end's API to register the meters at"
+    )
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="the API's token")
+
+
+def _add_air(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--roster", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--air", type=_broker, required=True, metavar="URL", help="mqtt://host:port"
+    )
+    parser.add_argument("--verbose", action="store_true", help="say more on stderr")
+
+
+def _argument(read: Callable[[str], object], text: str) -> object:
+    """A value of the command line; wrong ones are wrong use, exit code 2."""
+    try:
+        return read(text)
+    except (ConfigError, ModelError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _broker(text: str) -> object:
+    return _argument(BrokerUrl.parse, text)
+
+
+def _time(text: str) -> object:
+    return _argument(lambda value: utc(datetime.fromisoformat(value)), text)
+
+
+def _part(text: str) -> tuple[int, int]:
+    first, _, count = text.partition("/")
+    if not (first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no I/N with 1 <= I <= N, such as 1/2")
+    return int(first), int(count)
+
+
+def _roster(options: argparse.Namespace) -> None:
+    from meter_sim.street import StreetPlan, make_roster  # noqa: PLC0415 - start lean
+
+    plan = StreetPlan(
+        meters=options.meters,
+        gateways=options.gateways,
+        seed=options.seed,
+        profiles=tuple(options.profile or ("nl_dsmr", "no_han")),
+        prepaid=options.prepaid,
+        start=options.start,
+        interval_s=options.interval,
+        calendar_speed=options.speed,
+        timer_divisor=options.timer_divisor,
+    )
+    sys.stdout.write(make_roster(plan).to_json().decode())
+
+
+def _ether(options: argparse.Namespace) -> None:
+    from meter_sim.ether_app import run_ether  # noqa: PLC0415 - start lean
+    from meter_sim.roster import read_roster  # noqa: PLC0415 - start lean
+
+    run_ether(read_roster(options.roster), options.air)
+
+
+def _fleet(options: argparse.Namespace) -> None:
+    from meter_sim.fleet_app import FleetOptions, run_fleet  # noqa: PLC0415 - start lean
+    from meter_sim.roster import read_roster  # noqa: PLC0415 - start lean
+
+    chosen = FleetOptions(
+        part=options.part,
+        truth=options.truth,
+        state_dir=options.state_dir,
+        register=options.register,
+        token_file=options.token_file,
+    )
+    run_fleet(read_roster(options.roster), options.air, chosen)
+
+
+def main(argv: list[str]) -> int:
+    """Run one subcommand."""
+    options = _parser().parse_args(argv)
+    level = logging.INFO if getattr(options, "verbose", False) else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    options.run(options)
+    return 0

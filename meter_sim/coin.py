@@ -1,0 +1,44 @@
+"""The one loss coin of every simulated radio: counter-based, so that nobody's order matters.
+
+A toss is a pure function of (seed, transmitter, receiver, frame number): Philox4x64-10 (Salmon et
+al., "Parallel random numbers: as easy as 1, 2, 3", 2011) with the key (seed, transmitter) and the
+counter (frame number, receiver, 0, 0). Two drivers that number frames alike see the same losses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.random import Philox
+
+TOSS_BITS = 16
+SURE = 1 << TOSS_BITS
+"""A probability of one, in 1/65536."""
+_BUFFER_EMPTY = 4
+_MASK64 = 2**64 - 1
+
+
+class Coin:
+    """Tosses for one seed, from one generator whose state is set: a new one costs four times it."""
+
+    def __init__(self, seed: int) -> None:
+        self._bits = Philox()
+        self._key = np.array([seed & _MASK64, 0], dtype=np.uint64)
+        self._counter = np.zeros(4, dtype=np.uint64)
+        self._state: Any = {
+            "bit_generator": "Philox",
+            "state": {"counter": self._counter, "key": self._key},
+            "buffer": np.zeros(4, dtype=np.uint64),
+            "buffer_pos": _BUFFER_EMPTY,
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+
+    def toss(self, transmitter: int, receiver: int, frame: int) -> int:
+        """A number from 0 to 65535; the event of probability p/65536 happens when it is below p."""
+        self._key[1] = transmitter
+        self._counter[0] = frame
+        self._counter[1] = receiver
+        self._bits.state = self._state
+        return int(self._bits.random_raw()) >> (64 - TOSS_BITS)

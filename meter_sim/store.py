@@ -1,0 +1,165 @@
+"""What a fleet remembers over a restart: one SQLite file, one transaction for each turn of events.
+
+The file survives the death of the process at any moment, which is what a simulation needs; it is
+not synced to disk. Without a folder everything lives in memory and ends with the process.
+
+| table | holds |
+|---|---|
+| meter | the state of each meter and of its mesh station |
+| message | sealed messages that no mesh station has taken over yet |
+| kept | payloads that a mesh station keeps until they are acknowledged end to end |
+| fact | numbers by name, such as the length of a truth file |
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from ohmesh.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SCHEMA = """
+create table if not exists meter (
+    node integer primary key, state blob, mesh blob
+) strict;
+create table if not exists message (
+    id integer primary key autoincrement,
+    node integer not null, priority integer not null, payload blob not null
+) strict;
+create index if not exists message_node on message (node);
+create table if not exists kept (
+    node integer not null, oseq integer not null, priority integer not null, payload blob not null,
+    primary key (node, oseq)
+) strict, without rowid;
+create table if not exists fact (name text primary key, number integer not null) strict;
+"""
+_FILE = "fleet.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What was stored of one node.
+
+    Attributes:
+        state: of the meter, None when it is new.
+        mesh: of its station, None when it never booted.
+        messages: (id, priority, payload), oldest first.
+        kept: (oseq, priority, payload), oldest first.
+    """
+
+    state: bytes | None
+    mesh: bytes | None
+    messages: list[tuple[int, int, bytes]]
+    kept: list[tuple[int, int, bytes]]
+
+
+class FleetStore:
+    """The store of one process; a context manager.
+
+    Args:
+        folder: where the file lies, made when absent; None keeps everything in memory.
+        part: name of the process's share of the meters; one process may hold it at a time.
+    """
+
+    def __init__(self, folder: Path | None, part: str = "all") -> None:
+        self._lock = None
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / f"{part}.lock").open("w")
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self._lock.close()
+                raise ConfigError(f"another fleet runs meters {part} of {folder}") from None
+        self._sql = sqlite3.connect(folder / _FILE if folder else ":memory:", isolation_level=None)
+        self._sql.executescript("pragma journal_mode=wal; pragma synchronous=off;" + _SCHEMA)
+        self._open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was not committed is gone."""
+        self._sql.close()
+        if self._lock:
+            self._lock.close()
+
+    def recall(self, node: int) -> Remembered:
+        """All that is stored of a node."""
+        row = self._sql.execute("select state, mesh from meter where node = ?", (node,)).fetchone()
+        messages = self._sql.execute(
+            "select id, priority, payload from message where node = ? order by id", (node,)
+        )
+        kept = self._sql.execute(
+            "select oseq, priority, payload from kept where node = ? order by oseq", (node,)
+        )
+        state, mesh = row or (None, None)
+        return Remembered(state, mesh, messages.fetchall(), kept.fetchall())
+
+    def put_state(self, node: int, state: bytes) -> None:
+        """Keep the state of a meter."""
+        self._write(
+            "insert into meter (node, state) values (?, ?)"
+            " on conflict (node) do update set state = excluded.state",
+            (node, state),
+        )
+
+    def put_mesh(self, node: int, mesh: bytes) -> None:
+        """Keep the state of a mesh station."""
+        self._write(
+            "insert into meter (node, mesh) values (?, ?)"
+            " on conflict (node) do update set mesh = excluded.mesh",
+            (node, mesh),
+        )
+
+    def add_message(self, node: int, priority: int, payload: bytes) -> int:
+        """Keep a message; returns its id."""
+        cursor = self._write(
+            "insert into message (node, priority, payload) values (?, ?, ?)",
+            (node, priority, payload),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def remove_message(self, message: int) -> None:
+        """Forget a message: the station has it, or the ring was full."""
+        self._write("delete from message where id = ?", (message,))
+
+    def keep_payload(self, node: int, oseq: int, priority: int, payload: bytes) -> None:
+        """Keep a payload for a station."""
+        self._write(
+            "insert or replace into kept (node, oseq, priority, payload) values (?, ?, ?, ?)",
+            (node, oseq, priority, payload),
+        )
+
+    def forget_payload(self, node: int, oseq: int) -> None:
+        """The payload is acknowledged end to end."""
+        self._write("delete from kept where (node, oseq) = (?, ?)", (node, oseq))
+
+    def fact(self, name: str) -> int:
+        """A number by its name, 0 when there is none."""
+        row = self._sql.execute("select number from fact where name = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def put_fact(self, name: str, number: int) -> None:
+        """Keep a number."""
+        self._write("insert or replace into fact (name, number) values (?, ?)", (name, number))
+
+    def commit(self) -> None:
+        """Make this turn's changes durable, all of them or none."""
+        if self._open:
+            self._sql.execute("commit")
+            self._open = False
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        if not self._open:
+            self._sql.execute("begin immediate")
+            self._open = True
+        return self._sql.execute(statement, values)
