@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from firmware_profiles import canonical
 from firmware_profiles.api import Decoded
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _NOTIFICATION = b"\x0f"
 _HEAD_SIZE = 5
 _OBIS_SIZE = 6
+_MEDIUM_MAX = 15
 _CLOCKS = {bytes((0, 0, 1, 0, 0, 255)), bytes((0, 1, 1, 0, 0, 255)), b""}
 """Names of the meter's clock; a date-time without a name is one, too."""
 _UNNAMED = "data"
@@ -140,9 +141,9 @@ def parse_notification(apdu: bytes) -> Notification:
     return Notification(int.from_bytes(apdu[1:_HEAD_SIZE], "big"), date_time, body)
 
 
-def is_obis(value: Value) -> bool:
-    """Whether a value can be a logical name."""
-    return isinstance(value, bytes) and len(value) == _OBIS_SIZE
+def is_obis(value: Value) -> TypeGuard[bytes]:
+    """Whether a value can be a logical name: six octets, group A a medium and no letter."""
+    return isinstance(value, bytes) and len(value) == _OBIS_SIZE and value[0] <= _MEDIUM_MAX
 
 
 def entries(items: tuple[Value, ...]) -> Iterator[Entry]:
@@ -153,7 +154,7 @@ def entries(items: tuple[Value, ...]) -> Iterator[Entry]:
         index += 1
         if isinstance(item, tuple):
             yield from _structure(item)
-        elif isinstance(item, bytes) and len(item) == _OBIS_SIZE and index < count:
+        elif is_obis(item) and index < count:
             value = items[index]
             index += 1
             scaler_unit = _scaler_unit(items[index]) if index < count else None
@@ -165,7 +166,7 @@ def entries(items: tuple[Value, ...]) -> Iterator[Entry]:
 
 def _structure(item: tuple[Value, ...]) -> Iterator[Entry]:
     first = item[0] if item else None
-    if isinstance(first, bytes) and len(first) == _OBIS_SIZE and 2 <= len(item) <= 3:
+    if is_obis(first) and 2 <= len(item) <= 3:
         yield Entry(first, item[1], _scaler_unit(item[2]) if len(item) == 3 else None)
     else:
         yield from entries(item)
@@ -190,7 +191,7 @@ def described(items: tuple[Value, ...]) -> list[Entry] | None:
         if not (isinstance(description, tuple) and len(description) == 4):
             return None
         _, obis, attribute, _ = description
-        if not isinstance(obis, bytes) or len(obis) != _OBIS_SIZE:
+        if not is_obis(obis):
             return None
         scaler_unit = _scaler_unit(value)
         if attribute == _ATTRIBUTE_SCALER_UNIT and scaler_unit:
@@ -205,7 +206,7 @@ def entries_of(items: tuple[Value, ...], dialect: Dialect) -> list[Entry]:
     if (named := described(items)) is not None:
         return named
     layout = dialect.layout(len(items))
-    if layout is not None and not any(map(is_obis, items[:-1])):
+    if layout is not None and not is_obis(items[0]):
         return [Entry(obis, value) for obis, value in zip(layout, items, strict=True)]
     return list(entries(items))
 
