@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import json
 import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import app, config
+from gateway.doctor import examine
 from gateway.logs import log_to_stderr
-from ohmesh.model.errors import OhmeshError
+from gateway.outbox_file import BusyError, inspect_outbox
+from gateway.outbox_summary import OutboxSummary, read_summary, summarise
+from ohmesh.model.errors import OhmeshError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _EXAMPLE = """\
 example:
@@ -21,6 +28,14 @@ example:
   ohmesh gateway doctor --config gateway.toml
   ohmesh gateway run --config gateway.toml
 """
+_FRESH_S = 60
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; 0 success, 1 a negative answer, 2 wrong use."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    return run(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,27 +46,35 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("run", "run the gateway until SIGTERM"),
-        ("config", "print the commented default configuration"),
-    ):
-        command = commands.add_parser(name, help=text, description=text, epilog=_EXAMPLE)
+
+    def add(name: str, text: str, run: Callable[[argparse.Namespace], int]) -> None:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=_EXAMPLE,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run=run)
         if name != "config":
             command.add_argument("--config", type=Path, metavar="FILE", help="TOML file")
+        if name in {"doctor", "outbox"}:
+            command.add_argument("--json", action="store_true", help="only one JSON object")
+
+    add("run", "run the gateway until SIGTERM", _run)
+    add("doctor", "say what keeps this gateway from working, and the fix", _doctor)
+    add("outbox", "say what waits for the head-end and for how long there is room", _outbox)
+    add("config", "print the commented default configuration", _config)
     return parser
 
 
-def main(argv: list[str]) -> int:
-    """Run one command; 0 success, 1 a negative answer, 2 wrong use."""
-    arguments = _parser().parse_args(argv)
-    if arguments.command == "config":
-        print(config.DEFAULT, end="")
-        return 0
+def _config(_: argparse.Namespace) -> int:
+    print(config.DEFAULT, end="")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.config)
-    return _run(settings)
-
-
-def _run(settings: config.GatewaySettings) -> int:
     log_to_stderr(settings.log.level)
     failures: list[Exception] = []
     try:
@@ -69,3 +92,51 @@ def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
             yield from _leaves(error)
         else:
             yield error
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config)
+    checks = asyncio.run(examine(settings, datetime.now(UTC)))
+    ok = all(check.ok for check in checks)
+    if arguments.json:
+        print(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
+        return 0 if ok else 1
+    for check in checks:
+        print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:8}{check.detail}")
+        if check.fix:
+            print(f"      fix: {check.fix}")
+    return 0 if ok else 1
+
+
+def _outbox(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config)
+    summary = _look(settings)
+    print(json.dumps(asdict(summary)) if arguments.json else "\n".join(_describe(summary)))
+    return 0
+
+
+def _look(settings: config.GatewaySettings) -> OutboxSummary:
+    """The outbox itself, or the word of the gateway that has it open. Raises StoreError."""
+    path, now_ms = settings.outbox.path, app.utc_ms()
+    if not path.exists():
+        raise StoreError(f"there is no outbox {path}; a gateway makes it when it starts")
+    try:
+        with contextlib.closing(inspect_outbox(path, max_bytes=settings.outbox.max_bytes)) as file:
+            return summarise(file.state, file.span(), now_ms)
+    except BusyError as error:
+        summary = read_summary(path)
+        if summary is None or now_ms - summary.at_ms > _FRESH_S * 1000:
+            raise StoreError(f"{error}; it has left no word yet, try again in a moment") from error
+        return summary
+
+
+def _describe(summary: OutboxSummary) -> Iterator[str]:
+    mib = 2**20
+    yield f"waiting   {summary.waiting} telegrams, the oldest for {summary.oldest_waiting_s} s"
+    yield f"kept      {summary.kept} acknowledged telegrams"
+    yield f"file      {summary.used_bytes / mib:.1f} of {summary.max_bytes / mib:.1f} MiB"
+    if summary.hours_left is None:
+        yield "room      not known yet: too little was received"
+    else:
+        rate = summary.telegrams_per_hour
+        yield f"room      {summary.hours_left} h at {rate} telegrams an hour"

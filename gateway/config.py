@@ -148,6 +148,7 @@ def load(path: Path | None) -> GatewaySettings:
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     _check_addresses(settings)
+    _check_environment()
     return settings
 
 
@@ -168,14 +169,27 @@ def _check_addresses(settings: GatewaySettings) -> None:
             raise ConfigError(f"{name}: {error}") from None
 
 
+def _check_environment() -> None:
+    """A misspelt section in the environment would pass unseen."""
+    for name in os.environ:
+        if name.upper().startswith(PREFIX):
+            section = name[len(PREFIX) :].split("__")[0].lower()
+            if section not in GatewaySettings.model_fields:
+                raise ConfigError(f"environment: {name}: {_no_such(section, [])}")
+
+
+def _no_such(name: str, where: list[str]) -> str:
+    near = get_close_matches(name, _known(where), n=1)
+    return "there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
 def _explain(error: ErrorDetails) -> str:
     """One line for one wrong setting, with the nearest name for an unknown one."""
     where = [str(part) for part in error["loc"]]
     name = ".".join(where) or "configuration"
     if error["type"] != "extra_forbidden":
         return f"{name}: {error['msg']}"
-    near = get_close_matches(where[-1], _known(where[:-1]), n=1)
-    return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{name}: {_no_such(where[-1], where[:-1])}"
 
 
 def _known(where: list[str]) -> list[str]:

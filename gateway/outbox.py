@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from gateway.admission import check_telegram
 from gateway.outbox_file import OutboxFile, OutboxState, open_outbox
+from gateway.outbox_summary import summarise, write_summary
 from ohmesh.model.errors import OutboxFull, StoreError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _WAITING_MAX = 10_000
 """Telegrams that may wait for a commit; more are refused, as when the outbox is full."""
 _GROUP_MAX = 2000
 """Telegrams in one transaction, so that the first of them does not wait long."""
-_HOUSEKEEPING_S = 5.0
+_HOUSEKEEPING_S = 10.0
 _ALARM_FILL = 0.8
 
 
@@ -202,6 +203,7 @@ class Outbox:
             try:
                 await self._note_progress()
                 await self._free_kept()
+                await self._tell_status()
             except StoreError as error:
                 _log.error("%s", error)
 
@@ -216,6 +218,13 @@ class Outbox:
     async def _free_kept(self) -> None:
         before_ms = self._clock_ms() - self._settings.keep_ms
         await self._in_file(lambda file: file.free(acknowledged_before_ms=before_ms))
+
+    async def _tell_status(self) -> None:
+        """Leave word for `ohmesh gateway outbox`; nothing depends on it."""
+        span = await self._in_file(lambda file: file.span())
+        summary = summarise(self.state, span, self._clock_ms())
+        with contextlib.suppress(OSError):
+            write_summary(self._settings.path, summary)
 
     async def _in_file(self, work: Callable[[OutboxFile], _T]) -> _T:
         """Do work in the file's thread, then take over its state."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from gateway.disk import sync_folder
+from gateway.outbox_summary import OutboxSpan
 from gateway.salvage import readable_rows
 from ohmesh.model.errors import ConfigError, OutboxFull, SchemaMismatch, StoreError
 from ohmesh.model.telegram import Telegram, TelegramKind
@@ -103,6 +104,10 @@ class OutboxState:
 
 class DamagedError(StoreError):
     """The file of the outbox cannot be trusted."""
+
+
+class BusyError(StoreError):
+    """Another program, such as the running gateway, has the outbox open."""
 
 
 def settings_faults(connection: apsw.Connection, *, library: str = "") -> list[str]:
@@ -206,10 +211,24 @@ class OutboxFile:
             (through,) = self._row("SELECT max(through) FROM ack_mark WHERE minute < ?", minute)
             return self._free_below(through or 0)
 
+    def span(self) -> OutboxSpan:
+        """When the oldest kept, the oldest unacknowledged and the newest row were received."""
+        with _store_errors(self._connection.filename):
+            return OutboxSpan(
+                oldest_kept_ms=self._received_at_ms(self._first_seq),
+                oldest_waiting_ms=self._received_at_ms(self._acked),
+                newest_ms=self._received_at_ms(self._next_seq - 1),
+            )
+
     def close(self) -> None:
         """Close the connection; what is committed is safe with or without."""
         with contextlib.suppress(apsw.Error):
             self._connection.close()
+
+    def _received_at_ms(self, seq: int) -> int | None:
+        sql = "SELECT received_at_ms FROM telegram WHERE seq = ?"
+        found: int | None = self._connection.execute(sql, (seq,)).get
+        return found
 
     def _append_group(self, group: Sequence[Telegram]) -> range | OutboxFull:
         need = sum(len(telegram.payload) + _ROW_OVERHEAD_BYTES for telegram in group)
@@ -276,9 +295,7 @@ def _store_errors(path: str) -> Iterator[None]:
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise DamagedError(f"the outbox {path} is damaged: {error}") from error
     except apsw.BusyError as error:
-        raise StoreError(
-            f"the outbox {path} is open in another program; stop that first"
-        ) from error
+        raise BusyError(f"the outbox {path} is open in another program; stop that first") from error
     except apsw.FullError as error:
         raise StoreError(f"no space left for the outbox {path}; free some") from error
     except apsw.Error as error:
@@ -312,6 +329,17 @@ def open_outbox(path: Path, *, max_bytes: int, vfs: str | None = None) -> Outbox
     _put_in_place(rescued, path)
     _log.warning("what was readable is in a new outbox; the damaged file is %s", aside.name)
     return _open_sound(path, max_bytes=max_bytes, vfs=vfs)
+
+
+def inspect_outbox(path: Path, *, max_bytes: int) -> OutboxFile:
+    """Open an outbox as it is, for a look: nothing is salvaged.
+
+    Raises:
+        BusyError: a gateway has it open.
+        DamagedError: it is damaged.
+        StoreError: it cannot be used.
+    """
+    return _open_sound(path, max_bytes=max_bytes, vfs=None)
 
 
 def _open_sound(path: Path, *, max_bytes: int, vfs: str | None) -> OutboxFile:

@@ -1,0 +1,136 @@
+"""`ohmesh gateway doctor`: what would keep this gateway from working, and the fix for each."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from gateway.mqtt import reachable
+from gateway.outbox_file import BusyError, DamagedError, inspect_outbox
+from ohmesh.model.errors import OhmeshError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.config import GatewaySettings
+    from ohmesh.wire.brokerurl import BrokerUrl
+
+_NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
+"""A Pi without a clock chip starts in the past."""
+_BROKER_TIMEOUT_S = 5.0
+_PROBE = ".doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the doctor; `fix` is empty when all is well."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+async def examine(settings: GatewaySettings, now: datetime) -> list[Check]:
+    """All checks, in the order in which to mend them."""
+    outbox, running = _outbox(settings)
+    checks = [_clock(now), _folder(settings.outbox.path.parent), outbox, _space(settings)]
+    checks.append(await _broker("broker", settings.broker_url, settings))
+    if settings.mesh.enabled and settings.air_url != settings.broker_url:
+        checks.append(await _broker("air", settings.air_url, settings))
+    if settings.bench.enabled:
+        checks.append(_bench(settings, running=running))
+    return checks
+
+
+def _clock(now: datetime) -> Check:
+    detail = now.isoformat(timespec="seconds")
+    if now >= _NOT_BEFORE:
+        return Check("clock", ok=True, detail=detail)
+    return Check(
+        "clock",
+        ok=False,
+        detail=f"{detail} lies in the past",
+        fix="let systemd-timesyncd or chrony set the clock, or add a clock chip",
+    )
+
+
+def _folder(folder: Path) -> Check:
+    probe = folder / _PROBE
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        fix = f"make the folder {folder} and let this user write to it"
+        return Check("folder", ok=False, detail=f"{folder}: {error.strerror}", fix=fix)
+    return Check("folder", ok=True, detail=f"{folder.resolve()} is writable")
+
+
+def _outbox(settings: GatewaySettings) -> tuple[Check, bool]:
+    """The check, and whether a gateway is running on this outbox."""
+    path, max_bytes = settings.outbox.path, settings.outbox.max_bytes
+    exists = path.exists()
+    probe = path if exists else path.with_name(path.name + _PROBE)
+    try:
+        with contextlib.closing(inspect_outbox(probe, max_bytes=max_bytes)) as file:
+            detail = f"sound, {file.state.backlog} telegrams wait" if exists else "can be made"
+        return Check("outbox", ok=True, detail=detail), False
+    except BusyError:
+        return Check("outbox", ok=True, detail="open in the running gateway"), True
+    except DamagedError as error:
+        fix = "start the gateway: it rescues what is readable; then check the card"
+        return Check("outbox", ok=False, detail=str(error), fix=fix), False
+    except OhmeshError as error:
+        return Check("outbox", ok=False, detail=str(error), fix="see the message"), False
+    finally:
+        if not exists:
+            probe.unlink(missing_ok=True)
+
+
+def _space(settings: GatewaySettings) -> Check:
+    path = settings.outbox.path
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError as error:
+        return Check("disk", ok=False, detail=str(error), fix=f"make the folder {path.parent}")
+    used = path.stat().st_size if path.exists() else 0
+    missing = settings.outbox.max_bytes - used - free
+    if missing <= 0:
+        return Check("disk", ok=True, detail=f"{free // 2**20} MiB free")
+    return Check(
+        "disk",
+        ok=False,
+        detail=f"{free // 2**20} MiB free, {missing // 2**20} MiB too few for outbox.max_bytes",
+        fix="free some space or lower outbox.max_bytes",
+    )
+
+
+async def _broker(name: str, broker: BrokerUrl, settings: GatewaySettings) -> Check:
+    address = f"{broker.host}:{broker.port}"
+    wrong = await reachable(
+        broker, f"ohmesh-doctor-{settings.gateway}", timeout_s=_BROKER_TIMEOUT_S
+    )
+    if wrong is None:
+        return Check(name, ok=True, detail=f"{address} answers")
+    setting = "broker.url" if name == "broker" else "mesh.air_url"
+    fix = f"start the broker, or correct {setting}, user or password"
+    return Check(name, ok=False, detail=f"{address}: {wrong}", fix=fix)
+
+
+def _bench(settings: GatewaySettings, *, running: bool) -> Check:
+    host, port = settings.bench.host, settings.bench.port
+    if running:
+        return Check("bench", ok=True, detail="a matter of the running gateway")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        fix = "stop the program that has the port, or choose another bench.port"
+        return Check("bench", ok=False, detail=f"{host}:{port}: {error.strerror}", fix=fix)
+    return Check("bench", ok=True, detail=f"{host}:{port} is free")
