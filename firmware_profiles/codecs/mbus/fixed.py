@@ -9,6 +9,8 @@ medium, the low ones first.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from firmware_profiles.codecs.mbus import value as values
 from firmware_profiles.codecs.mbus.header import Coding, Function, Header
 from firmware_profiles.codecs.mbus.quantity import Quantity
@@ -37,6 +39,7 @@ _DEVICE_TYPES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 3, 4, 6, 7, 8, 0)
 """Medium -> device type of the variable structure; A to E are the same media again (mode 2)."""
 
 
+@lru_cache(maxsize=256)
 def _header(code: int, quantity: Quantity, status: int, *, historic: bool) -> Header:
     binary = bool(status & _BINARY)
     return Header(

@@ -62,9 +62,9 @@ _CODINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Header:
-    """A record header, read once and kept in a cache.
+    """A record header, read once and kept in a cache, where it is told apart by identity.
 
     Attributes:
         octets: DIF to last VIFE as sent.

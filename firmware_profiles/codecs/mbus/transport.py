@@ -56,6 +56,8 @@ _BODIES: dict[int, tuple[Form, Body]] = {
 """CI field -> header and body (EN 13757-7, table 2). 69 to 6B describe a format without values;
 8A and 8B are a transport layer alone, such as an acknowledgement."""
 
+RESPONSE = 0x72
+"""CI field of a meter's answer: long header, records."""
 _LONG_SIZE, _SHORT_SIZE = 12, 4
 _DEVICE_TYPES = {
     0x00: "other",
@@ -191,3 +193,15 @@ def read_transport(data: bytes, start: int, end: int) -> Transport:
     address = read_address(data, start) if form is Form.LONG else None
     access, status, configuration = _short(data, start + size - _SHORT_SIZE)
     return Transport(ci, body, address, access, status, configuration, start + size)
+
+
+def write_transport(head: Transport) -> bytes:
+    """A transport header as octets, CI field first; the reverse of `read_transport`."""
+    if head.access is None:
+        return bytes((head.ci,))
+    address = head.address
+    tail = bytes((head.access, head.status)) + head.configuration.to_bytes(2, "little")
+    if address is None:
+        return bytes((head.ci,)) + tail
+    octets = address.link_octets
+    return bytes((head.ci,)) + octets[2:6] + octets[:2] + octets[6:] + tail

@@ -1,0 +1,36 @@
+"""Meter time and UTC.
+
+A meter runs on the standard time of its zone all year unless it flags summer time (EN 13757-3,
+annex A), so the zone's own daylight saving is not asked.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from firmware_profiles.codecs.mbus.value import Stamp
+
+_SUMMER = timedelta(hours=1)
+_ZERO = timedelta(0)
+
+
+def _standard_offset(local: datetime, zone: tzinfo) -> timedelta:
+    stamped = local.replace(tzinfo=zone)
+    return (stamped.utcoffset() or _ZERO) - (stamped.dst() or _ZERO)
+
+
+def to_utc(stamp: Stamp, zone: tzinfo) -> datetime | None:
+    """The instant of a meter's stamp; None at the ends of the calendar."""
+    try:
+        utc = stamp.local - _standard_offset(stamp.local, zone)
+        return (utc - (_SUMMER if stamp.summer else _ZERO)).replace(tzinfo=UTC)
+    except OverflowError:
+        return None
+
+
+def standard_time(moment: datetime, zone: tzinfo) -> datetime:
+    """The meter's local time of an instant, in standard time and without a zone."""
+    local = moment.astimezone(zone)
+    return local.replace(tzinfo=None) - (local.dst() or _ZERO)
