@@ -319,8 +319,8 @@ def null() -> bytes:
     return b"\0"
 
 
-def boolean(value: bool) -> bytes:  # noqa: FBT001 - a constructor of one value
-    """A boolean."""
+def boolean(value: int) -> bytes:
+    """A boolean, true unless 0."""
     return b"\x03\x01" if value else b"\x03\x00"
 
 

@@ -90,13 +90,13 @@ def readings_of(telegram: P1Telegram, zone: tzinfo) -> Decoded:
     stamp = _telegram_stamp(telegram, zone)
     readings: list[Reading] = []
     texts: dict[str, str] = {}
-    mbus: list[P1Line] = []
+    mbus: list[tuple[int, P1Line]] = []
     for line in telegram.lines:
         found = _value(line.obis, line.body, stamp)
         if found is not None:
             readings.append(found)
         elif line.obis.endswith(_MBUS_VALUES):
-            mbus.append(line)
+            mbus.append((len(readings) + len(mbus), line))
         else:
             texts[line.obis] = line.text
             readings += _grouped(line, stamp, zone)
@@ -187,19 +187,22 @@ def _mbus_register(obis: Obis, device_type: int | None, unit: Unit) -> Register:
 
 
 def _read_mbus(
-    lines: list[P1Line],
+    lines: list[tuple[int, P1Line]],
     types: dict[str, int],
     zone: tzinfo,
     into: tuple[list[Reading], dict[str, str]],
 ) -> None:
-    """Add the last values of M-Bus devices to readings, and to texts what is no value."""
+    """Put the last values of M-Bus devices to their places, and to the texts what is no value.
+
+    The type of a device may stand behind its value, so they wait until all lines are seen.
+    """
     readings, texts = into
-    for line in lines:
+    for place, line in lines:
         found = _mbus_reading(line, types.get(line.obis.partition(":")[0]), zone)
         if found is None:
             texts[line.obis] = line.text
         else:
-            readings.append(found)
+            readings.insert(place, found)
 
 
 def _mbus_reading(line: P1Line, device_type: int | None, zone: tzinfo) -> Reading | None:

@@ -143,4 +143,4 @@ def _split(body: str, offset: int) -> tuple[str, bool, tuple[P1Line, ...]]:
             lines[-1] = lines[-1]._replace(folded=rest[:-1])
         elif obis or bracket:
             raise malformed(f"the line {row[:40]!r} is no object", offset)
-    return rows[0].rstrip("\r"), len(rows) > 1 and not rows[1].strip(), tuple(lines)
+    return rows[0].rstrip("\r"), len(rows) > 2 and not rows[1].strip(), tuple(lines)

@@ -69,7 +69,7 @@ def test_a_wrong_file_is_refused_with_line_key_and_reason(old, new, message):
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("name", ["nl_dsmr"])
+@pytest.mark.parametrize("name", ["nl_dsmr", "no_han"])
 def test_shipped_profiles_are_valid(name):
     spec = load_spec(f"firmware_profiles.{name}")
     assert spec.name == name
