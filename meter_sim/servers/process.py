@@ -60,6 +60,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a child in its own session that gets `death_signal` when this process dies.
 
+    Linux means the thread that started it: call this from a thread that lives as long as the child.
     The own session keeps the terminal's Ctrl-C from the children: who started them stops them.
     """
     return subprocess.Popen(  # noqa: S603 - our own programs and servers

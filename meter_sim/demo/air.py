@@ -1,0 +1,81 @@
+"""The demo's hand on the air: faults for nodes, and what the fleet says of itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from meter_sim.mqtt import AirClient
+from ohmesh.model.errors import WireError
+from ohmesh.wire import topics
+from ohmesh.wire.aircontrol import (
+    AirAction,
+    AirControl,
+    AirStatus,
+    decode_status,
+    encode_control,
+)
+from ohmesh.wire.brokerurl import BrokerUrl
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+ALL_NODES = 0
+
+
+class Air:
+    """The fleet's newest status, and orders to it."""
+
+    def __init__(self, url: str, net: int) -> None:
+        """Args: url: broker of the air. net: the network's number."""
+        self._net = net
+        self._status: dict[str, AirStatus] = {}
+        topic = topics.air_all(net, "status")
+        self._client = AirClient(
+            BrokerUrl.parse(url), {topic: 0}, hear=self._hear, greet=lambda: None
+        )
+
+    def run(self) -> Coroutine[None, None, None]:
+        """Listen until cancelled."""
+        return self._client.run()
+
+    @property
+    def joined(self) -> int:
+        """Meters with a route to a gateway."""
+        return sum(status.joined for status in self._status.values())
+
+    @property
+    def backlog(self) -> int:
+        """Reports that no gateway has acknowledged yet."""
+        return sum(status.backlog for status in self._status.values())
+
+    @property
+    def stopped(self) -> bool:
+        """No meter will close a further interval."""
+        return bool(self._status) and all(status.stopped for status in self._status.values())
+
+    @property
+    def calendar(self) -> datetime:
+        """The fleet's simulated time, as of its newest status."""
+        return max(datetime.fromisoformat(status.time) for status in self._status.values())
+
+    def kill(self, node: int) -> None:
+        """The node's radio and mesh processor die; its metering goes on."""
+        self._order(node, AirControl(AirAction.KILL))
+
+    def revive(self, node: int) -> None:
+        """The node boots again from what it had stored."""
+        self._order(node, AirControl(AirAction.REVIVE))
+
+    def stop(self) -> None:
+        """No meter closes a further interval."""
+        self._order(ALL_NODES, AirControl(AirAction.STOP))
+
+    def _order(self, node: int, order: AirControl) -> None:
+        self._client.send(topics.air_ctl(self._net, node), encode_control(order))
+
+    def _hear(self, topic: str, payload: bytes) -> None:
+        try:
+            self._status[topic] = decode_status(payload)
+        except WireError:
+            return  # a stranger on the topic; the fleet speaks again in half a second

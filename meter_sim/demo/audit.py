@@ -1,0 +1,136 @@
+"""The demo's own audit, straight from the tables: it trusts no counter of the programs.
+
+lost = truth - stored - quarantined. Truth is the file that the simulated meters wrote, one JSON
+object a line; a reading counts as stored when its value at its meter, channel and interval end is
+the one in the table, in the register's unit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, LiteralString, Self
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+_Key = tuple[str, str, datetime]
+
+_READINGS = """
+    select m.name, c.name, r.ts, r.value, c.scaler
+    from bulk.reading r
+    join ohmesh.meter m on m.id = r.meter_id
+    join ohmesh.channel c on c.id = r.channel
+    where m.address like 'mesh-%'
+"""
+_DUPLICATES = """
+    select count(*) - count(distinct (r.meter_id, c.name, r.ts))
+    from bulk.reading r join ohmesh.channel c on c.id = r.channel
+"""
+_TELEGRAMS = "select count(*) from bulk.telegram where source = 'bench'"
+_DECODED = """
+    select count(*) from bulk.telegram t where t.source = 'bench' and not exists (
+        select from bulk.telegram_quarantine q
+        where (q.gateway_id, q.epoch, q.seq) = (t.gateway_id, t.epoch, t.seq))
+"""
+_QUARANTINED = "select count(*) from bulk.telegram_quarantine where resolved_at is null"
+_MESH_READINGS = """
+    select count(*) from bulk.reading r join ohmesh.meter m on m.id = r.meter_id
+    where m.address like 'mesh-%'
+"""
+_NEWEST = """
+    select m.name, max(r.ts) from bulk.reading r join ohmesh.meter m on m.id = r.meter_id
+    where m.name = any(%s) group by m.name
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The exact count at the end.
+
+    Attributes:
+        expected: readings in the truth file.
+        stored: of these, in the table with the same value.
+        wrong: in the table with another value.
+        unknown: mesh readings in the table that no meter produced.
+        duplicates: rows beyond the first of a (meter, channel name, interval end).
+    """
+
+    expected: int
+    stored: int
+    wrong: int
+    unknown: int
+    duplicates: int
+
+
+class Audit:
+    """A superuser's look at the store."""
+
+    def __init__(self, url: str) -> None:
+        """Args: url: the head-end's database, as superuser."""
+        self._connection = psycopg.connect(url, autocommit=True)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def verdict(self, truth: Path) -> Verdict:
+        """Compare the truth file with the table, reading by reading."""
+        expected = dict(_truth(truth))
+        found = self._stored()
+        same = sum(1 for key, value in expected.items() if found.get(key) == value)
+        present = sum(1 for key in expected if key in found)
+        return Verdict(
+            expected=len(expected),
+            stored=same,
+            wrong=present - same,
+            unknown=len(found.keys() - expected.keys()),
+            duplicates=self._number(_DUPLICATES),
+        )
+
+    def newest(self, meters: Collection[str]) -> dict[str, datetime]:
+        """The newest interval end stored of each of the meters."""
+        return dict(self._connection.execute(_NEWEST, [list(meters)]).fetchall())
+
+    def mesh_readings(self) -> int:
+        """Readings of meters in the mesh."""
+        return self._number(_MESH_READINGS)
+
+    def telegrams(self) -> int:
+        """Telegrams archived that came over the bench port, quarantined ones among them."""
+        return self._number(_TELEGRAMS)
+
+    def telegrams_decoded(self) -> int:
+        """Of these, the ones that gave readings."""
+        return self._number(_DECODED)
+
+    def quarantined(self) -> int:
+        """Telegrams in quarantine now."""
+        return self._number(_QUARANTINED)
+
+    def _stored(self) -> dict[_Key, Decimal]:
+        rows = self._connection.execute(_READINGS)
+        return {(m, c, ts): Decimal(value).scaleb(scaler) for m, c, ts, value, scaler in rows}
+
+    def _number(self, query: LiteralString) -> int:
+        row = self._connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
+
+
+def _truth(path: Path) -> Iterator[tuple[_Key, Decimal]]:
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            end = datetime.fromisoformat(row["interval_end"])
+            yield (row["meter"], row["channel"], end), Decimal(row["value"]).scaleb(row["scaler"])

@@ -1,0 +1,80 @@
+"""The head-end as a utility's program sees it: HTTP and a token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meter_sim.roster import RosterMeter
+
+
+class HeadEnd:
+    """The calls of the demo. Every refusal raises httpx.HTTPStatusError with the problem text."""
+
+    def __init__(self, url: str, token: str) -> None:
+        """Args: url: address of the API. token: an API token."""
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=20)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def ready(self) -> bool:
+        """True when it serves."""
+        try:
+            return (await self._http.get("/readyz")).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    async def register_meter(self, meter: str, profile: str, **more: object) -> None:
+        """Make one meter known."""
+        await self._post("/v1/meters", {"meter": meter, "profile": profile, **more})
+
+    async def newest(self, meter: RosterMeter, channel: str, count: int) -> list[int]:
+        """The newest values of a channel, newest first."""
+        query = {"channel": channel, "order": "desc", "page_size": count}
+        page = await self._get(f"/v1/meters/{meter.meter}/readings", query)
+        return [row["value"] for row in page["items"]]
+
+    async def topology(self) -> dict[int, dict[str, Any]]:
+        """Nodes of the mesh by number, as the gateways reported them last."""
+        return {node["node"]: node for node in (await self._get("/v1/topology"))["nodes"]}
+
+    async def open_account(
+        self, account: str, meter: str, *, currency: str, price_mu_per_kwh: int
+    ) -> None:
+        """Open a prepaid account; its supply stays on until its credit is used up."""
+        terms = {"currency": currency, "price_mu_per_kwh": price_mu_per_kwh}
+        await self._post("/v1/accounts", {"account": account, "meter": meter, **terms})
+
+    async def top_up(self, account: str, amount_mu: int, key: str) -> int:
+        """Book a payment; the balance after it, in mu."""
+        body = {"amount_mu": amount_mu}
+        path = f"/v1/accounts/{account}/topups"
+        answer = await self._post(path, body, headers={"Idempotency-Key": key})
+        return int(answer["balance_mu"])
+
+    async def account(self, account: str) -> dict[str, Any]:
+        """Balance, supply wanted, relay as read back."""
+        return await self._get(f"/v1/accounts/{account}")
+
+    async def _get(self, path: str, query: dict[str, Any] | None = None) -> dict[str, Any]:
+        return _json(await self._http.get(path, params=query))
+
+    async def _post(
+        self, path: str, body: Mapping[str, object], headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        return _json(await self._http.post(path, json=body, headers=headers))
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found

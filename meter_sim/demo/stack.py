@@ -1,0 +1,171 @@
+"""The servers and programs of the demo, each a child process with a log of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+from meter_sim.servers.broker import Broker
+from meter_sim.servers.database import Database
+from meter_sim.servers.process import LOOPBACK, ServerError, free_port, spawn, stop, tail
+
+if TYPE_CHECKING:
+    from meter_sim.demo.options import Options
+    from meter_sim.roster import Roster
+
+_OHMESH = (sys.executable, "-m", "ohmesh")
+# Each program is one busy thread here; a pool of native threads in it would only fight for cores.
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+class Stack:
+    """Everything that runs beside the demo itself; a context manager that leaves nothing behind."""
+
+    def __init__(self, options: Options, roster: Roster) -> None:
+        """Args: options: the command line. roster: meters, gateways and street."""
+        self._options = options
+        self.roster = roster
+        self.folder = Path(tempfile.mkdtemp(prefix="ohmesh-demo-"))
+        self.folder.chmod(0o755)  # the database's user must reach its folder below
+        self.truth = options.truth or self.folder / "truth.jsonl"
+        self.api_port = free_port()
+        self.bench_port = free_port()
+        self._database = None if options.database else Database(self.folder / "database")
+        self._broker = None if options.broker else Broker(self.folder / "broker")
+        self._programs: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def admin_url(self) -> str:
+        """The database superuser's address: for bootstrap and for the audit."""
+        return self._database.admin_url if self._database else str(self._options.database)
+
+    @property
+    def audit_url(self) -> str:
+        """The head-end's own database, as its superuser: for the audit only."""
+        name = urlsplit(self.headend_settings["database"]["owner_url"]).path
+        return urlsplit(self.admin_url)._replace(path=name).geturl()
+
+    @property
+    def broker_url(self) -> str:
+        """The broker of air and backhaul."""
+        return self._broker.url if self._broker else str(self._options.broker)
+
+    @property
+    def api_url(self) -> str:
+        """The head-end's address."""
+        return f"http://{LOOPBACK}:{self.api_port}"
+
+    @property
+    def headend_settings(self) -> dict[str, dict[str, str]]:
+        """The head-end's configuration, as bootstrap wrote it."""
+        with self._headend_file.open("rb") as stream:
+            return tomllib.load(stream)
+
+    @property
+    def token(self) -> str:
+        """The API token that bootstrap made."""
+        return Path(self.headend_settings["api"]["token_file"]).read_text(encoding="utf-8").strip()
+
+    def start(self) -> Self:
+        """Servers first, then the field, then the head-end; the mesh forms while that starts."""
+        for server in (self._broker, self._database):
+            if server:
+                server.start()
+        self._write_roster()
+        self._run("ether", "sim", "ether", "--roster", self._roster_file, "--air", self.broker_url)
+        self._start_fleet()
+        for index, gateway in enumerate(self.roster.gateways):
+            self._start_gateway(gateway.gateway, gateway.node, bench=index == 0)
+        self._bootstrap()
+        self._run("headend", "headend", "serve", "--config", self._headend_file)
+        return self
+
+    def check(self) -> None:
+        """Raises ServerError when a program has ended by itself."""
+        for name, process in self._programs.items():
+            if process.poll() is not None:
+                raise ServerError(
+                    f"{name} ended with {process.returncode}: {tail(self._log(name))}"
+                )
+
+    def stop(self) -> None:
+        """End all programs, newest first, then the servers; then remove the folder."""
+        for process in reversed(self._programs.values()):
+            stop(process)
+        for server in (self._broker, self._database):
+            if server:
+                server.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def _roster_file(self) -> Path:
+        return self.folder / "roster.json"
+
+    @property
+    def _headend_file(self) -> Path:
+        return self.folder / "headend.toml"
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def _run(self, name: str, *words: str | Path) -> None:
+        with self._log(name).open("ab") as log:
+            self._programs[name] = spawn([*_OHMESH, *words], log=log, env=_ENVIRONMENT)
+
+    def _write_roster(self) -> None:
+        self._roster_file.touch(mode=0o600)  # it holds the meters' keys
+        self._roster_file.write_bytes(self.roster.to_json())
+
+    def _start_fleet(self) -> None:
+        self.truth.parent.mkdir(parents=True, exist_ok=True)
+        words = ("--roster", self._roster_file, "--air", self.broker_url, "--truth", self.truth)
+        self._run("fleet", "sim", "fleet", *words, "--state-dir", self.folder / "fleet")
+
+    def _start_gateway(self, gateway: str, node: int, *, bench: bool) -> None:
+        file = self.folder / f"{gateway}.toml"
+        settings: dict[str, dict[str, object]] = {
+            "": {"gateway": gateway},
+            "broker": {"url": self.broker_url},
+            "outbox": {"path": str(self.folder / f"{gateway}.db")},
+            "mesh": {
+                "enabled": True,
+                "node": node,
+                "net": self.roster.net,
+                "air_url": self.broker_url,
+                "timer_divisor": self.roster.timer_divisor,
+            },
+            "bench": {"enabled": bench, "host": LOOPBACK, "port": self.bench_port},
+        }
+        file.write_text(_toml(settings), encoding="utf-8")
+        file.chmod(0o600)
+        self._run(gateway, "gateway", "run", "--config", file)
+
+    def _bootstrap(self) -> None:
+        words = ("--admin-url", self.admin_url, "--write", self._headend_file)
+        place = ("--broker-url", self.broker_url, "--api-port", self.api_port)
+        argv = [*_OHMESH, "headend", "bootstrap", *map(str, words + place)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+        if done.returncode != 0:
+            raise ServerError(f"bootstrap failed: {done.stderr.strip()}")
+
+
+def _toml(tables: dict[str, dict[str, object]]) -> str:
+    """Flat tables of strings, integers and truth values, whose JSON form is TOML too."""
+    lines = []
+    for table, settings in tables.items():
+        lines += [f"[{table}]"] if table else []
+        lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    return "\n".join(lines) + "\n"
