@@ -15,6 +15,8 @@ PROFILES = {
     "linky-tic-historic": "fr_linky",
     "linky-tic-standard": "fr_linky",
     "echonet-lite-broute": "jp_broute",
+    "dlt645-2007": "cn_645",
+    "dlt698-45": "cn_645",
 }
 FILES = list(PROFILES)
 REFUSED = ("checksum_valid", "crc_valid", "error")

@@ -1,0 +1,1 @@
+"""China: DL/T 645-2007 and readings over DL/T 698.45."""
