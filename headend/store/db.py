@@ -34,6 +34,10 @@ class Unavailable(StoreError):  # noqa: N818 - as the other store errors
     """The database is away or gave up a transaction (restart, deadlock): try again."""
 
 
+class KeyTaken(StoreError):  # noqa: N818 - as the other store errors
+    """A row with this key is there already."""
+
+
 _RETRY = (
     psycopg.OperationalError,
     psycopg.errors.SerializationFailure,
@@ -48,6 +52,8 @@ def _translated() -> Iterator[None]:
         yield
     except _RETRY as error:
         raise Unavailable(_line(error)) from error
+    except psycopg.errors.UniqueViolation as error:
+        raise KeyTaken(_line(error)) from error
     except psycopg.Error as error:
         raise StoreError(_line(error)) from error
 
@@ -103,6 +109,29 @@ def rows(connection: Connection, statement: Statement) -> list[Row]:
     with _translated():
         cursor = connection.execute(statement.sql, statement.params)
         return cursor.fetchall() if cursor.description else []
+
+
+def execute(connection: Connection, statement: Statement) -> int:
+    """Run one statement; the number of rows that it changed. Raises StoreError."""
+    with _translated():
+        return connection.execute(statement.sql, statement.params).rowcount
+
+
+def copy(connection: Connection, statement: LiteralString, stream: bytes) -> None:
+    """Send a COPY stream. Raises StoreError, KeyTaken."""
+    with _translated(), connection.cursor() as cursor, cursor.copy(statement) as target:
+        target.write(stream)
+
+
+def listen(connection: Connection, channel: str) -> None:
+    """Ask for notifications on a channel. Raises Unavailable."""
+    execute_names(connection, "listen {channel}", names={"channel": channel})
+
+
+def notified(connection: Connection) -> list[str]:
+    """Payloads of notifications that have arrived; waits for none. Raises Unavailable."""
+    with _translated():
+        return [notify.payload for notify in connection.notifies(timeout=0)]
 
 
 @contextmanager

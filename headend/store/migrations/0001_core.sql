@@ -38,7 +38,8 @@ create table ohmesh.meter (
     service_point_id int references ohmesh.service_point,
     interval_s       int not null check (interval_s between 60 and 86400),
     key_sealed       bytea,                       -- AES-GCM under the KEK; null: telegrams come plain
-    registered_at    timestamptz not null default now()
+    registered_at    timestamptz not null default now(),
+    version          int not null default 1       -- rises with every change: quarantine is decoded again
 );
 
 create table ohmesh.gateway (
@@ -60,7 +61,8 @@ create table ohmesh.meter_status (
     down_counter bigint not null default 0,       -- last counter used towards the meter; never goes back
     batches     bigint not null default 0,        -- rises whenever readings were committed: rating follows it
     relay       smallint,                         -- RelayState, as read back
-    relay_at    timestamptz
+    relay_at    timestamptz,
+    relay_counter bigint not null default -1      -- of the sealed message that told it: an older one changes nothing
 ) with (fillfactor = 70);
 
 create table ohmesh.gateway_status (
@@ -143,6 +145,7 @@ create table bulk.telegram_quarantine (           -- archived too; here is why i
     meter_id    int,
     address     text not null,
     profile     text not null,
+    meter_version int not null default 0,         -- of the meter when decoding was last tried; 0: unknown
     reason      text not null,                    -- unknown_meter, seal, decode:<kind>, batch:<error>, ...
     message     text not null,
     payload     bytea not null,
@@ -248,8 +251,13 @@ create table ohmesh.supply (                      -- desired against actual, pre
 -- Payload: the meter's address or the gateway's name. Listeners also look by themselves: a
 -- notification makes them quick, never correct.
 create function ohmesh.tell_fleet() returns trigger language plpgsql as
-$$ begin perform pg_notify('ohmesh_fleet', case tg_table_name when 'meter' then new.address else new.name end);
-   return null; end $$;
+$$ begin
+    -- Two statements: each is compiled when first run, and a gateway has no address.
+    if tg_table_name = 'meter' then perform pg_notify('ohmesh_fleet', new.address);
+    else perform pg_notify('ohmesh_fleet', new.name);
+    end if;
+    return null;
+end $$;
 create trigger tell after insert or update on ohmesh.meter
     for each row execute function ohmesh.tell_fleet();
 create trigger tell after insert on ohmesh.gateway for each row execute function ohmesh.tell_fleet();
@@ -258,6 +266,11 @@ create function ohmesh.tell_work() returns trigger language plpgsql as
 $$ begin perform pg_notify('ohmesh_work', ''); return null; end $$;
 create trigger tell after insert on ohmesh.command
     for each statement execute function ohmesh.tell_work();
+
+create function ohmesh.count_version() returns trigger language plpgsql as
+$$ begin new.version := old.version + 1; return new; end $$;
+create trigger count_version before update on ohmesh.meter
+    for each row execute function ohmesh.count_version();
 
 -- A new meter has its status row at once, and a new key starts its counters' record anew.
 create function ohmesh.keep_meter_status() returns trigger language plpgsql security definer

@@ -1,0 +1,1 @@
+"""Ingest: telegrams from the broker become committed readings, exactly once."""

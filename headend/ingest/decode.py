@@ -1,0 +1,234 @@
+"""One telegram and what is known of its meter -> what it says, or why it says nothing. Pure.
+
+| telegram | meter | outcome |
+|---|---|---|
+| METER | unknown | quarantine `unknown_meter` |
+| METER | with a key | unsealed; a seal that does not fit is quarantine `seal` |
+| METER, REPORT or plain | known | readings by the meter's profile, or quarantine `decode:<kind>` |
+| METER, RESULT | known | a command result |
+| METER, EVENT | known | an event |
+| TOPOLOGY, DELIVERY | - | a report of the gateway, or quarantine `wire:<error>` |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from firmware_profiles import registry
+from ohmesh.model.errors import DecodeError, ModelError, ProfileError, WireError
+from ohmesh.model.reading import Quality, utc
+from ohmesh.model.telegram import Telegram, TelegramKind
+from ohmesh.wire.metercommand import decode_result
+from ohmesh.wire.report import decode_delivery, decode_topology
+from ohmesh.wire.sealed import SealedKind, unseal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firmware_profiles.api import Decoded, Profile
+    from ohmesh.model.command import CommandResult
+    from ohmesh.model.reading import Register
+    from ohmesh.wire.report import DeliveryReport, TopologyReport
+    from ohmesh.wire.sealed import Opened
+
+EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""PostgreSQL's zero of time."""
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_INT64: Final = 2**63
+RECEIVED_MS_MAX: Final = 253_402_300_799_000
+"""End of the year 9999: a gateway's receive time beyond it is no time."""
+EVENT_BYTES_MAX: Final = 4096
+EVENT_KIND_MAX: Final = 64
+MESSAGE_MAX: Final = 300
+"""Characters of an error's text that quarantine keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What the store knows of a meter.
+
+    Attributes:
+        version: rises with every change of it.
+        key: None when its telegrams come plain.
+        key_fault: why its key could not be opened.
+    """
+
+    id: int
+    tenant_id: int
+    name: str
+    address: str
+    profile: str
+    version: int
+    key: bytes | None = None
+    key_fault: str | None = None
+
+
+class Value(NamedTuple):
+    """One reading: microseconds since 2000, mantissa in the register's unit, Quality."""
+
+    register: Register
+    time_us: int
+    value: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event of a meter: its kind and what the meter says about it."""
+
+    kind: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a telegram gave nothing: a code to sort by, and a line for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one telegram says; `counter`: of its seal, None when it came plain."""
+
+    values: tuple[Value, ...] = ()
+    counter: int | None = None
+    result: CommandResult | None = None
+    event: Event | None = None
+    topology: TopologyReport | None = None
+    delivery: DeliveryReport | None = None
+    reason: Reason | None = field(default=None)
+
+
+def refuse(code: str, error: object) -> Outcome:
+    """The outcome of a telegram that goes to quarantine."""
+    return Outcome(reason=Reason(code, str(error)[:MESSAGE_MAX].replace("\0", "")))
+
+
+def received_at(telegram: Telegram) -> datetime:
+    """When the gateway took it; its clock is not trusted to be a time at all."""
+    return _UNIX_EPOCH + timedelta(milliseconds=min(telegram.received_at_ms, RECEIVED_MS_MAX))
+
+
+def received_us(telegram: Telegram) -> int:
+    """The same in microseconds since 2000."""
+    return (received_at(telegram) - EPOCH) // _MICROSECOND
+
+
+def decode(
+    telegram: Telegram,
+    meter: Meter | None,
+    load: Callable[[str], Profile] = registry.load,
+) -> Outcome:
+    """What a telegram says. Raises nothing for any bytes."""
+    if telegram.kind is not TelegramKind.METER:
+        return _report(telegram)
+    if meter is None:
+        return refuse("unknown_meter", f"no meter has the address {telegram.meter}")
+    if meter.key_fault is not None:
+        return refuse("key", meter.key_fault)
+    if meter.key is None:
+        return _readings(telegram.payload, telegram, meter, load, counter=None)
+    try:
+        opened = unseal(meter.key, meter.address, telegram.payload)
+    except WireError as error:
+        return refuse("seal", error)
+    return _opened(opened, telegram, meter, load)
+
+
+def _opened(
+    opened: Opened, telegram: Telegram, meter: Meter, load: Callable[[str], Profile]
+) -> Outcome:
+    match opened.kind:
+        case SealedKind.REPORT:
+            return _readings(opened.body, telegram, meter, load, counter=opened.counter)
+        case SealedKind.RESULT:
+            return _result(opened.body, opened.counter)
+        case SealedKind.EVENT:
+            return _event(opened.body, opened.counter)
+        case SealedKind.COMMAND:
+            return refuse("seal", "a command came up instead of going down")
+
+
+def _report(telegram: Telegram) -> Outcome:
+    try:
+        if telegram.kind is TelegramKind.TOPOLOGY:
+            return Outcome(topology=decode_topology(telegram.payload))
+        return Outcome(delivery=decode_delivery(telegram.payload))
+    except WireError as error:
+        return refuse(f"wire:{type(error).__name__.lower()}", error)
+
+
+def _readings(
+    payload: bytes,
+    telegram: Telegram,
+    meter: Meter,
+    load: Callable[[str], Profile],
+    *,
+    counter: int | None,
+) -> Outcome:
+    try:
+        decoded = load(meter.profile).decode(payload)
+        return Outcome(values=values(decoded, telegram), counter=counter)
+    except DecodeError as error:
+        return refuse(f"decode:{error.kind.value}", error)
+    except ProfileError as error:
+        return refuse("profile", error)
+    except ModelError as error:
+        return refuse("decode:malformed", error)
+    except Exception as error:  # noqa: BLE001 - a profile may come from anybody; its bug is kept here
+        return refuse("profile", f"the profile {meter.profile} failed: {error!r}")
+
+
+def values(decoded: Decoded, telegram: Telegram) -> tuple[Value, ...]:
+    """Readings as the store takes them. Raises ModelError for a value beyond 64 bits."""
+    stamps: dict[datetime | None, tuple[int, int]] = {None: _fallback(decoded, telegram)}
+    found = []
+    for reading in decoded.readings:
+        stamp = stamps.get(reading.time)
+        if stamp is None:
+            stamp = stamps[reading.time] = (_microseconds(reading.time), 0)
+        if not -_INT64 <= reading.value < _INT64:
+            raise ModelError(f"{reading.register.channel} = {reading.value} is beyond 64 bits")
+        found.append(
+            Value(reading.register, stamp[0], reading.value, int(reading.quality) | stamp[1])
+        )
+    return tuple(found)
+
+
+def _fallback(decoded: Decoded, telegram: Telegram) -> tuple[int, int]:
+    """Time of readings without one: the telegram's stamp, or when the gateway took it."""
+    if decoded.time is not None:
+        return _microseconds(decoded.time), 0
+    return received_us(telegram), int(Quality.RECEIVED_TIME)
+
+
+def _microseconds(moment: datetime | None) -> int:
+    assert moment is not None
+    return (utc(moment) - EPOCH) // _MICROSECOND
+
+
+def _result(body: bytes, counter: int) -> Outcome:
+    try:
+        return Outcome(result=decode_result(body), counter=counter)
+    except WireError as error:
+        return refuse(f"wire:{type(error).__name__.lower()}", error)
+
+
+def _event(body: bytes, counter: int) -> Outcome:
+    if len(body) > EVENT_BYTES_MAX or b"\\u0000" in body:
+        return refuse("event", f"{len(body)} bytes, or a zero character that the store cannot hold")
+    try:
+        detail = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return refuse("event", error)
+    kind = detail.pop("kind", None)
+    if not isinstance(kind, str) or not 0 < len(kind) <= EVENT_KIND_MAX:
+        return refuse("event", "an event has a kind of 1 to 64 characters")
+    return Outcome(event=Event(kind, detail), counter=counter)

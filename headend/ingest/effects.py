@@ -1,0 +1,148 @@
+"""What a number of telegrams will change in the store, collected before anything is written. Pure.
+
+A telegram whose seal's counter was taken before is a resend over another way (the meter changed
+its gateway): it is archived and changes nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from headend.ingest.decode import received_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from headend.ingest.decode import Meter, Outcome, Reason, Value
+    from ohmesh.model.command import CommandResult
+    from ohmesh.model.telegram import Telegram
+    from ohmesh.wire.report import DeliveryReport, TopologyReport
+
+NO_GATEWAY = 0
+"""gateway_id in the archive of a meter with its own modem."""
+
+
+class Gateway(NamedTuple):
+    """What the store knows of a gateway."""
+
+    id: int
+    tenant_id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A telegram, where it came from, and the meter it belongs to, if that is known.
+
+    Attributes:
+        telegram: as it came.
+        gateway: None for a meter with its own modem.
+        epoch, seq: its number in the gateway's outbox, or in the archive of direct meters.
+        meter: None when unknown.
+    """
+
+    telegram: Telegram
+    gateway: Gateway | None
+    epoch: int
+    seq: int
+    meter: Meter | None
+
+
+class Touch(NamedTuple):
+    """A meter was heard: columns of the query `touch_meters`."""
+
+    meter_id: int
+    gateway_id: int | None
+    seen: datetime
+    counter: int | None
+    fresh: int
+
+
+class Held(NamedTuple):
+    """A telegram for quarantine."""
+
+    item: Item
+    reason: Reason
+
+
+class Result(NamedTuple):
+    """A command's result, from the meter itself."""
+
+    meter: Meter
+    counter: int
+    result: CommandResult
+
+
+class Noted(NamedTuple):
+    """An event of a meter."""
+
+    item: Item
+    kind: str
+    detail: dict[str, object]
+
+
+@dataclass(slots=True)
+class Effects:
+    """Everything that a transaction writes beside the archive and the progress."""
+
+    values: list[tuple[int, Value]] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
+    touches: list[Touch] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    deliveries: list[tuple[Gateway, DeliveryReport]] = field(default_factory=list)
+    topologies: dict[Gateway, tuple[datetime, TopologyReport]] = field(default_factory=dict)
+    events: list[Noted] = field(default_factory=list)
+    repeated: int = 0
+
+
+def collect(decoded: Iterable[tuple[Item, Outcome]], seen: set[tuple[int, int]]) -> Effects:
+    """The effects of telegrams.
+
+    Args:
+        decoded: telegrams with what they say, in the order of arrival.
+        seen: (meter, counter) of seals taken before; those of this call are added.
+    """
+    effects = Effects()
+    for item, outcome in decoded:
+        if outcome.reason is not None:
+            effects.held.append(Held(item, outcome.reason))
+        elif item.meter is None:
+            _of_gateway(effects, item, outcome)
+        elif outcome.counter is None or (item.meter.id, outcome.counter) not in seen:
+            _of_meter(effects, item, item.meter, outcome)
+            if outcome.counter is not None:
+                seen.add((item.meter.id, outcome.counter))
+        else:
+            effects.repeated += 1
+    return effects
+
+
+def _of_gateway(effects: Effects, item: Item, outcome: Outcome) -> None:
+    gateway = item.gateway
+    if gateway is None:
+        return
+    if outcome.topology is not None:
+        at = received_at(item.telegram)
+        if gateway not in effects.topologies or effects.topologies[gateway][0] <= at:
+            effects.topologies[gateway] = (at, outcome.topology)
+    if outcome.delivery is not None:
+        effects.deliveries.append((gateway, outcome.delivery))
+
+
+def _of_meter(effects: Effects, item: Item, meter: Meter, outcome: Outcome) -> None:
+    effects.values += [(meter.id, value) for value in outcome.values]
+    effects.touches.append(
+        Touch(
+            meter.id,
+            item.gateway.id if item.gateway else None,
+            received_at(item.telegram),
+            outcome.counter,
+            int(bool(outcome.values)),
+        )
+    )
+    if outcome.result is not None and outcome.counter is not None:
+        effects.results.append(Result(meter, outcome.counter, outcome.result))
+    if outcome.event is not None:
+        effects.events.append(Noted(item, outcome.event.kind, outcome.event.detail))

@@ -1,0 +1,183 @@
+"""What telegrams change beside readings: who was heard, events, routes, commands, relay states."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+
+from headend.ingest.statements import SQL
+from headend.store import db
+from ohmesh.model.command import (
+    FINAL,
+    CommandEvent,
+    CommandKind,
+    CommandState,
+    advance,
+    outcome,
+)
+from ohmesh.model.errors import CommandError
+from ohmesh.wire.report import DeliveryStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from headend.ingest.effects import Effects, Gateway, Noted, Result, Touch
+    from headend.store.db import Connection
+    from headend.store.plan import Row
+    from ohmesh.wire.report import DeliveryReport, TopologyReport
+
+
+def write(connection: Connection, effects: Effects) -> None:
+    """Write it all; the status rows of the meters are locked already."""
+    _touch(connection, effects.touches)
+    for result in effects.results:
+        _set_relay(connection, result)
+    _write_events(connection, effects.events)
+    for gateway, (at, topology) in sorted(effects.topologies.items()):
+        _write_routes(connection, gateway, at, topology)
+    _write_commands(connection, effects)
+
+
+def write_states(
+    connection: Connection, states: Mapping[str, str], heard: AbstractSet[int]
+) -> None:
+    """What gateways say of their connection, and which of them sent batches."""
+    if heard:
+        db.execute(connection, SQL("see_gateways", gateways=sorted(heard)))
+    if states:
+        names = sorted(states)
+        db.execute(
+            connection, SQL("set_state", names=names, states=[states[name] for name in names])
+        )
+
+
+def _touch(connection: Connection, touches: Sequence[Touch]) -> None:
+    if not touches:
+        return
+    meters, gateways, seen, counters, fresh = (list(c) for c in zip(*touches, strict=True))
+    db.execute(
+        connection,
+        SQL(
+            "touch_meters",
+            meters=meters,
+            gateways=gateways,
+            seen=seen,
+            counters=counters,
+            fresh=fresh,
+        ),
+    )
+
+
+def _set_relay(connection: Connection, result: Result) -> None:
+    at = datetime.fromtimestamp(min(result.result.at_s, _LAST_S), UTC)
+    db.execute(
+        connection,
+        SQL(
+            "set_relay",
+            meter=result.meter.id,
+            relay=result.result.relay.value,
+            at=at,
+            counter=result.counter,
+        ),
+    )
+
+
+_LAST_S = 253_402_300_799
+"""End of the year 9999."""
+
+
+def _write_events(connection: Connection, events: Sequence[Noted]) -> None:
+    if not events:
+        return
+    meters = [(e.item.meter, e) for e in events if e.item.meter is not None]
+    db.execute(
+        connection,
+        SQL(
+            "add_events",
+            tenants=[meter.tenant_id for meter, _ in meters],
+            meters=[meter.id for meter, _ in meters],
+            gateways=[e.item.gateway.id if e.item.gateway else None for _, e in meters],
+            at=[
+                datetime.fromtimestamp(min(e.item.telegram.received_at_ms // 1000, _LAST_S), UTC)
+                for _, e in meters
+            ],
+            kinds=[e.kind for _, e in meters],
+            details=[msgspec.json.encode(e.detail).decode() for _, e in meters],
+        ),
+    )
+
+
+def _write_routes(
+    connection: Connection, gateway: Gateway, at: datetime, topology: TopologyReport
+) -> None:
+    db.execute(connection, SQL("drop_routes", gateway=gateway.id, at=at))
+    db.execute(
+        connection,
+        SQL(
+            "add_routes",
+            gateway=gateway.id,
+            at=at,
+            nodes=[route.node for route in topology.routes],
+            parents=[route.parent for route in topology.routes],
+            etx=[route.etx_128ths for route in topology.routes],
+            hops=[route.hops for route in topology.routes],
+        ),
+    )
+
+
+def _write_commands(connection: Connection, effects: Effects) -> None:
+    named = [r.result.id for r in effects.results] + [d.command for _, d in effects.deliveries]
+    if not named:
+        return
+    ids = sorted({UUID(bytes=octets) for octets in named})
+    rows = {row["id"]: row for row in db.rows(connection, SQL("lock_commands", ids=ids))}
+    for gateway, report in effects.deliveries:
+        _deliver(connection, rows, gateway, report)
+    for result in effects.results:
+        _end(connection, rows, result)
+
+
+def _deliver(
+    connection: Connection, rows: dict[UUID, Row], gateway: Gateway, report: DeliveryReport
+) -> None:
+    """The gateway's word is a hint: it moves a command to IN_FIELD, and never ends one."""
+    row = rows.get(UUID(bytes=report.command))
+    if row is None or row["tenant_id"] != gateway.tenant_id:
+        return
+    state = CommandState(row["state"])
+    if state in FINAL or state is CommandState.QUEUED:
+        return
+    if report.status is DeliveryStatus.DELIVERED:
+        state = advance(state, CommandEvent.DELIVERED)
+    detail = f"{report.status.name.lower()} {report.detail}".replace("\0", "").strip()
+    db.execute(connection, SQL("deliver_command", id=row["id"], state=state, detail=detail))
+    row["state"] = state
+
+
+def _end(connection: Connection, rows: dict[UUID, Row], result: Result) -> None:
+    """The meter's own word, under its seal. For a command that has ended it changes nothing."""
+    row = rows.get(UUID(bytes=result.result.id))
+    if row is None or row["meter_id"] != result.meter.id:
+        return
+    event = outcome(CommandKind(row["kind"]), result.result)
+    try:
+        state = advance(CommandState(row["state"]), event)
+    except CommandError:
+        return
+    status = result.result.status
+    db.execute(
+        connection,
+        SQL(
+            "end_command",
+            id=row["id"],
+            state=state,
+            status=status.value,
+            relay=result.result.relay.value,
+            detail=f"the meter says {status.name.lower()}",
+        ),
+    )
+    row["state"] = state

@@ -1,0 +1,243 @@
+"""The pump of ingest: source -> one transaction -> acknowledgements.
+
+Theory of operation. Nothing is acknowledged, to a gateway or to the broker, before it is
+committed. When the database is away the messages are kept and tried again, with back-off; the
+bounded queue fills, and the broker and the gateways hold the rest. When the database refuses a
+transaction for its content, the messages are tried one by one, and the one that is refused again
+goes to quarantine whole: one bad message harms nobody else.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from headend.backoff import full_jitter_s
+from headend.ingest.work import sort
+from headend.store import db, guard, migrate
+from ohmesh.model.errors import StoreError
+from ohmesh.model.ids import GatewayId
+from ohmesh.wire import topics
+from ohmesh.wire.uplink import encode_ack
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from headend.ingest.source import Source
+    from headend.ingest.work import Refused, Work
+    from headend.ingest.writer import Stored, Writer
+    from headend.mqtt import Delivery
+    from headend.store.db import Connection
+
+_log = logging.getLogger(__name__)
+LOOK_AGAIN_S: Final = 60.0
+"""Quarantine is looked at this often, and at once when the database tells of a changed meter."""
+REQUEUE_MAX: Final = 500
+RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
+REFUSED_PER_MINUTE: Final = 60
+"""Messages that are none of ours of which evidence is kept; more are only counted."""
+
+
+class Ingest:
+    """Runs until told to stop.
+
+    Args:
+        url: address of the database for ohmesh_ingest.
+        source: where messages come from.
+        writer: stores them.
+        publish: sends an acknowledgement: topic, payload.
+        batch_messages, batch_telegrams: what goes into one transaction, at most and about.
+        batch_wait_ms: how long a first message waits for more.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        source: Source,
+        writer: Writer,
+        publish: Callable[[str, bytes], bool],
+        batch_messages: int,
+        batch_telegrams: int,
+        batch_wait_ms: int,
+    ) -> None:
+        self._url = url
+        self._source = source
+        self._writer = writer
+        self._publish = publish
+        self._messages = batch_messages
+        self._telegrams = batch_telegrams
+        self._wait_s = batch_wait_ms / 1000
+        self._connection: Connection | None = None
+        self._look_at_s = 0.0
+        self._evidence = Evidence()
+        self.totals: Counter[str] = Counter()
+
+    def run(self, stop: threading.Event) -> None:
+        """Pump until `stop` is set. Raises ConfigError or SchemaMismatch at the start only."""
+        failures = 0
+        try:
+            while not stop.is_set():
+                try:
+                    self._step(self._connected())
+                    failures = self._recovered(failures)
+                except db.Unavailable as error:
+                    failures += 1
+                    self._lost(failures, error)
+                    stop.wait(_pause_s(failures))
+        finally:
+            self._disconnect()
+
+    def _recovered(self, failures: int) -> int:
+        if failures:
+            _log.info("the database is back")
+        return 0
+
+    def _lost(self, failures: int, error: Exception) -> None:
+        if failures == 1:
+            _log.warning("the database is away, messages wait: %s", error)
+        self._disconnect()
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            connection = db.connect(self._url, name="ingest", autocommit=True)
+            try:
+                guard.check(connection)
+                migrate.check(connection)
+                db.listen(connection, "ohmesh_fleet")
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+            self._look_at_s = 0.0
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _step(self, connection: Connection) -> None:
+        deliveries = self._source.fetch(self._messages, wait_s=0.2)
+        if deliveries and len(deliveries) < self._messages and self._wait_s:
+            time.sleep(self._wait_s)
+            deliveries += self._source.fetch(self._messages - len(deliveries), wait_s=0)
+        if deliveries:
+            self._take(connection, deliveries)
+        if not deliveries or time.monotonic() >= self._look_at_s:
+            self._requeue(connection)
+
+    def _take(self, connection: Connection, deliveries: list[Delivery]) -> None:
+        work, used = sort(deliveries, self._telegrams)
+        taken, rest = deliveries[:used], deliveries[used:]
+        if rest:
+            self._source.again(rest)
+        try:
+            self._store(connection, work, taken)
+        except db.Unavailable:
+            self._source.again(taken)
+            raise
+        except StoreError:
+            _log.exception("the database refused %d messages; trying one by one", len(taken))
+            self._one_by_one(connection, taken)
+
+    def _one_by_one(self, connection: Connection, deliveries: Sequence[Delivery]) -> None:
+        for number, delivery in enumerate(deliveries):
+            work, _ = sort([delivery], self._telegrams)
+            try:
+                self._isolated(connection, work, delivery)
+            except db.Unavailable:
+                self._source.again(deliveries[number:])
+                raise
+
+    def _isolated(self, connection: Connection, work: Work, delivery: Delivery) -> None:
+        try:
+            self._store(connection, work, [delivery])
+        except db.Unavailable:
+            raise
+        except StoreError as error:
+            _log.warning("a message on %s goes to quarantine whole: %s", delivery.topic, error)
+            self._store(connection, work, [delivery], hold=str(error))
+
+    def _store(
+        self,
+        connection: Connection,
+        work: Work,
+        deliveries: Sequence[Delivery],
+        hold: str | None = None,
+    ) -> None:
+        work.refused = self._evidence.admit(work.refused, time.monotonic())
+        stored = self._writer.store(connection, work, now_ms=time.time_ns() // 10**6, hold=hold)
+        for ack in stored.acks:
+            topic = topics.gateway_topic(GatewayId(ack.gateway), "ack")
+            self._publish(topic, encode_ack(ack.epoch, ack.through))
+        self._source.done(deliveries)
+        self._count(stored)
+
+    def _count(self, stored: Stored) -> None:
+        for name in ("telegrams", "resent", "repeated", "readings", "taken", "fallbacks", "held"):
+            self.totals[name] += getattr(stored, name)
+        for gateway in stored.unknown_gateways:
+            if self._evidence.first_of(gateway, time.monotonic()):
+                _log.warning(
+                    "gateway %s is not registered: its batches are not stored and not "
+                    "acknowledged; it keeps them. Register it with POST /v1/gateways",
+                    gateway,
+                )
+
+    def _requeue(self, connection: Connection) -> None:
+        told = db.notified(connection)
+        if not told and time.monotonic() < self._look_at_s:
+            return
+        self._look_at_s = time.monotonic() + LOOK_AGAIN_S
+        tried, good = self._writer.requeue(connection, REQUEUE_MAX)
+        if tried:
+            self._look_at_s = 0.0
+            _log.info("%d of %d quarantined telegrams decode now", good, tried)
+
+
+class Evidence:
+    """How much is kept of what is none of ours: bounded per minute, whatever comes."""
+
+    def __init__(self) -> None:
+        self._minute = -1
+        self._kept = 0
+        self._dropped = 0
+        self._named: set[str] = set()
+
+    def admit(self, refused: list[Refused], now_s: float) -> list[Refused]:
+        """Those of which evidence is kept; the rest is counted and logged once a minute."""
+        self._turn(now_s)
+        kept = refused[: REFUSED_PER_MINUTE - self._kept]
+        self._kept += len(kept)
+        self._dropped += len(refused) - len(kept)
+        return kept
+
+    def first_of(self, name: str, now_s: float) -> bool:
+        """True the first time in a minute that this name is told."""
+        self._turn(now_s)
+        if name in self._named or len(self._named) >= REFUSED_PER_MINUTE:
+            return False
+        self._named.add(name)
+        return True
+
+    def _turn(self, now_s: float) -> None:
+        if int(now_s // 60) == self._minute:
+            return
+        if self._dropped:
+            _log.warning("%d more messages that are none of ours", self._dropped)
+        self._minute, self._kept, self._dropped = int(now_s // 60), 0, 0
+        self._named.clear()
+
+
+def _pause_s(failures: int) -> float:
+    return full_jitter_s(
+        failures,
+        base_s=RETRY_BASE_S,
+        cap_s=RETRY_CAP_S,
+        chance=random.random(),  # noqa: S311 - jitter, no secret
+    )

@@ -1,0 +1,76 @@
+"""Which numbers of a gateway's outbox are committed: exact sets, never a high-water mark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from headend.ingest.effects import Gateway, Item
+from headend.ingest.statements import SQL
+from headend.store import db
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headend.store.db import Connection
+    from ohmesh.wire.uplink import UplinkBatch
+
+    Placed = tuple[Gateway, UplinkBatch]
+
+
+class Ack(NamedTuple):
+    """What to tell a gateway after the commit: all of `epoch` below `through` is stored."""
+
+    gateway: str
+    epoch: int
+    through: int
+
+
+def gateways(connection: Connection, names: set[str]) -> dict[str, Gateway]:
+    """The registered ones of these gateways."""
+    if not names:
+        return {}
+    rows = db.rows(connection, SQL("gateways", names=sorted(names)))
+    return {row["name"]: Gateway(row["id"], row["tenant_id"], row["name"]) for row in rows}
+
+
+def fresh(connection: Connection, batches: Sequence[Placed]) -> list[Item]:
+    """Telegrams that are not committed yet, each once; locks the progress of their gateways."""
+    if not batches:
+        return []
+    columns = _columns(batches)
+    outboxes = sorted(set(zip(columns["gateways"], columns["epochs"], strict=True)))
+    keys = {"gateways": [g for g, _ in outboxes], "epochs": [e for _, e in outboxes]}
+    db.execute(connection, SQL("open_progress", **keys))
+    db.execute(connection, SQL("lock_progress", **keys))
+    committed: dict[int, set[int]] = {}
+    numbers = list(range(len(batches)))
+    for row in db.rows(connection, SQL("committed", batches=numbers, **columns)):
+        committed.setdefault(row["i"], set()).update(range(row["low"], row["high"]))
+    items: list[Item] = []
+    taken: set[tuple[int, int, int]] = set()
+    for number, (gateway, batch) in enumerate(batches):
+        known = committed.get(number, set())
+        for seq, telegram in enumerate(batch.telegrams(), batch.first_seq):
+            place = (gateway.id, batch.epoch, seq)
+            if seq not in known and place not in taken:
+                taken.add(place)
+                items.append(Item(telegram, gateway, batch.epoch, seq, None))
+    return items
+
+
+def advance(connection: Connection, batches: Sequence[Placed]) -> list[Ack]:
+    """Mark the batches committed; what to acknowledge once the transaction is."""
+    if not batches:
+        return []
+    names = {gateway.id: gateway.name for gateway, _ in batches}
+    rows = db.rows(connection, SQL("advance_progress", **_columns(batches)))
+    return sorted(Ack(names[row["gateway_id"]], row["epoch"], row["through"]) for row in rows)
+
+
+def _columns(batches: Sequence[Placed]) -> dict[str, list[int]]:
+    return {
+        "gateways": [gateway.id for gateway, _ in batches],
+        "epochs": [batch.epoch for _, batch in batches],
+        "firsts": [batch.first_seq for _, batch in batches],
+        "ends": [batch.end_seq for _, batch in batches],
+    }

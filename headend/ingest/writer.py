@@ -1,0 +1,257 @@
+"""The one transaction of ingest.
+
+Theory of operation. `Writer.store` takes what some messages ask for and writes, in ONE
+transaction: the archive, the readings, quarantine, events, command results, meters' and gateways'
+status, and the sequence numbers committed per (gateway, epoch). Locks are taken in one order by
+everybody: progress rows by gateway, meters' status by number, readings by key, commands by id; so
+workers that meet wait for each other and never deadlock.
+
+A resend finds its numbers in `gateway_progress.got` and writes nothing. Readings go straight into
+their table by binary COPY; when a key is there already (two gateways delivered one interval, or a
+meter without a seal told it twice), this batch goes through a staging table with ON CONFLICT DO
+NOTHING instead, and is counted. After the commit the caller publishes the acknowledgements.
+
+A batch of a gateway that is not registered is not stored and NOT acknowledged end to end: the
+gateway keeps its rows and sends them again, so that nothing is lost when it is registered later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from headend.ingest import archive, journal, progress
+from headend.ingest.decode import Meter, Outcome, decode, refuse
+from headend.ingest.effects import Effects, Item, collect
+from headend.ingest.rows import Readings
+from headend.ingest.statements import SQL
+from headend.store import db
+from ohmesh.model.errors import ConfigError
+from ohmesh.model.telegram import TelegramKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headend.ingest.progress import Ack
+    from headend.ingest.work import Work
+    from headend.keystore import Keystore
+    from headend.store.db import Connection
+    from headend.store.plan import Row
+    from ohmesh.model.reading import Register
+
+
+@dataclass(slots=True)
+class Stored:
+    """What one transaction did.
+
+    Attributes:
+        acks: to publish.
+        telegrams: archived now.
+        resent: telegrams that were committed before.
+        repeated: sealed messages that came a second time over another way.
+        readings: rows written.
+        taken: readings whose key was there already.
+        fallbacks: 1 when the staging table was needed.
+        held: telegrams in quarantine.
+        unknown_gateways: names of senders that are not registered.
+    """
+
+    acks: list[Ack]
+    telegrams: int = 0
+    resent: int = 0
+    repeated: int = 0
+    readings: int = 0
+    taken: int = 0
+    fallbacks: int = 0
+    held: int = 0
+    unknown_gateways: tuple[str, ...] = ()
+
+
+class Writer:
+    """Stores work; keeps the channel dictionary between transactions.
+
+    Args:
+        keystore: opens meters' keys.
+    """
+
+    def __init__(self, keystore: Keystore) -> None:
+        self._open_key = lru_cache(maxsize=100_000)(keystore.open)
+        self._channels: dict[Register, int] = {}
+
+    def store(
+        self, connection: Connection, work: Work, *, now_ms: int, hold: str | None = None
+    ) -> Stored:
+        """Write one transaction.
+
+        Args:
+            connection: of ohmesh_ingest, outside a transaction.
+            work: what the messages ask for.
+            now_ms: UTC milliseconds since 1970, when direct messages count as received.
+            hold: decode nothing, put every telegram into quarantine with this message: for work
+                that the database refused for a cause that this program does not know.
+
+        Raises: Unavailable: try all of it again. StoreError.
+        """
+        known = dict(self._channels)
+        try:
+            with db.transaction(connection):
+                return self._write(connection, work, now_ms, hold)
+        except BaseException:
+            self._channels = known  # numbers of channels that were rolled back
+            raise
+
+    def _write(self, connection: Connection, work: Work, now_ms: int, hold: str | None) -> Stored:
+        gateways = progress.gateways(connection, {batch.gateway for batch in work.batches})
+        batches = [(gateways[b.gateway], b) for b in work.batches if b.gateway in gateways]
+        fresh = progress.fresh(connection, batches)
+        direct = archive.number_direct(connection, work.direct, now_ms)
+        items = self._with_meters(connection, fresh + direct)
+        effects = self._effects(connection, items, hold)
+        archive.write(connection, items)
+        stored = Stored(
+            acks=progress.advance(connection, batches),
+            telegrams=len(items),
+            resent=sum(len(batch.rows) for _, batch in batches) - len(fresh),
+            repeated=effects.repeated,
+            held=len(effects.held),
+            unknown_gateways=tuple(sorted({b.gateway for b in work.batches} - gateways.keys())),
+        )
+        self._write_readings(connection, effects, stored)
+        journal.write(connection, effects)
+        archive.quarantine(connection, effects.held)
+        archive.quarantine_refused(connection, work.refused, now_ms)
+        journal.write_states(connection, work.states, {g.id for g, _ in batches})
+        return stored
+
+    def requeue(self, connection: Connection, limit: int) -> tuple[int, int]:
+        """Decode quarantined telegrams again whose meter was registered or changed since.
+
+        Returns: (telegrams tried, telegrams that gave something now). Raises StoreError.
+        """
+        known = dict(self._channels)
+        try:
+            with db.transaction(connection):
+                return self._requeue(connection, limit)
+        except BaseException:
+            self._channels = known
+            raise
+
+    def _requeue(self, connection: Connection, limit: int) -> tuple[int, int]:
+        taken = archive.take_quarantined(connection, limit)
+        if not taken:
+            return 0, 0
+        items = self._with_meters(connection, [item for _, item in taken])
+        effects = self._effects(connection, items, None)
+        self._write_readings(connection, effects, Stored([]))
+        journal.write(connection, effects)
+        numbers = {id(item): number for (number, _), item in zip(taken, items, strict=True)}
+        still = [(numbers[id(held.item)], held) for held in effects.held]
+        archive.settle(connection, [number for number, _ in taken], still)
+        return len(taken), len(taken) - len(still)
+
+    def _effects(self, connection: Connection, items: Sequence[Item], hold: str | None) -> Effects:
+        if hold is not None:
+            decoded = [(item, refuse("store", hold)) for item in items]
+        else:
+            decoded = [(item, decode(item.telegram, item.meter)) for item in items]
+        return collect(decoded, _seen(connection, decoded))
+
+    def _write_readings(self, connection: Connection, effects: Effects, stored: Stored) -> None:
+        if not effects.values:
+            return
+        self._learn_channels(connection, {value.register for _, value in effects.values})
+        columns = Readings()
+        for meter_id, value in effects.values:
+            columns.meters.append(meter_id)
+            columns.channels.append(self._channels[value.register])
+            columns.times_us.append(value.time_us)
+            columns.values.append(value.value)
+            columns.statuses.append(value.status)
+        stream, count = columns.stream()
+        try:
+            with db.transaction(connection):  # a savepoint
+                db.copy(connection, SQL.sql("copy_readings"), stream)
+            stored.readings = count
+        except db.KeyTaken:
+            stored.fallbacks = 1
+            stored.readings = _merge(connection, stream)
+        stored.taken = len(columns) - stored.readings
+
+    def _learn_channels(self, connection: Connection, registers: set[Register]) -> None:
+        new = sorted(registers - self._channels.keys(), key=lambda r: (r.channel, str(r.obis)))
+        if not new:
+            return
+        names = [register.channel for register in new]
+        db.execute(
+            connection,
+            SQL(
+                "add_channels",
+                names=names,
+                obis=[str(register.obis) for register in new],
+                units=[register.unit.value for register in new],
+                scalers=[register.scaler for register in new],
+            ),
+        )
+        rows = db.rows(connection, SQL("channels", names=names))
+        ids = {(r["name"], r["obis"], r["unit"], r["scaler"]): r["id"] for r in rows}
+        for r in new:
+            self._channels[r] = ids[r.channel, str(r.obis), r.unit.value, r.scaler]
+
+    def _with_meters(self, connection: Connection, items: Sequence[Item]) -> list[Item]:
+        """The items with their meters; a meter of another tenant is as unknown as none."""
+        addresses = {i.telegram.meter for i in items if i.telegram.kind is TelegramKind.METER}
+        if not addresses:
+            return list(items)
+        rows = db.rows(connection, SQL("meters", addresses=sorted(addresses)))
+        meters = {row["address"]: self._meter(row) for row in rows}
+        return [_with_meter(item, meters.get(item.telegram.meter)) for item in items]
+
+    def _meter(self, row: Row) -> Meter:
+        key, fault = None, None
+        try:
+            if row["key_sealed"] is not None:
+                key = self._open_key(row["name"], bytes(row["key_sealed"]))
+        except ConfigError as error:
+            fault = str(error)
+        return Meter(
+            id=row["id"],
+            tenant_id=row["tenant_id"],
+            name=row["name"],
+            address=row["address"],
+            profile=row["profile"],
+            version=row["version"],
+            key=key,
+            key_fault=fault,
+        )
+
+
+def _with_meter(item: Item, meter: Meter | None) -> Item:
+    foreign = meter and item.gateway and meter.tenant_id != item.gateway.tenant_id
+    return item if meter is None or foreign else replace(item, meter=meter)
+
+
+def _seen(connection: Connection, decoded: Sequence[tuple[Item, Outcome]]) -> set[tuple[int, int]]:
+    """(meter, counter) of seals taken before; locks the status of every meter that was heard."""
+    good = [item for item, outcome in decoded if outcome.reason is None]
+    heard = sorted({item.meter.id for item in good if item.meter is not None})
+    if not heard:
+        return set()
+    db.execute(connection, SQL("lock_meters", meters=heard))
+    sealed = [
+        (item.meter.id, outcome.counter)
+        for item, outcome in decoded
+        if item.meter is not None and outcome.counter is not None
+    ]
+    if not sealed:
+        return set()
+    meters, counters = zip(*sealed, strict=True)
+    rows = db.rows(connection, SQL("seen_counters", meters=list(meters), counters=list(counters)))
+    return {sealed[row["i"] - 1] for row in rows}
+
+
+def _merge(connection: Connection, stream: bytes) -> int:
+    """Readings by way of the staging table; the number that were new."""
+    db.execute(connection, SQL("make_staging"))
+    db.copy(connection, SQL.sql("copy_staging"), stream)
+    return db.execute(connection, SQL("merge_staging"))

@@ -1,0 +1,241 @@
+"""A head-end's database of the test's own, and a gateway's side of the broker."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import pytest
+
+from firmware_profiles import registry
+from firmware_profiles.api import Report
+from headend.ingest.loop import Ingest
+from headend.ingest.source import MqttSource
+from headend.ingest.writer import Writer
+from headend.keystore import Keystore
+from headend.mqtt import MqttClient
+from headend.service.fleet import NewGateway, NewMeter, register_gateway, register_meter
+from headend.store import bootstrap, db
+from ohmesh.model.reading import Reading
+from ohmesh.model.telegram import Telegram, TelegramKind
+from ohmesh.wire import topics
+from ohmesh.wire.sealed import SealedKind, seal
+from ohmesh.wire.uplink import decode_ack, encode_batch
+
+PROFILE = "nl_dsmr"
+CHANNEL = "el.energy.import"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+STEP = timedelta(minutes=15)
+KEY = bytes(range(16))
+TENANT = 1
+
+
+@dataclass
+class Store:
+    """One database with its addresses by role, and connections that the test closes."""
+
+    urls: dict[str, str]
+    keystore: Keystore
+    name: str
+    connections: list = field(default_factory=list)
+
+    def connect(self, role: str, *, autocommit: bool = True):
+        connection = db.connect(self.urls[role], name="test", autocommit=autocommit)
+        self.connections.append(connection)
+        return connection
+
+    def rows(self, sql: str, role: str = "worker", **params) -> list[dict]:
+        with db.connect(self.urls[role], name="test", autocommit=True) as connection:
+            return connection.execute(sql, params).fetchall()
+
+    def value(self, sql: str, **params):
+        return next(iter(self.rows(sql, **params)[0].values()))
+
+    def ask(self, plan, tenant: int = TENANT):
+        """Run a plan as the API does: its role, one tenant, one transaction."""
+        with db.connect(self.urls["api"], name="test") as connection, connection.transaction():
+            connection.execute("select set_config('ohmesh.tenant', %s, true)", (str(tenant),))
+            return db.run(connection, plan)
+
+    def work(self, plan):
+        """Run a plan as the worker does."""
+        with db.connect(self.urls["worker"], name="test") as connection, connection.transaction():
+            return db.run(connection, plan)
+
+    def gateway(self, name: str = "gw1", tenant: int = TENANT) -> int:
+        return self.ask(register_gateway(tenant, NewGateway(name)), tenant)
+
+    def meter(
+        self, name: str = "M1", *, key: bytes | None = KEY, address="", tenant: int = TENANT
+    ) -> int:
+        sealed = None if key is None else self.keystore.seal(name, key)
+        new = NewMeter(name, address or name, PROFILE, 900, sealed)
+        return self.ask(register_meter(tenant, new), tenant)
+
+    def counts(self) -> dict[str, int]:
+        return self.rows(
+            "select (select count(*) from bulk.reading) as readings,"
+            " (select count(*) from bulk.telegram) as telegrams,"
+            " (select count(*) from bulk.telegram_quarantine where resolved_at is null) as held"
+        )[0]
+
+
+@pytest.fixture(scope="session")
+def headend_base(database, tmp_path_factory):
+    """A bootstrapped database that is never changed: tests clone it."""
+    folder = tmp_path_factory.mktemp("headend")
+    made = bootstrap.bootstrap(
+        database.admin_url,
+        database="headend_base",
+        file=folder / "headend.toml",
+        broker_url="mqtt://127.0.0.1:1883",
+        api_port=8080,
+    )
+    return made.urls, folder
+
+
+_numbers = iter(range(10**6))
+
+
+@pytest.fixture
+def store(database, headend_base):
+    """A fresh head-end database, dropped at the end."""
+    urls, folder = headend_base
+    name = f"headend_{next(_numbers)}"
+    with db.connect(database.admin_url, name="test", autocommit=True) as admin:
+        admin.execute(f"create database {name} template headend_base owner ohmesh_owner")
+        admin.execute(f"revoke all on database {name} from public")
+        for role in ("ingest", "worker", "api"):
+            admin.execute(f"grant connect on database {name} to ohmesh_{role}")
+        admin.execute(f"grant temporary on database {name} to ohmesh_ingest")
+    mine = {role: urlsplit(url)._replace(path=f"/{name}").geturl() for role, url in urls.items()}
+    made = Store(mine, Keystore.from_file(folder / "kek"), name)
+    yield made
+    for connection in made.connections:
+        connection.close()
+    with db.connect(database.admin_url, name="test", autocommit=True) as admin:
+        admin.execute(f"drop database {name} with (force)")
+
+
+def report(number: int, *, wh: int | None = None, meter: str = "M1") -> bytes:
+    """The telegram of interval `number`: its import register is 1000 * number Wh."""
+    spec = registry.load(PROFILE).spec
+    register = spec.registers[CHANNEL]
+    value = 1000 * number if wh is None else wh
+    mantissa = value // 10**register.scaler if register.scaler >= 0 else value
+    time_ = START + STEP * (number + 1)
+    return registry.load(PROFILE).encode(
+        Report(meter, time_, (Reading(register, mantissa, time_),))
+    )
+
+
+def telegram(
+    number: int, *, meter: str = "M1", key: bytes | None = KEY, counter=None, payload=None
+) -> Telegram:
+    """A telegram of a meter as its gateway takes it."""
+    body = report(number, meter=meter) if payload is None else payload
+    if key is not None and payload is None:
+        body = seal(key, meter, SealedKind.REPORT, number if counter is None else counter, body)
+    at_ms = int((START + STEP * (number + 1)).timestamp() * 1000)
+    return Telegram(TelegramKind.METER, "bench", meter, PROFILE, at_ms, body)
+
+
+class GatewaySide:
+    """What a gateway does on the broker: it publishes batches and hears acknowledgements."""
+
+    def __init__(self, url: str, name: str = "gw1") -> None:
+        self.name = name
+        self.acks: queue.Queue = queue.Queue()
+        self._client = MqttClient(
+            url,
+            client_id=f"test-{name}",
+            subscriptions=[topics.gateway_topic(name, "ack"), topics.gateway_topic(name, "down")],
+            receive=self._on_message,
+        )
+        self.downs: queue.Queue = queue.Queue()
+
+    def _on_message(self, delivery) -> None:
+        self._client.acknowledge(delivery)
+        if delivery.topic.endswith("/ack"):
+            self.acks.put(decode_ack(delivery.payload))
+        else:
+            self.downs.put(delivery.payload)
+
+    def __enter__(self):
+        self._client.start()
+        assert self._client.wait_connected(10)
+        time.sleep(0.1)  # the subscription is acknowledged without a word to us
+        return self
+
+    def __exit__(self, *_):
+        self._client.stop()
+
+    def send(self, first_seq: int, telegrams: list[Telegram], *, epoch: int = 1) -> None:
+        payload = encode_batch(self.name, epoch, first_seq, telegrams)
+        self.publish(topics.gateway_topic(self.name, "up"), payload)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self._client._client.publish(topic, payload, qos=1).wait_for_publish(10)
+
+    def wait_ack(self, through: int, *, epoch: int = 1, limit_s: float = 20) -> None:
+        """Wait until everything below `through` is acknowledged."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            ack = self.acks.get(timeout=max(0.01, deadline - time.monotonic()))
+            if ack.epoch == epoch and ack.through >= through:
+                return
+
+
+@contextmanager
+def running_ingest(store: Store, url: str, *, client_id: str = "test-ingest", shared=False):
+    """Ingest in a thread, as `ohmesh headend serve` runs it."""
+    source = MqttSource(url, client_id=client_id, shared=shared, receive_maximum=64)
+    ingest = Ingest(
+        url=store.urls["ingest"],
+        source=source,
+        writer=Writer(store.keystore),
+        publish=source.client.publish,
+        batch_messages=1000,
+        batch_telegrams=4000,
+        batch_wait_ms=5,
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=ingest.run, args=(stop,), name="ingest")
+    source.start()
+    thread.start()
+    assert source.client.wait_connected(10)
+    time.sleep(0.1)
+    try:
+        yield ingest
+    finally:
+        stop.set()
+        thread.join(10)
+        source.stop()
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def kit():
+    """The helpers above, for test modules."""
+
+    class Kit:
+        pass
+
+    Kit.report = staticmethod(report)
+    Kit.telegram = staticmethod(telegram)
+    Kit.GatewaySide = GatewaySide
+    Kit.running_ingest = staticmethod(running_ingest)
+    Kit.START, Kit.STEP, Kit.KEY = START, STEP, KEY
+    return Kit
+
+
+def wait_for(condition, limit_s: float = 20) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
