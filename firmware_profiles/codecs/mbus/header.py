@@ -78,6 +78,7 @@ class Header:
         exponent: decimal exponent of a decoded number, before the quantity's multiplier.
         read: the data field's bytes to a value; not for VARIABLE.
         opaque: a VARIABLE field is neither text nor number: a maker's block, a compact profile.
+        profile: it is a compact profile.
     """
 
     octets: bytes
@@ -91,6 +92,7 @@ class Header:
     exponent: int
     read: Callable[[bytes], values.Value]
     opaque: bool = False
+    profile: bool = False
 
 
 def _plain_text(vib: bytes) -> tuple[Quantity, bytes]:
@@ -160,6 +162,7 @@ def header(dib: bytes, vib: bytes, manufacturer: int = 0) -> Header:
     coding, size = _CODINGS[dib[0] & 0x0F]
     storage, tariff, subunit = _numbers(dib)
     quantity = makers.quantity(manufacturer, vib, subunit, _quantity)
+    variable, profile = coding is Coding.VARIABLE, _is_profile(vib)
     return Header(
         octets=dib + vib,
         coding=coding,
@@ -171,5 +174,6 @@ def header(dib: bytes, vib: bytes, manufacturer: int = 0) -> Header:
         quantity=quantity,
         exponent=quantity.exponent - (values.REAL_PLACES if coding is Coding.REAL else 0),
         read=_reader(coding, quantity.kind),
-        opaque=quantity.name == "raw" or _is_profile(vib),
+        opaque=variable and (profile or quantity.name == "raw"),
+        profile=variable and profile and quantity.kind is Kind.NUMBER,
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from firmware_profiles.codecs.mbus.makers import maker_code
 from firmware_profiles.codecs.mbus.security import FILLERS
 from firmware_profiles.codecs.mbus.value import bcd, signed, stamp
-from firmware_profiles.codecs.wmbus.makers.made import date, made, unsigned
+from firmware_profiles.codecs.wmbus.makers.made import date, dib, made, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +30,6 @@ _STEP_STORAGE = 8
 _PER_256_E8 = 390_625
 """1/256 in 10**-8."""
 _BFW_BYTES, _BFW_MONTHS_START = 38, 8
-
-
-def _dib(coding: int, storage: int) -> str:
-    """DIF and DIFE of a storage number below 32, in hex."""
-    return bytes((0x80 | coding | (storage & 1) << 6, storage >> 1)).hex()
 
 
 def _zenner(data: bytes) -> list[Record]:
@@ -64,7 +59,7 @@ def _qundis(data: bytes) -> list[Record]:
         made("426c", stamp(data[22:24])),
         made(f"4c{vif}", bcd(data[24:28])),
         *(
-            made(f"{_dib(2, _STEP_STORAGE + n)}{vif}", signed(step))
+            made(f"{dib(2, _STEP_STORAGE + n)}{vif}", signed(step))
             for n, step in enumerate(steps[:12])
         ),
     ]
@@ -110,5 +105,5 @@ def read_instead(address: Address, body: bytes) -> list[Record] | None:
         made("026c", date(2000 + year, month, day)),
         made("426e", int.from_bytes(plain[2:4], "big")),
         made("026e", int.from_bytes(plain[4:6], "big")),
-        *(made(f"{_dib(2, _STEP_STORAGE + n)}6e", units) for n, units in enumerate(months)),
+        *(made(f"{dib(2, _STEP_STORAGE + n)}6e", units) for n, units in enumerate(months)),
     ]

@@ -47,3 +47,8 @@ def need(payload: bytes, size: int) -> None:
 def unsigned(payload: bytes, start: int, size: int) -> int:
     """A little-endian number."""
     return int.from_bytes(payload[start : start + size], "little")
+
+
+def dib(coding: int, storage: int) -> str:
+    """DIF and DIFE of a storage number below 32, in hex."""
+    return bytes((0x80 | coding | (storage & 1) << 6, storage >> 1)).hex()

@@ -7,7 +7,12 @@
            7   consumption since that date
            9   temperatures of room and radiator, 0.01 C (allocators; one later in version 94)
 
-Numbers are little-endian, two bytes; water in 0.1 m3.
+Numbers are little-endian, two bytes; water in 0.1 m3. Water meters of version 50 send the total
+and twelve months instead:
+
+    offset 2   date
+           4   total, 4 bytes
+           8   first half, second half and 00 of a month, one byte each; the last month first
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from firmware_profiles.codecs.mbus.makers import maker_code
-from firmware_profiles.codecs.wmbus.makers.made import date, made, need, unsigned
+from firmware_profiles.codecs.wmbus.makers.made import date, dib, made, need, unsigned
 
 if TYPE_CHECKING:
     from firmware_profiles.codecs.mbus.records import Record
@@ -27,11 +32,12 @@ _ALLOCATOR, _HOT_WATER, _COLD_WATER, _SMOKE = 0x80, 0x62, 0x72, 0xF0
 _ALLOCATOR_VERSIONS = frozenset({0x64, 0x69, 0x94})
 _WATER_VERSIONS = frozenset({0x70, 0x74, 0x95})
 _LATE_TEMPERATURES = 0x94
+_MONTHS_VERSION, _MONTHS_START, _MONTHS = 0x50, 8, 12
+_FIRST_STORAGE = 8
 _STANDARD_TYPES = {_ALLOCATOR: 0x08, _HOT_WATER: 0x06, _COLD_WATER: 0x16, _SMOKE: 0x1A}
 
 
-def _billing_date(payload: bytes) -> Stamp | None:
-    bits = unsigned(payload, 1, 2)
+def _day(bits: int) -> Stamp | None:
     return date(2000 + (bits >> 9), bits >> 5 & 0x0F, bits & 0x1F)
 
 
@@ -47,7 +53,7 @@ def _today(payload: bytes, billing: Stamp | None) -> Stamp | None:
 
 
 def _common(payload: bytes) -> list[Record]:
-    billing = _billing_date(payload)
+    billing = _day(unsigned(payload, 1, 2))
     return [made("426c", billing), made("026c", _today(payload, billing))]
 
 
@@ -69,9 +75,20 @@ def _water(payload: bytes) -> list[Record]:
     return [*_common(payload), made("4215", before), made("0215", before + since)]
 
 
+def _water_months(payload: bytes) -> list[Record]:
+    need(payload, _MONTHS_START + 3 * _MONTHS)
+    starts = range(_MONTHS_START, _MONTHS_START + 3 * _MONTHS, 3)
+    months = [payload[at] + payload[at + 1] for at in starts]
+    return [
+        made("026c", _day(unsigned(payload, 2, 2))),
+        made("0415", unsigned(payload, 4, 4)),
+        *(made(f"{dib(2, _FIRST_STORAGE + n)}15", units) for n, units in enumerate(months)),
+    ]
+
+
 def _smoke(payload: bytes) -> list[Record]:
     need(payload, 3)
-    return [made("426c", _billing_date(payload)), made("01fd17", payload[0])]
+    return [made("426c", _day(unsigned(payload, 1, 2))), made("01fd17", payload[0])]
 
 
 def read(address: Address, _head: bytes, payload: bytes) -> tuple[int, list[Record]] | None:
@@ -83,6 +100,8 @@ def read(address: Address, _head: bytes, payload: bytes) -> tuple[int, list[Reco
         records = _allocator(version, payload)
     elif kind in {_HOT_WATER, _COLD_WATER} and version in _WATER_VERSIONS:
         records = _water(payload)
+    elif kind in {_HOT_WATER, _COLD_WATER} and version == _MONTHS_VERSION:
+        records = _water_months(payload)
     elif kind == _SMOKE:
         records = _smoke(payload)
     else:
