@@ -134,6 +134,12 @@ def notified(connection: Connection) -> list[str]:
         return [notify.payload for notify in connection.notifies(timeout=0)]
 
 
+def wait_notified(connection: Connection, timeout_s: float) -> bool:
+    """Wait for a notification; False when none came. Raises Unavailable."""
+    with _translated():
+        return any(True for _ in connection.notifies(timeout=timeout_s, stop_after=1))
+
+
 @contextmanager
 def lock(connection: Connection, name: str) -> Iterator[None]:
     """An advisory lock of the session: one holder in the database at a time."""

@@ -1,0 +1,214 @@
+"""The head-end put together: `serve` is ingest, worker and API in one process; or one by role.
+
+Each role is a thread with its own connections under its own database role. The first that fails
+for good stops the others, and the program ends with its error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from headend import config
+from headend.api.access import Principal
+from headend.api.app import create_app
+from headend.config import Settings, required
+from headend.ingest.loop import Ingest
+from headend.ingest.source import MqttSource
+from headend.ingest.writer import Writer
+from headend.keystore import Keystore
+from headend.mqtt import MqttClient
+from headend.store import db, guard, migrate
+from headend.worker import Worker
+from ohmesh.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from fastapi import FastAPI
+
+OPERATOR: Final = "operator"
+OPERATOR_TENANT: Final = 1
+SHUTDOWN_S: Final = 4
+
+
+class Roles:
+    """Threads that stop together.
+
+    Args:
+        on_stop: called once when the first one ends or `stop` is called, from any thread.
+    """
+
+    def __init__(self, on_stop: Callable[[], None] = lambda: None) -> None:
+        self.stopped = threading.Event()
+        self.error: BaseException | None = None
+        self._on_stop = on_stop
+        self._threads: list[threading.Thread] = []
+
+    def start(self, name: str, run: Callable[[threading.Event], None]) -> None:
+        """Start one role."""
+        thread = threading.Thread(target=self._guarded, args=(run,), name=name)
+        self._threads.append(thread)
+        thread.start()
+
+    def _guarded(self, run: Callable[[threading.Event], None]) -> None:
+        try:
+            run(self.stopped)
+        except BaseException as error:  # noqa: BLE001 - the supervisor: told by `finish`
+            self.error = self.error or error
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Ask all roles to end."""
+        self.stopped.set()
+        self._on_stop()
+
+    def join(self) -> None:
+        """Ask all to end and wait for them."""
+        self.stop()
+        for thread in self._threads:
+            thread.join(SHUTDOWN_S)
+
+    def finish(self) -> None:
+        """Raises the first one's error."""
+        if self.error is not None:
+            raise self.error
+
+
+def keystore(settings: Settings) -> Keystore:
+    """The meters' key store. Raises ConfigError."""
+    return Keystore.from_file(Path(required(settings.secrets.kek_file, "secrets.kek_file")))
+
+
+@contextmanager
+def ingest_role(settings: Settings, roles: Roles) -> Iterator[None]:
+    """Ingest, from its source to the store."""
+    source = MqttSource(
+        settings.broker.url,
+        client_id=settings.broker.client_id,
+        shared=settings.broker.shared,
+        receive_maximum=settings.broker.receive_maximum,
+    )
+    ingest = Ingest(
+        url=required(settings.database.ingest_url, "database.ingest_url"),
+        source=source,
+        writer=Writer(keystore(settings)),
+        publish=source.client.publish,
+        batch_messages=settings.ingest.batch_messages,
+        batch_telegrams=settings.ingest.batch_telegrams,
+        batch_wait_ms=settings.ingest.batch_wait_ms,
+    )
+    source.start()
+    try:
+        roles.start("ingest", ingest.run)
+        yield
+    finally:
+        roles.join()
+        source.stop()
+
+
+@contextmanager
+def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
+    """The worker and its connection to the broker."""
+    client = MqttClient(settings.broker.url, client_id=f"{settings.broker.client_id}-worker")
+    worker = Worker(
+        url=required(settings.database.worker_url, "database.worker_url"),
+        keystore=keystore(settings),
+        publish=client.publish,
+    )
+    client.start()
+    try:
+        roles.start("worker", worker.run)
+        yield
+    finally:
+        roles.join()
+        client.stop()
+
+
+def run_ingest(settings: Settings) -> None:
+    """Ingest alone, until SIGTERM. Raises ConfigError, SchemaMismatch."""
+    _run_alone(lambda roles: ingest_role(settings, roles))
+
+
+def run_worker(settings: Settings) -> None:
+    """The worker alone, until SIGTERM. Raises ConfigError, SchemaMismatch."""
+    _run_alone(lambda roles: worker_role(settings, roles))
+
+
+def _run_alone(role: Callable[[Roles], AbstractContextManager[None]]) -> None:
+    roles = Roles()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: roles.stopped.set())
+    with role(roles):
+        roles.stopped.wait()
+    roles.finish()
+
+
+def serve(settings: Settings) -> None:
+    """Everything in one process, until SIGTERM. Raises ConfigError, SchemaMismatch."""
+    _check_api_role(settings)
+    pool = db.make_pool(required(settings.database.api_url, "database.api_url"))
+    server = uvicorn.Server(_server_config(settings, make_api(settings, pool)))
+    roles = Roles(on_stop=lambda: setattr(server, "should_exit", True))
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it has ended
+        signal.signal(number, lambda *_: None)
+    with ingest_role(settings, roles), worker_role(settings, roles):
+        asyncio.run(_serve_api(server, pool))
+    roles.finish()
+
+
+async def _serve_api(server: uvicorn.Server, pool: db.AsyncPool) -> None:
+    async with pool:
+        await server.serve()
+
+
+def _check_api_role(settings: Settings) -> None:
+    url = required(settings.database.api_url, "database.api_url")
+    with db.connect(url, name="api", autocommit=True) as connection:
+        guard.check(connection)
+        migrate.check(connection)
+
+
+def _server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    api = settings.api
+    return uvicorn.Config(
+        app,
+        host=api.host,
+        port=api.port,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        ssl_certfile=api.tls_certificate_file,
+        ssl_keyfile=api.tls_key_file,
+    )
+
+
+def make_api(settings: Settings, pool: db.AsyncPool) -> FastAPI:
+    """The API over a pool that its caller opens and closes. Raises ConfigError."""
+    token = _read_token(Path(required(settings.api.token_file, "api.token_file")))
+    open_reads = OPERATOR_TENANT if config.is_loopback(settings.api.host) else None
+    return create_app(
+        pool,
+        tokens={token: Principal(OPERATOR, OPERATOR_TENANT)},
+        secret=token.encode(),
+        seal_key=keystore(settings).seal,
+        open_reads_tenant=open_reads,
+    )
+
+
+def _read_token(file: Path) -> str:
+    try:
+        token = file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the API token in {file}: {error}") from error
+    if len(token) < 32:
+        raise ConfigError(f"the API token in {file} is shorter than 32 characters")
+    return token

@@ -1,0 +1,151 @@
+"""The worker's pump: rate, decide, expire, send; every 0.3 s, and at once when there is news.
+
+Theory of operation. Everything due stands in the store, so a worker that was away finds it, and
+two workers do not disturb each other: an account is worked on under the lock of its supply row,
+an attempt to send counts only for the first who notes it. An account that cannot be worked on is
+left alone for a while and told about; it holds up nobody else and is never cut by an error.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from headend.backoff import full_jitter_s
+from headend.commands import sending
+from headend.prepayment import engine
+from headend.store import db, guard, migrate
+from ohmesh.model.errors import ConfigError, OhmeshError
+from ohmesh.model.ids import GatewayId
+from ohmesh.wire import topics
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from headend.commands.dispatcher import Due
+    from headend.keystore import Keystore
+    from headend.store.db import Connection
+    from headend.store.plan import Plan
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+PERIOD_S: Final = 0.3
+ACCOUNTS_MAX: Final = 500
+AVOID_S: Final = 60.0
+RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
+
+
+class Worker:
+    """Runs until told to stop.
+
+    Args:
+        url: address of the database for ohmesh_worker.
+        keystore: opens meters' keys, to seal commands.
+        publish: sends a message down: topic, payload; False when there is no connection.
+        now: the clock, UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        keystore: Keystore,
+        publish: Callable[[str, bytes], bool],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._url = url
+        self._keystore = keystore
+        self._publish = publish
+        self._now = now
+        self._avoided: dict[int, float] = {}
+        self._connection: Connection | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Pump until `stop` is set. Raises ConfigError or SchemaMismatch at the start only."""
+        failures = 0
+        try:
+            while not stop.is_set():
+                try:
+                    connection = self._connected()
+                    self.step(connection)
+                    db.wait_notified(connection, PERIOD_S)
+                    failures = 0
+                except db.Unavailable as error:
+                    failures += 1
+                    self._lost(failures, error)
+                    stop.wait(_pause_s(failures))
+        finally:
+            self._disconnect()
+
+    def step(self, connection: Connection) -> None:
+        """One round. Raises Unavailable."""
+        for account in self._ask(connection, engine.due_rating(ACCOUNTS_MAX)):
+            self._for_account(connection, account, engine.rate_account(account, self._now()))
+        for account in self._ask(connection, engine.due_supply(self._now(), ACCOUNTS_MAX)):
+            self._for_account(connection, account, engine.evaluate_account(account, self._now()))
+        self._ask(connection, sending.expire(self._now()))
+        for due in self._ask(connection, sending.look(self._now())):
+            self._send(connection, due)
+
+    def _ask(self, connection: Connection, plan: Plan[_T]) -> _T:
+        with db.transaction(connection):
+            return db.run(connection, plan)
+
+    def _for_account(self, connection: Connection, account: int, plan: Plan[_T]) -> None:
+        if self._avoided.get(account, 0.0) > time.monotonic():
+            return
+        try:
+            self._ask(connection, plan)
+        except db.Unavailable:
+            raise
+        except OhmeshError:
+            _log.exception("account %d cannot be worked on; left alone for a while", account)
+            self._avoided[account] = time.monotonic() + AVOID_S
+
+    def _send(self, connection: Connection, due: Due) -> None:
+        try:
+            key = self._keystore.open(due.meter, due.key_sealed)
+        except ConfigError as error:
+            _log.error("command %s cannot be sealed: %s", due.id, error)
+            return
+        chance = random.random()  # noqa: S311 - jitter, no secret
+        attempt = self._ask(connection, sending.begin(due, self._now(), chance))
+        if attempt is not None:
+            topic = topics.gateway_topic(GatewayId(due.gateway), "down")
+            self._publish(topic, sending.message(attempt, key))
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            connection = db.connect(self._url, name="worker", autocommit=True)
+            try:
+                guard.check(connection)
+                migrate.check(connection)
+                db.listen(connection, "ohmesh_work")
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _lost(self, failures: int, error: Exception) -> None:
+        if failures == 1:
+            _log.warning("the database is away, work waits: %s", error)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _pause_s(failures: int) -> float:
+    return full_jitter_s(
+        failures,
+        base_s=RETRY_BASE_S,
+        cap_s=RETRY_CAP_S,
+        chance=random.random(),  # noqa: S311 - jitter, no secret
+    )
