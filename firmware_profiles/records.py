@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from firmware_profiles import registry
 from firmware_profiles.api import Keys
 from firmware_profiles.codecs.number import number_text
-from ohmesh.model.errors import DecodeError, DecodeErrorKind, OhmeshError
+from ohmesh.model.errors import DecodeError, DecodeErrorKind, OhmeshError, ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -54,11 +54,16 @@ def parse_record(fields: Mapping[str, Any], name: str) -> Record:
 
 
 def profile_for(standard: str, country: str) -> Profile:
-    """The profile for a record: one of its country when there are several. Raises RecordError."""
+    """The profile for a record: of its country, or the one whose main standard it is.
+
+    Raises:
+        RecordError: no profile reads the standard.
+    """
     profiles = registry.for_standard(standard)
     if not profiles:
         raise RecordError(f"no installed profile reads the standard {standard!r}")
-    return next((p for p in profiles if p.spec.country == country), profiles[0])
+    mains = [p for p in profiles if p.spec.standards[0] == standard]
+    return next((p for p in profiles if p.spec.country == country), (*mains, *profiles)[0])
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -115,6 +120,8 @@ def _answer(line: str, number: int, *, verify: bool) -> str:
         return _error_json(name, DecodeErrorKind.MALFORMED.value, f"no JSON: {error}")
     except RecordError as error:
         return _error_json(name, DecodeErrorKind.UNSUPPORTED.value, str(error))
+    except ProfileError:
+        raise  # our own data is wrong, not the record
     except Exception as error:  # noqa: BLE001 - a bug in one profile must not stop the file
         return _error_json(name, "internal", f"{type(error).__name__}: {error}")
 

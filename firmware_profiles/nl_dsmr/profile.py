@@ -3,48 +3,34 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
+from firmware_profiles.base import BaseProfile
 from firmware_profiles.codecs.p1.readings import readings_of
 from firmware_profiles.codecs.p1.report import telegram_of
 from firmware_profiles.codecs.p1.telegram import parse_p1
-from firmware_profiles.spec import load_spec
 
 if TYPE_CHECKING:
-    from firmware_profiles.api import Decoded, Keys, ProfileSpec, Report
+    from firmware_profiles.api import Decoded, Keys, Report
 
 _IDENTIFICATION = "OHM5"
 _VERSION = "50"
 
 
-class NlDsmr:
+class NlDsmr(BaseProfile):
     """The profile; see `firmware_profiles.api.Profile`."""
-
-    def __init__(self) -> None:
-        self._spec = load_spec("firmware_profiles.nl_dsmr")
-        self._zone = ZoneInfo(self._spec.zone)
-
-    @property
-    def spec(self) -> ProfileSpec:
-        """The data half."""
-        return self._spec
 
     def decode(self, payload: bytes, *, keys: Keys | None = None, verify: bool = True) -> Decoded:
         """Decode one P1 telegram; DSMR has no keys. Raises DecodeError."""
         del keys
-        return readings_of(parse_p1(payload, verify=verify), self._zone)
+        return readings_of(parse_p1(payload, verify=verify), self.zone)
 
     def encode(self, report: Report) -> bytes:
         """The P1 telegram of a simulated meter. Raises ProfileError."""
         return telegram_of(
-            report,
-            self._spec,
-            self._zone,
-            identification=_IDENTIFICATION,
-            version=_VERSION,
+            report, self.spec, self.zone, identification=_IDENTIFICATION, version=_VERSION
         ).to_bytes()
 
 
 def profile() -> NlDsmr:
     """The entry point."""
-    return NlDsmr()
+    return NlDsmr("firmware_profiles.nl_dsmr")

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from firmware_profiles.base import BaseProfile
+from firmware_profiles.codecs.dlms.dialects import dialect_of
+from firmware_profiles.codecs.dlms.lists import framed, list_by_obis
 from firmware_profiles.codecs.dlms.push import decode_telegram
-from firmware_profiles.no_han.dialects import dialect_of
-from firmware_profiles.no_han.encode import telegram_of
+from ohmesh.model.errors import ProfileError
 
 if TYPE_CHECKING:
     from firmware_profiles.api import Decoded, Keys, Report
+
+_DESTINATION, _SOURCE = b"\x41", b"\x08\x83"
+"""HDLC addresses of Aidon's HAN port."""
 
 
 class NoHan(BaseProfile):
@@ -22,7 +26,11 @@ class NoHan(BaseProfile):
 
     def encode(self, report: Report) -> bytes:
         """The Aidon list of a simulated meter. Raises ProfileError."""
-        return telegram_of(report, self.spec, self.zone)
+        apdu = list_by_obis(report, self.spec, self.zone)
+        try:
+            return framed(apdu, destination=_DESTINATION, source=_SOURCE)
+        except ValueError as error:
+            raise ProfileError(f"no_han: {error}") from error
 
 
 def profile() -> NoHan:

@@ -31,6 +31,11 @@ _MBUS_START = 0x68
 _MBUS_STOP = 0x16
 _MBUS_LAST_SEGMENT = 0x10
 _MBUS_SEGMENT_MASK = 0x0F
+_MBUS_HEAD = b"\x53\xff"
+"""SND-UD to the broadcast address."""
+_MBUS_PORTS = b"\x01\x67"
+"""STSAP and DTSAP of the customer interface."""
+_MBUS_DATA_MAX = 255 - 5
 _MESSAGES_MAX = 256
 
 
@@ -134,6 +139,18 @@ def _mbus_frame(cursor: Cursor, *, verify: bool) -> tuple[int, bytes]:
     if verify and checksum != sum(user) & 0xFF:
         raise bad_checksum("the checksum of the M-Bus frame", cursor.offset - 2)
     return user[2], user[5:]
+
+
+def mbus_frames(apdu: bytes) -> bytes:
+    """An APDU in wired M-Bus long frames, as many segments as it needs."""
+    pieces = [apdu[i : i + _MBUS_DATA_MAX] for i in range(0, len(apdu), _MBUS_DATA_MAX)]
+    frames = []
+    for index, piece in enumerate(pieces):
+        last = _MBUS_LAST_SEGMENT if index == len(pieces) - 1 else 0
+        user = _MBUS_HEAD + bytes((index & _MBUS_SEGMENT_MASK | last,)) + _MBUS_PORTS + piece
+        start = bytes((_MBUS_START, len(user), len(user), _MBUS_START))
+        frames.append(start + user + bytes((sum(user) & 0xFF, _MBUS_STOP)))
+    return b"".join(frames)
 
 
 def _join_blocks(messages: list[bytes]) -> list[bytes]:

@@ -42,7 +42,13 @@ def stamp_text(moment: datetime, zone: tzinfo) -> str:
 
 
 def telegram_of(
-    report: Report, spec: ProfileSpec, zone: tzinfo, *, identification: str, version: str
+    report: Report,
+    spec: ProfileSpec,
+    zone: tzinfo,
+    *,
+    identification: str,
+    version: str,
+    version_line: str = "1-3:0.2.8",
 ) -> P1Telegram:
     """The telegram for a report.
 
@@ -52,13 +58,14 @@ def telegram_of(
             version line, and without the meter's id when that is long.
         zone: of the stamps.
         identification: first line without "/".
-        version: of the standard, `50`.
+        version: of the standard, `50`; empty where the standard has no version line.
+        version_line: the OBIS code of the version.
 
     Raises:
         ProfileError: a reading of a channel that the profile does not have.
     """
     short = {r.register.channel for r in report.readings} <= set(spec.reported)
-    lines = [] if short else [P1Line("1-3:0.2.8", version)]
+    lines = [] if short or not version else [P1Line(version_line, version)]
     lines.append(P1Line("0-0:1.0.0", stamp_text(report.time, zone)))
     if not short or len(report.meter) <= _ID_SHORT_MAX:
         lines.append(P1Line("0-0:96.1.1", report.meter.encode().hex().upper()))

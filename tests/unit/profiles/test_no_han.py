@@ -7,12 +7,18 @@ import pytest
 
 from firmware_profiles.api import Keys, Report
 from firmware_profiles.codecs import axdr
+from firmware_profiles.codecs.dlms.dialects import KAMSTRUP, KAMSTRUP_CT, dialect_of
+from firmware_profiles.codecs.dlms.lists import (
+    clock_entry,
+    framed,
+    notification,
+    text_entry,
+    value_entry,
+)
 from firmware_profiles.codecs.dlms.push import decode_telegram, parse_notification
 from firmware_profiles.codecs.dlms.security import seal_general
 from firmware_profiles.codecs.dlms.transport import unwrap
 from firmware_profiles.codecs.hdlc import parse_frames
-from firmware_profiles.no_han.dialects import KAMSTRUP, KAMSTRUP_CT, dialect_of
-from firmware_profiles.no_han.encode import clock_entry, frame_of, text_entry, value_entry
 from firmware_profiles.no_han.profile import profile
 from ohmesh.model.errors import DecodeError, DecodeErrorKind, ProfileError
 from ohmesh.model.obis import Obis
@@ -87,7 +93,8 @@ def test_aidon_frames_are_written_back_to_the_byte(shared_records, payload):
             continue
         body = parse_notification(unwrap(payload(record)).apdus[0]).body
         entries = [aidon_entry(*item) for item in body]
-        assert frame_of(entries) == payload(record), record["id"]
+        apdu = notification(axdr.array(*entries))
+        assert framed(apdu, destination=b"\x41", source=payload(record)[4:6]) == payload(record)
         written += 1
     assert written >= 3
 
@@ -132,10 +139,6 @@ def test_what_the_list_cannot_hold_is_refused():
         NO.encode(Report("m", NOON, (Reading(foreign, 1, NOON),)))
     with pytest.raises(ProfileError, match=r"el\.energy\.import = 4294967296"):
         NO.encode(report("el.energy.import", value=1 << 32))
-
-
-def notification(body, date_time=b"\0"):
-    return bytes.fromhex("0f00000001") + date_time + body
 
 
 def obis(code):
@@ -205,7 +208,7 @@ def test_stamps(stamp, time, quality):
     if octets[6] == 0xFF:
         octets = octets[:6] + b"\0" + octets[7:]
     body = axdr.structure(axdr.uint32(5))
-    decoded = NO.decode(notification(body, b"\x0c" + octets))
+    decoded = NO.decode(notification(body, octets))
     assert (decoded.time, decoded.readings[0].quality) == (time, quality)
 
 

@@ -1,10 +1,13 @@
-"""How each maker writes a list: resolution of values without scaler, and names by position."""
+"""How makers write push lists: resolution of values without scaler, and names by position.
+
+A list tells its dialect itself, by marks that makers put into its first values.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firmware_profiles.codecs.dlms.push import Dialect
+from firmware_profiles.codecs.dlms.push import Dialect, described
 from ohmesh.model.unit import Unit
 
 if TYPE_CHECKING:
@@ -64,11 +67,41 @@ ISKRA = Dialect(
 )
 """Slovenian interface I1, ECE lists 1 and 2."""
 
+DESCRIBED = Dialect("", {Unit.A: -2, Unit.ONE: -3})
+DESCRIBED_TENTHS = Dialect("", {Unit.A: -2, Unit.ONE: -3, Unit.V: -1})
+"""Lists with descriptions, as Swiss meters send them (VSE configuration of the customer
+interface): 0.01 A, power factor 0.001; voltages in V (L+G E450) or in 0.1 V (L+G E360)."""
+
 UNKNOWN = Dialect()
 
 _KAMSTRUP_CT_TYPE = b"685"
 _MARKS = ((b"KFM", KAIFA), (b"Kamstrup", KAMSTRUP), (b"AIDON", AIDON), (b"ISK", ISKRA))
 _MARK_ITEMS = 3
+_VOLTAGE_GROUPS = frozenset({32, 52, 72})
+_VOLTS_MAX = 1000
+"""No voltage on a low-voltage network reaches this, so what does is in tenths."""
+
+
+def dialect_of(items: tuple[Value, ...]) -> Dialect:
+    """The dialect of a list, by its top-level values."""
+    named = described(items)
+    if named is not None:
+        volts = [
+            entry.value
+            for entry in named
+            if entry.obis[2] in _VOLTAGE_GROUPS and isinstance(entry.value, int)
+        ]
+        return DESCRIBED_TENTHS if max(volts, default=0) >= _VOLTS_MAX else DESCRIBED
+    if len(items) == 1 and isinstance(items[0], int):
+        return KAIFA
+    for item in items[:_MARK_ITEMS]:
+        parts = item[:2] if isinstance(item, tuple) else (item,)
+        found = next(filter(None, map(_marked, parts)), None)
+        if found is KAMSTRUP and any(_octets(i).startswith(_KAMSTRUP_CT_TYPE) for i in items):
+            return KAMSTRUP_CT
+        if found:
+            return found
+    return AIDON if all(_has_scaler(item) for item in items) else UNKNOWN
 
 
 def _octets(value: Value) -> bytes:
@@ -77,29 +110,13 @@ def _octets(value: Value) -> bytes:
     return value if isinstance(value, bytes) else b""
 
 
-def dialect_of(items: tuple[Value, ...]) -> Dialect:
-    """The dialect of a list, by the marks that makers put into its first values."""
-    if len(items) == 1 and isinstance(items[0], int):
-        return KAIFA
-    for item in items[:_MARK_ITEMS]:
-        parts = item[:2] if isinstance(item, tuple) else (item,)
-        for text in map(_octets, parts):
-            found = next((dialect for mark, dialect in _MARKS if text.startswith(mark)), None)
-            if found is KAMSTRUP and _has_ct_type(items):
-                return KAMSTRUP_CT
-            if found:
-                return found
-    return AIDON if all(_has_scaler(item) for item in items) else UNKNOWN
-
-
-def _has_ct_type(items: tuple[Value, ...]) -> bool:
-    return any(_octets(item).startswith(_KAMSTRUP_CT_TYPE) for item in items)
+def _marked(value: Value) -> Dialect | None:
+    text = _octets(value)
+    return next((dialect for mark, dialect in _MARKS if text.startswith(mark)), None)
 
 
 def _has_scaler(item: Value) -> bool:
     """Whether this is an entry of Aidon: a structure, with scaler and unit when it is a number."""
-    return (
-        isinstance(item, tuple)
-        and len(item) >= 2
-        and (len(item) == 3 or not isinstance(item[1], int))
-    )
+    if not isinstance(item, tuple) or len(item) < 2:
+        return False
+    return len(item) == 3 or not isinstance(item[1], int)

@@ -1,0 +1,1 @@
+"""Austria: DLMS push lists on wired M-Bus, ciphered."""

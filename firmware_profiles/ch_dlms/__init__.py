@@ -1,0 +1,1 @@
+"""Switzerland: DLMS push lists with descriptions."""

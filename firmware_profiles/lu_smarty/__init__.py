@@ -1,0 +1,1 @@
+"""Luxembourg: Smarty, P1 text under general-glo-ciphering."""
