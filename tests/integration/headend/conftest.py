@@ -20,7 +20,7 @@ from headend.ingest.writer import Writer
 from headend.keystore import Keystore
 from headend.mqtt import MqttClient
 from headend.service.fleet import NewGateway, NewMeter, register_gateway, register_meter
-from headend.store import bootstrap, db
+from headend.store import db
 from ohmesh.model.reading import Reading
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire import topics
@@ -83,20 +83,6 @@ class Store:
             " (select count(*) from bulk.telegram) as telegrams,"
             " (select count(*) from bulk.telegram_quarantine where resolved_at is null) as held"
         )[0]
-
-
-@pytest.fixture(scope="session")
-def headend_base(database, tmp_path_factory):
-    """A bootstrapped database that is never changed: tests clone it."""
-    folder = tmp_path_factory.mktemp("headend")
-    made = bootstrap.bootstrap(
-        database.admin_url,
-        database="headend_base",
-        file=folder / "headend.toml",
-        broker_url="mqtt://127.0.0.1:1883",
-        api_port=8080,
-    )
-    return made.urls, folder
 
 
 _numbers = iter(range(10**6))
@@ -232,6 +218,12 @@ def kit():
     Kit.running_ingest = staticmethod(running_ingest)
     Kit.START, Kit.STEP, Kit.KEY = START, STEP, KEY
     return Kit
+
+
+@pytest.fixture
+def until():
+    """Wait for a condition with a generous limit: the condition decides, not the clock."""
+    return wait_for
 
 
 def wait_for(condition, limit_s: float = 20) -> None:

@@ -1,0 +1,164 @@
+"""The wallet against a real database, broker and a meter that obeys: cut off and back."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from headend.mqtt import MqttClient
+from headend.service.accounts import add_tariff, open_account, top_up
+from headend.worker import Worker
+from ohmesh.model.command import CommandKind, CommandResult, RelayState, ResultStatus
+from ohmesh.model.errors import Conflict, PrepaymentError
+from ohmesh.model.telegram import Telegram, TelegramKind
+from ohmesh.wire.downlink import decode_down
+from ohmesh.wire.metercommand import decode_command, encode_result
+from ohmesh.wire.sealed import SealedKind, seal, unseal
+
+PRICE_MU = 20_000  # 0.2 a kWh
+
+
+def now():
+    return datetime.now(UTC)
+
+
+@contextmanager
+def running_worker(store, url):
+    client = MqttClient(url, client_id=f"worker-{store.name}")
+    worker = Worker(url=store.urls["worker"], keystore=store.keystore, publish=client.publish)
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,), name="worker")
+    client.start()
+    assert client.wait_connected(10)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        stop.set()
+        thread.join(10)
+        client.stop()
+        assert not thread.is_alive()
+
+
+class Meter:
+    """A meter behind a gateway: executes sealed commands once, with the sequence as its fence."""
+
+    def __init__(self, gateway, key, name="M1"):
+        self.gateway, self.key, self.name = gateway, key, name
+        self.relay = RelayState.CONNECTED
+        self.counter = 1000
+        self.seq = 100
+        self.executed = []
+        self.fence = 0
+
+    def obey(self, payload):
+        """Take one downlink message; the telegram that answers it."""
+        down = decode_down(payload)
+        opened = unseal(self.key, self.name, down.payload)
+        assert opened.kind is SealedKind.COMMAND
+        command = decode_command(opened.body)
+        status = ResultStatus.OK
+        if command.sequence < self.fence:
+            status = ResultStatus.STALE
+        elif command.kind in {CommandKind.RELAY_ON, CommandKind.RELAY_OFF}:
+            self.fence = command.sequence
+            self.executed.append(command.kind)
+            on = command.kind is CommandKind.RELAY_ON
+            self.relay = RelayState.CONNECTED if on else RelayState.DISCONNECTED
+        result = CommandResult(command.id, status, self.relay, int(now().timestamp()))
+        return self.telegram(SealedKind.RESULT, encode_result(result))
+
+    def telegram(self, kind, body):
+        self.counter += 1
+        sealed = seal(self.key, self.name, kind, self.counter, body)
+        at_ms = int(now().timestamp() * 1000)
+        return Telegram(TelegramKind.METER, "mesh", self.name, "", at_ms, sealed)
+
+
+def prepaid(store, *, amount_mu):
+    store.ask(add_tariff(1, "flat", currency="EUR", price_mu_per_kwh=PRICE_MU))
+    store.ask(open_account(1, "anna", meter="M1", tariff="flat", now=now()))
+    if amount_mu:
+        store.ask(top_up(1, "anna", amount_mu=amount_mu, idempotency_key="first", now=now()))
+
+
+def test_credit_runs_out_supply_is_cut_and_a_top_up_restores_it(store, shared_broker, kit, until):
+    store.gateway("gwp")
+    store.meter()
+    prepaid(store, amount_mu=3 * PRICE_MU)
+    url = shared_broker.url
+    with (
+        kit.running_ingest(store, url),
+        running_worker(store, url),
+        kit.GatewaySide(url, "gwp") as gateway,
+    ):
+        meter = Meter(gateway, kit.KEY)
+        gateway.send(0, [kit.telegram(0)])
+        gateway.wait_ack(1)
+        until(lambda: store.value("select register_wh is not null from ohmesh.rating_state"))
+        gateway.send(1, [kit.telegram(n) for n in range(1, 4)])  # 3 kWh, 3 kWh paid
+        gateway.wait_ack(4)
+        answer = meter.obey(gateway.downs.get(timeout=10))
+        assert meter.relay is RelayState.DISCONNECTED
+        supply = store.rows("select desired, reason from ohmesh.supply")[0]
+        assert supply == {"desired": 0, "reason": "credit_exhausted"}
+        assert store.value("select relay from ohmesh.meter_status") is None, "not read back yet"
+        gateway.send(4, [answer])
+        gateway.wait_ack(5)
+        until(lambda: store.value("select state from ohmesh.command") == "done")
+        assert store.value("select relay from ohmesh.meter_status") == 0
+        done = store.ask(top_up(1, "anna", amount_mu=1, idempotency_key="second", now=now()))
+        assert done.wallet_mu == 1
+        answer = meter.obey(gateway.downs.get(timeout=10))
+        assert meter.relay is RelayState.CONNECTED
+        gateway.send(5, [answer])
+        until(lambda: store.value("select relay from ohmesh.meter_status") == 1)
+    assert meter.executed == [CommandKind.RELAY_OFF, CommandKind.RELAY_ON]
+    states = store.rows("select kind, state, requested_by from ohmesh.command order by sequence")
+    assert [(s["kind"], s["state"]) for s in states] == [(1, "done"), (2, "done")]
+    assert store.value("select sum(credits_mu - debits_mu) from ohmesh.account_balance") == 0
+
+
+def test_a_top_up_is_booked_once_and_its_key_has_one_content(store):
+    store.gateway()
+    store.meter()
+    prepaid(store, amount_mu=0)
+    first = store.ask(top_up(1, "anna", amount_mu=500, idempotency_key="k", now=now()))
+    again = store.ask(top_up(1, "anna", amount_mu=500, idempotency_key="k", now=now()))
+    assert (first.transfer_id, first.wallet_mu) == (again.transfer_id, again.wallet_mu)
+    assert (first.replayed, again.replayed) == (False, True)
+    with pytest.raises(Conflict):
+        store.ask(top_up(1, "anna", amount_mu=501, idempotency_key="k", now=now()))
+    for amount in (0, -5, 2**53 + 1):
+        with pytest.raises(PrepaymentError):
+            store.ask(top_up(1, "anna", amount_mu=amount, idempotency_key="x", now=now()))
+    assert store.value("select count(*) from ohmesh.transfer") == 1
+
+
+def test_parallel_top_ups_of_one_key_book_once(store):
+    store.gateway()
+    store.meter()
+    prepaid(store, amount_mu=0)
+    results = []
+
+    def pay():
+        results.append(store.ask(top_up(1, "anna", amount_mu=7, idempotency_key="k", now=now())))
+
+    threads = [threading.Thread(target=pay) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({r.transfer_id for r in results}) == 1
+    assert sum(not r.replayed for r in results) == 1
+    assert store.value("select credits_mu from ohmesh.account_balance where book='wallet'") == 7
+
+
+def test_a_meter_without_a_key_gets_no_prepaid_account(store):
+    store.meter("P1", key=None)
+    store.ask(add_tariff(1, "flat", currency="EUR", price_mu_per_kwh=PRICE_MU))
+    with pytest.raises(PrepaymentError, match="no key"):
+        store.ask(open_account(1, "bob", meter="P1", tariff="flat", now=now()))
