@@ -25,11 +25,11 @@ def requests(roster: Roster, meters: Sequence[RosterMeter]) -> Iterator[tuple[st
     """Path and body of each request, gateways first."""
     for gateway in roster.gateways:
         place = {"x_m": gateway.x_m, "y_m": gateway.y_m}
-        yield "/v1/gateways", {"name": gateway.gateway, "node": gateway.node, **place}
+        yield "/v1/gateways", {"gateway": gateway.gateway, "node": gateway.node, **place}
     for meter in meters:
         body = {
-            "name": meter.meter,
-            "address": meter.address,
+            "meter": meter.meter,
+            "node": meter.node,
             "profile": meter.profile,
             "interval_s": roster.interval_s,
             "key_hex": meter.key_hex,
