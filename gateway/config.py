@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -125,7 +126,10 @@ class GatewaySettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Highest first."""
         toml = TomlConfigSettingsSource(settings_cls)
-        return init_settings, file_secret_settings, env_settings, toml
+        secrets = NestedSecretsSettingsSource(
+            file_secret_settings, secrets_nested_delimiter="__", secrets_dir_missing="error"
+        )
+        return init_settings, secrets, env_settings, toml
 
 
 def load(path: Path | None) -> GatewaySettings:

@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.backoff import Backoff
-from gateway.disk import replace_file
 from gateway.mqtt import Link, LinkError, LinkSettings, Message
+from gateway.root_state import RootState
 from ohmesh.mesh import (
     CommandReason,
     CommandResult,
     Delivered,
+    ForgetRoute,
     FrameRejected,
     Persist,
+    PersistRoute,
     StateError,
     Station,
     StationConfig,
@@ -70,6 +72,7 @@ _AIR_RECONNECT_CAP_S = 5.0
 _TOPOLOGY_SOONEST_S = 60.0
 """Between two reports while routes change; divided by the timer divisor."""
 _TOPOLOGY_LATEST_S = 900.0
+_MEMORY_PERIOD_S = 60.0
 _IDLE_S = 60.0
 
 _STATUS = {
@@ -125,7 +128,8 @@ class MeshDriver:
         self._outbox = outbox
         self._clock_ms = clock_ms
         self._command_ended = command_ended
-        self._station = _root_station(settings, clock_ms() // 1000)
+        self._memory = RootState(settings.state_path)
+        self._station = _root_station(settings, self._memory, clock_ms() // 1000)
         self._link = Link(
             LinkSettings(
                 broker=settings.air,
@@ -154,6 +158,7 @@ class MeshDriver:
             tasks.create_task(self._store_for_ever(), name="mesh-store")
             tasks.create_task(self._say_hello_for_ever(), name="mesh-hello")
             tasks.create_task(self._report_topology_for_ever(), name="mesh-topology")
+            tasks.create_task(self._remember_for_ever(), name="mesh-memory")
 
     def command(self, command: MeshCommand) -> None:
         """Send a command down; its end comes to `command_ended`."""
@@ -183,7 +188,11 @@ class MeshDriver:
                 case Delivered():
                     self._put(self._delivered, output, "delivered.dropped")
                 case Persist(state):
-                    replace_file(self._settings.state_path, state)
+                    self._memory.keep(state)
+                case PersistRoute(node, record):
+                    self._memory.keep_route(node, record)
+                case ForgetRoute(node):
+                    self._memory.forget_route(node)
                 case CommandResult(token, _, reason):
                     self._command_ended(token, _STATUS[reason], reason.value)
                 case FrameRejected(reason):
@@ -259,6 +268,14 @@ class MeshDriver:
             self._recent.popitem(last=False)
         return True
 
+    async def _remember_for_ever(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(_MEMORY_PERIOD_S)
+                self._memory.flush()
+        finally:
+            self._memory.flush()
+
     async def _report_topology_for_ever(self) -> None:
         soonest_s = max(1.0, _TOPOLOGY_SOONEST_S / self._settings.timer_divisor)
         told: set[tuple[int, int, int]] | None = None
@@ -307,7 +324,7 @@ def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-def _root_station(settings: MeshSettings, epoch_s: int) -> Station:
+def _root_station(settings: MeshSettings, memory: RootState, epoch_s: int) -> Station:
     config = StationConfig(
         node=settings.node,
         net=settings.net,
@@ -315,11 +332,10 @@ def _root_station(settings: MeshSettings, epoch_s: int) -> Station:
         epoch=epoch_s,
         timer_divisor=settings.timer_divisor,
     )
-    path = settings.state_path
-    state = path.read_bytes() if path.exists() else None
+    routes = [PersistRoute(node, record) for node, record in memory.routes.items()]
     try:
-        return Station(config, random.SystemRandom(), state)
+        return Station(config, random.SystemRandom(), memory.blob, routes=routes)
     except StateError as error:
-        aside = path.replace(path.with_name(path.name + ".damaged"))
+        aside = memory.set_aside()
         _log.error("the mesh state is damaged (%s), kept as %s", error, aside.name)
         return Station(config, random.SystemRandom())

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from gateway import cli, config
+from ohmesh.model.errors import ConfigError
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        path = tmp_path / "gateway.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    for name in (config.SECRETS, "CREDENTIALS_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_printed_default_is_the_default(written, capsys):
+    assert cli.main(["config"]) == 0
+    printed = capsys.readouterr().out
+    assert config.load(written(printed)).model_dump() == config.load(None).model_dump()
+
+
+def test_the_printed_default_names_every_setting(capsys):
+    cli.main(["config"])
+    printed = tomllib.loads(capsys.readouterr().out)
+    expected = config.load(None).model_dump()
+    assert printed.keys() == expected.keys()
+    for section, fields in expected.items():
+        if isinstance(fields, dict):
+            assert printed[section].keys() == fields.keys()
+
+
+def test_file_then_environment_then_secrets(written, tmp_path, monkeypatch):
+    path = written(
+        'gateway = "a"\n[broker]\nurl = "mqtt://file:1"\n[uplink]\nbatch_telegrams = 7\n'
+    )
+    assert config.load(path).broker_url.host == "file"
+    monkeypatch.setenv("OHMESH_GATEWAY__BROKER__URL", "mqtt://environment:2")
+    assert config.load(path).broker_url.host == "environment"
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "ohmesh_gateway__broker__url").write_text("mqtt://u:p@secret:3")
+    (secrets / "somebody_elses").write_text("x")
+    monkeypatch.setenv(config.SECRETS, str(secrets))
+    loaded = config.load(path)
+    assert (loaded.broker_url.host, loaded.broker_url.password) == ("secret", "p")
+    assert loaded.uplink.batch_telegrams == 7
+    assert loaded.gateway == "a"
+
+
+def test_a_secrets_folder_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv(config.SECRETS, str(tmp_path / "absent"))
+    with pytest.raises(ConfigError, match="absent"):
+        config.load(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[broker]\nurll = 'x'", "broker.urll: there is no such setting; did you mean url?"),
+        ("[brokr]\nurl = 'x'", "brokr: there is no such setting; did you mean broker?"),
+        ("[mesh]\nnode = 0", "mesh.node: "),
+        ("[mesh]\ntimer_divisor = 21", "mesh.timer_divisor: "),
+        ("gateway = 'a/b'", "gateway: "),
+        ("[broker]\nurl = 'http://x'", "broker.url: "),
+        ("[mesh]\nair_url = 'x'", "mesh.air_url: "),
+        ("[uplink]\nbatch_telegrams = 100000", "uplink.batch_telegrams: "),
+        ("[broker\n", "gateway.toml: "),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(written, text, message):
+    with pytest.raises(ConfigError) as caught:
+        config.load(written(text))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("OHMESH_GATEWAY__BROKR__URL", "did you mean broker?"),
+        ("OHMESH_GATEWAY__BROKER__URLL", "broker.urll"),
+    ],
+)
+def test_a_wrong_name_in_the_environment_is_refused(monkeypatch, name, message):
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(ConfigError) as caught:
+        config.load(None)
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_is_a_clear_error(tmp_path):
+    with pytest.raises(ConfigError, match="there is no configuration file"):
+        config.load(tmp_path / "absent.toml")
+
+
+def test_passwords_are_not_shown(monkeypatch):
+    monkeypatch.setenv("OHMESH_GATEWAY__BROKER__URL", "mqtt://u:hunter2@h:1")
+    assert "hunter2" not in repr(config.load(None))
+    monkeypatch.setenv("OHMESH_GATEWAY__BROKER__URL", "mqtt://u:hunter2@h:x")
+    with pytest.raises(ConfigError) as caught:
+        config.load(None)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_nothing_listens_off_loopback_by_default():
+    assert config.is_loopback(config.load(None).bench.host)
+    assert not config.load(None).bench.enabled
+    assert config.is_loopback("::1")
+    assert not config.is_loopback("0.0.0.0")
+    assert not config.is_loopback("example.org")
+
+
+@pytest.mark.parametrize("argv", [[], ["fly"], ["run", "--nonsense"]])
+def test_wrong_use_exits_2(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(argv)
+    assert caught.value.code == 2
+    assert "usage: ohmesh gateway" in capsys.readouterr().err
