@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
 
 from headend.api import openapi, problems
 from headend.api.access import Access, Principal
@@ -21,6 +22,8 @@ from headend.api.pulse import PULSE_S, Pulses
 from headend.api.routes import accounts, commands, events, gateways, health, meters, reports
 from headend.api.services import Services
 from headend.api.store import PoolStore
+from headend.web import pages, sign_in
+from headend.web.render import FOLDER, error_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,9 +72,10 @@ def create_app(
         seal_key=seal_key,
         now=now,
     )
-    problems.install(app)
-    for module in (meters, gateways, commands, accounts, reports, events, health):
+    problems.install(app, error_page)
+    for module in (meters, gateways, commands, accounts, reports, events, health, pages, sign_in):
         app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     _serve_document(app)
     app.add_middleware(Gate, access=access)
     return app

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 from headend.api.access import SESSION_COOKIE
-from headend.api.problems import FORBIDDEN, TOO_LARGE, UNAUTHENTICATED, Problem, respond
+from headend.api.problems import FORBIDDEN, TOO_LARGE, UNAUTHENTICATED, Problem, respond, wants_page
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -66,10 +66,6 @@ def _is_loopback(host: str) -> bool:
         return name == "localhost"
 
 
-def _wants_page(headers: Headers, path: str) -> bool:
-    return "text/html" in headers.get("accept", "") and not path.startswith("/v1/")
-
-
 class Gate:
     """The ASGI middleware that guards the whole app."""
 
@@ -82,7 +78,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        guarded = _with_headers(send)
+        guarded = _with_headers(send, scope["path"])
         headers = Headers(scope=scope)
         try:
             self._check_host(headers)
@@ -91,7 +87,9 @@ class Gate:
             body = await _body(headers, receive)
         except Problem as problem:
             answer = respond(problem, scope["path"])
-            if problem.kind is UNAUTHENTICATED and _wants_page(headers, scope["path"]):
+            if problem.kind is UNAUTHENTICATED and wants_page(
+                scope["path"], headers.get("accept", "")
+            ):
                 answer = RedirectResponse(f"/login?next={quote(scope['path'])}", 303)
             await answer(scope, receive, guarded)
             return
@@ -165,13 +163,15 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, path: str) -> Send:
+    keep = "no-cache" if path.startswith("/static/") else "no-store"
+
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
-            headers.setdefault("Cache-Control", "no-store")
+            headers.setdefault("Cache-Control", keep)
         await send(message)
 
     return guarded

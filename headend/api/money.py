@@ -38,3 +38,10 @@ def format_mu(amount_mu: int, currency: str) -> str:
     grouped = f"{whole:,}".replace(",", "\u202f")
     fraction = f".{rest:0{digits}d}" if digits else ""
     return f"{sign}{grouped}{fraction} {currency}"
+
+
+def format_price(price_mu: int, currency: str) -> str:
+    """A price for people, exact: `0.285 EUR`; at least the minor unit's digits."""
+    whole, rest = divmod(price_mu, 10**MU_DIGITS)
+    fraction = f"{rest:0{MU_DIGITS}d}".rstrip("0").ljust(minor_digits(currency), "0")
+    return f"{whole}{'.' if fraction else ''}{fraction} {currency}"

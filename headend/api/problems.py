@@ -28,7 +28,7 @@ from ohmesh.model.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fastapi import FastAPI
     from starlette.requests import Request
@@ -259,20 +259,31 @@ def _from_ours(error: Exception) -> Problem:
             return Problem(INTERNAL, "the server has failed")
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the app with a problem document."""
+def wants_page(path: str, accept: str) -> bool:
+    """Whether a person's browser asks, so that a page answers better than a document."""
+    return "text/html" in accept and not path.startswith("/v1/")
+
+
+def install(app: FastAPI, page: Callable[[Request, Problem], Response]) -> None:
+    """Answer every error of the app with a problem document, or with `page` to a browser."""
+
+    def end(request: Request, problem: Problem) -> Response:
+        path = request.url.path
+        if wants_page(path, request.headers.get("accept", "")):
+            return page(request, problem)
+        return respond(problem, path)
 
     async def http_error(request: Request, error: Any) -> Response:
-        return respond(_from_http(error), request.url.path)
+        return end(request, _from_http(error))
 
     async def validation_error(request: Request, error: Any) -> Response:
-        return respond(_from_validation(error), request.url.path)
+        return end(request, _from_validation(error))
 
     async def our_error(request: Request, error: Any) -> Response:
         problem = _from_ours(error)
         if problem.status_code >= 500:
             _log.error("%s %s: %s", request.method, problem.kind.name, error)
-        return respond(problem, request.url.path)
+        return end(request, problem)
 
     async def bug(request: Request, error: Any) -> Response:
         _log.error("%s failed: %s", request.method, type(error).__name__)

@@ -5,7 +5,8 @@
 -- name: meters
 select m.name as meter, m.address, m.profile, m.interval_s, m.registered_at,
        m.key_sealed is not null as sealed,
-       p.name as service_point, coalesce(p.zone, 'UTC') as zone, round(p.x_m::numeric, 2)::float8 as x_m, round(p.y_m::numeric, 2)::float8 as y_m,
+       p.name as service_point, coalesce(p.zone, 'UTC') as zone,
+       round(p.x_m::numeric, 2)::float8 as x_m, round(p.y_m::numeric, 2)::float8 as y_m,
        g.name as gateway, r.hops, s.last_seen, s.relay, s.relay_at, a.name as account
 from ohmesh.meter m
 left join ohmesh.service_point p on p.id = m.service_point_id
@@ -63,8 +64,22 @@ where (x.ts, x.channel) < (%(to_ts)s, %(after_channel)s)
 order by x.ts desc, x.channel desc
 limit %(limit)s
 
+-- name: newest_values
+-- The newest value of every channel of one meter.
+select x.channel, x.ts, x.value, x.status
+from ohmesh.channel c
+cross join lateral (
+    select r.channel, r.ts, r.value, r.status
+    from api.reading r
+    where r.tenant_id = %(tenant_id)s and r.meter_id = %(meter_id)s and r.channel = c.id
+    order by r.ts desc
+    limit 1
+) x
+order by c.name
+
 -- name: gateways
-select g.name as gateway, g.node, round(g.x_m::numeric, 2)::float8 as x_m, round(g.y_m::numeric, 2)::float8 as y_m, g.registered_at,
+select g.name as gateway, g.node, round(g.x_m::numeric, 2)::float8 as x_m,
+       round(g.y_m::numeric, 2)::float8 as y_m, g.registered_at,
        coalesce(s.state, 'unknown') as state, s.state_at, s.last_seen,
        (select count(*) from ohmesh.meter_status ms where ms.gateway_id = g.id) as meters
 from ohmesh.gateway g left join ohmesh.gateway_status s on s.gateway_id = g.id
@@ -90,12 +105,13 @@ with newest as (
 )
 select g.node, 'gateway' as kind, g.name as id, g.name as gateway, null::bigint as parent,
        0 as hops, null::int as etx_128ths, null::timestamptz as reported_at,
-       s.last_seen, round(g.x_m::numeric, 2)::float8 as x_m, round(g.y_m::numeric, 2)::float8 as y_m
+       s.last_seen, round(g.x_m::numeric, 2)::float8 as x_m,
+       round(g.y_m::numeric, 2)::float8 as y_m
 from ohmesh.gateway g left join ohmesh.gateway_status s on s.gateway_id = g.id
 where g.tenant_id = %(tenant_id)s and g.node is not null
 union all
 select k.node, 'meter', k.name, g.name, n.parent, n.hops, n.etx_128ths, n.reported_at,
-       k.last_seen, round(k.x_m::numeric, 2)::float8 as x_m, round(k.y_m::numeric, 2)::float8 as y_m
+       k.last_seen, round(k.x_m::numeric, 2)::float8, round(k.y_m::numeric, 2)::float8
 from known k
 left join newest n on n.node = k.node
 left join ohmesh.gateway g on g.id = coalesce(n.gateway_id, k.gateway_id)
@@ -254,6 +270,15 @@ select meter, interval_s, expected, least(stored, expected) as stored,
 from owed
 order by expected - least(stored, expected) desc, meter
 limit %(limit)s
+
+-- name: meter_to_show
+select m.name as meter
+from ohmesh.meter m
+left join ohmesh.account a on a.meter_id = m.id
+join ohmesh.meter_status s on s.meter_id = m.id
+where m.tenant_id = %(tenant_id)s and s.last_seen is not null
+order by a.id nulls last, m.name
+limit 1
 
 -- name: fleet_counts
 select (select count(*) from ohmesh.meter where tenant_id = %(tenant_id)s) as meters,

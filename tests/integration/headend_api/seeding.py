@@ -11,8 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from headend.service.accounts import add_tariff, open_account, top_up
-from headend.service.fleet import NewGateway, NewMeter, add_service_point
-from headend.service.fleet import register_gateway, register_meter
+from headend.service.fleet import (
+    NewGateway,
+    NewMeter,
+    add_service_point,
+    register_gateway,
+    register_meter,
+)
 from headend.store import db
 from ohmesh.model.ids import mesh_address
 
@@ -41,27 +46,35 @@ class Node:
     hops: int
 
 
+GATEWAYS = ((118.0, 142.0), (352.0, 118.0))
+RANGE_M = 62
+
+
 def street(meters: int = METERS) -> list[Node]:
-    """Meters along six streets that spread from two gateways; parents are nearer to theirs."""
-    nodes: list[Node] = []
-    for i in range(meters):
-        side, lane, step = i % 2, (i // 2) % 3, i // 6
-        angle = math.radians((lane - 1) * 38 + (0 if side == 0 else 180) + math.sin(i * 7) * 6)
-        distance = 38 + step * 30 + math.sin(i * 3) * 6
-        root = (0.0, 0.0) if side == 0 else (-160.0, 24.0)
-        before = i - 6
-        nodes.append(
-            Node(
-                meter=f"M{i + 1:04d}",
-                node=100 + i,
-                x_m=root[0] + distance * math.cos(angle),
-                y_m=root[1] + distance * math.sin(angle),
-                gateway=side,
-                parent=(side + 1) if before < 0 else 100 + before,
-                hops=step + 1,
-            )
-        )
-    return nodes
+    """Homes along four streets; each sends to the nearest neighbour that is one hop nearer."""
+    places = [_home(i) for i in range(meters)]
+    hops: dict[int, tuple[int, int, int]] = {}  # meter -> (hops, parent, gateway)
+    reached = [(i + 1, place, i) for i, place in enumerate(GATEWAYS)]
+    count = 1
+    while reached:
+        ring = []
+        for i, place in enumerate(places):
+            near = [r for r in reached if math.dist(r[1], place) <= RANGE_M]
+            if i not in hops and near:
+                parent, _, gateway = min(near, key=lambda r: math.dist(r[1], place))
+                hops[i] = (count, parent, gateway)
+                ring.append((100 + i, place, gateway))
+        reached, count = ring, count + 1
+    return [
+        Node(f"M{i + 1:04d}", 100 + i, *places[i], gateway, parent, far)
+        for i, (far, parent, gateway) in sorted(hops.items())
+    ]
+
+
+def _home(i: int) -> tuple[float, float]:
+    row, column = i % 4, i // 4
+    wobble = (i * 7919 % 23 - 11, i * 104729 % 19 - 9)
+    return 8.0 + column * 33 + wobble[0] + row * 5, 20.0 + row * 66 + wobble[1]
 
 
 def load_w(meter: int, quarter: int) -> int:
@@ -79,7 +92,7 @@ def seed(url: str, tenant_id: int, *, meters: int = METERS, prefix: str = "", no
     now = now or datetime.now(UTC)
     with db.connect(url, name="seed") as connection:
         _entities(connection, tenant_id, meters, prefix, now)
-        _readings(connection, tenant_id, prefix)
+        _readings(connection, tenant_id)
         _field(connection, tenant_id, meters, prefix, now)
         connection.commit()
 
@@ -90,7 +103,7 @@ def _run(connection, plan):
 
 
 def _entities(connection, tenant_id, meters, prefix, now) -> None:
-    for i, (x_m, y_m) in enumerate(((0.0, 0.0), (-160.0, 24.0))):
+    for i, (x_m, y_m) in enumerate(GATEWAYS):
         gateway = NewGateway(f"{prefix}gw{i + 1}", _node(tenant_id, i + 1), x_m, y_m)
         _run(connection, register_gateway(tenant_id, gateway))
     for one in street(meters):
@@ -141,7 +154,7 @@ def _ids(connection, table: str, tenant_id: int) -> dict[str, int]:
     return {row["name"]: row["id"] for row in rows}
 
 
-def _readings(connection, tenant_id, prefix) -> None:
+def _readings(connection, tenant_id) -> None:
     for name, obis, unit, scaler in CHANNELS:
         connection.execute(
             "insert into ohmesh.channel (name, obis, unit, scaler) values (%s, %s, %s, %s)"

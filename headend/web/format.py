@@ -1,0 +1,68 @@
+"""How values are written for people: every number with its unit, every time with its zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+THIN: Final = "\u202f"
+MISSING: Final = "\u2013"
+_KILO: Final = {"Wh": "kWh", "varh": "kvarh", "VAh": "kVAh", "W": "kW", "var": "kvar", "VA": "kVA"}
+_KILO_FROM: Final = 10_000
+_STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
+
+
+def number(value: int | Decimal) -> str:
+    """An exact number with thin spaces between thousands: `1 040.625`."""
+    return f"{value:,f}".replace(",", THIN) if isinstance(value, Decimal) else _grouped(value)
+
+
+def _grouped(value: int) -> str:
+    return f"{value:,}".replace(",", THIN)
+
+
+def quantity(value: int, scaler: int, unit: str) -> str:
+    """Value x 10**scaler with its unit, exact; large energies and powers in kilo."""
+    exact = Decimal(value).scaleb(scaler)
+    if abs(exact) >= _KILO_FROM and unit in _KILO:
+        exact, unit = exact.scaleb(-3), _KILO[unit]
+    return f"{number(exact)}{THIN}{unit}"
+
+
+def percent(ratio_ppm: int | None) -> str:
+    """A ratio in millionths as percent, cut and never rounded up: only all is 100 %."""
+    if ratio_ppm is None:
+        return MISSING
+    whole, rest = divmod(ratio_ppm // 100, 100)
+    return f"{whole}.{rest:02d}{THIN}%"
+
+
+def when(moment: datetime | None, zone: ZoneInfo | None = None) -> str:
+    """A time with its zone: `2026-03-01 14:15:00 UTC`."""
+    if moment is None:
+        return MISSING
+    local = moment.astimezone(zone or UTC)
+    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its largest unit: `32 s`, `5 min`, `3 h`, `12 d`."""
+    seconds = max(int(length.total_seconds()), 0)
+    for size, unit in _STEPS:
+        if seconds >= size:
+            return f"{number(seconds // size)}{THIN}{unit}"
+    return f"{seconds}{THIN}s"
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long ago: `32 s ago`; `never` when it never was."""
+    return "never" if moment is None else f"{span(now - moment)} ago"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """A count with its word: `1 meter`, `60 meters`."""
+    return f"{number(count)}{THIN}{one if count == 1 else many or one + 's'}"

@@ -1,0 +1,160 @@
+"""From a topology to a picture: positions on paper, links with the colour of their hop count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headend.api.views import Node, Topology
+
+WIDTH: Final = 1000
+MARGIN: Final = 44
+HEIGHT_MIN, HEIGHT_MAX = 300, 640
+HOPS_MAX: Final = 6
+"""Colours there are; longer ways share the last."""
+CROWD: Final = 220
+"""Above this many nodes they are drawn small and without their hop count."""
+_RING_M: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A node on paper; `state` is gateway, ok, lost (no route now) or unknown (not registered)."""
+
+    key: str
+    node: int
+    x: int
+    y: int
+    name: str
+    link: str | None
+    state: str
+    hops: int | None
+    shade: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A node's link to its first parent."""
+
+    key: str
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+    shade: int
+    parent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """All of it, for the template."""
+
+    width: int
+    height: int
+    dots: list[Dot]
+    lines: list[Line]
+    histogram: list[tuple[int, int]]
+    lost: list[str]
+    crowded: bool
+
+
+def draw(topology: Topology) -> Picture:
+    """The picture of a topology: as on the utility's map where positions are known."""
+    places = _places(topology.nodes)
+    height, scaled = _scale(places)
+    dots = [_dot(node, scaled[node.node]) for node in topology.nodes]
+    lines = [
+        _line(node, scaled[node.node], scaled[node.parent])
+        for node in topology.nodes
+        if node.parent is not None and node.parent in scaled
+    ]
+    return Picture(
+        width=WIDTH,
+        height=height,
+        dots=dots,
+        lines=lines,
+        histogram=_histogram(topology.nodes),
+        lost=[node.id or f"{node.node:08x}" for node in topology.nodes if _state(node) == "lost"],
+        crowded=len(dots) > CROWD,
+    )
+
+
+def _places(nodes: Sequence[Node]) -> dict[int, tuple[float, float]]:
+    """A place for every node; one without a position stands in a ring round its parent."""
+    known = {n.node: (n.x_m, n.y_m) for n in nodes if n.x_m is not None and n.y_m is not None}
+    homeless = [n for n in nodes if n.node not in known]
+    for i, node in enumerate(sorted(homeless, key=lambda n: (n.hops or 0, n.node))):
+        x_m, y_m = known.get(node.parent or -1, (0.0, 0.0))
+        dx, dy = _RING[i % len(_RING)]
+        far = _RING_M * (1 + i // len(_RING) / 4)
+        known[node.node] = (x_m + dx * far, y_m + dy * far)
+    return known
+
+
+_RING: Final = (
+    (1.0, 0.1),
+    (-0.8, 0.6),
+    (0.3, -1.0),
+    (-0.9, -0.5),
+    (0.6, 0.8),
+    (0.9, -0.5),
+    (-0.3, 1.0),
+    (-1.0, 0.0),
+)
+
+
+def _scale(
+    places: dict[int, tuple[float, float]],
+) -> tuple[int, dict[int, tuple[int, int]]]:
+    """Fit into WIDTH, keep proportions; north (larger y) is up. Returns the height too."""
+    if not places:
+        return HEIGHT_MIN, {}
+    xs, ys = [x for x, _ in places.values()], [y for _, y in places.values()]
+    wide, tall = max(max(xs) - min(xs), 1.0), max(max(ys) - min(ys), 1.0)
+    room = WIDTH - 2 * MARGIN
+    scale = min(room / wide, (HEIGHT_MAX - 2 * MARGIN) / tall)
+    height = max(round(tall * scale) + 2 * MARGIN, HEIGHT_MIN)
+    left, top = (WIDTH - wide * scale) / 2, (height - tall * scale) / 2
+    scaled = {
+        node: (round(left + (x - min(xs)) * scale), round(top + (max(ys) - y) * scale))
+        for node, (x, y) in places.items()
+    }
+    return height, scaled
+
+
+def _state(node: Node) -> str:
+    if node.kind != "meter":
+        return node.kind
+    return "lost" if node.parent is None else "ok"
+
+
+def _shade(node: Node) -> int:
+    return min(node.hops or 1, HOPS_MAX)
+
+
+def _dot(node: Node, place: tuple[int, int]) -> Dot:
+    return Dot(
+        key=f"n{node.node}",
+        node=node.node,
+        x=place[0],
+        y=place[1],
+        name=node.id or f"node {node.node:08x}",
+        link=f"/meters/{node.id}" if node.kind == "meter" else None,
+        state=_state(node),
+        hops=node.hops,
+        shade=_shade(node),
+    )
+
+
+def _line(node: Node, here: tuple[int, int], there: tuple[int, int]) -> Line:
+    assert node.parent is not None
+    return Line(f"l{node.node}", *here, *there, _shade(node), node.parent)
+
+
+def _histogram(nodes: Sequence[Node]) -> list[tuple[int, int]]:
+    """(hops, meters) for every hop count there is, smallest first."""
+    hops = [n.hops for n in nodes if n.kind == "meter" and n.parent is not None and n.hops]
+    return [(count, hops.count(count)) for count in sorted(set(hops))]

@@ -1,0 +1,229 @@
+"""The pages. Each answers one question and is read again by itself when its data changes."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from headend.api import openapi, problems, views
+from headend.api.fields import INTEGER_MAX
+from headend.api.money import MU_DIGITS, minor_digits
+from headend.api.problems import Problem, invalid, not_found
+from headend.api.routes import accounts as account_routes
+from headend.api.routes import commands as command_routes
+from headend.api.routes.gateways import read_topology
+from headend.api.routes.meters import LAST_NAME, find_meter, meter_view, span
+from headend.api.routes.reports import ReadSuccessQuery, read_success_plan
+from headend.api.services import Caller, Parts, Services
+from headend.service.accounts import top_up
+from headend.web.load import LoadCurve, load_curve, zone_of
+from headend.web.mesh import draw
+from headend.web.render import render
+from headend.web.sign_in import form_of
+
+if TYPE_CHECKING:
+    from headend.api.access import Principal
+    from headend.store.plan import Row
+
+router = APIRouter(include_in_schema=False)
+ROWS: Final = 50
+STATEMENT_ROWS: Final = 50
+YEAR_MIN: Final = 1970
+_AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,5})?")
+Prefix = Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9_-]*$")]
+After = Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9_-]*$")]
+
+
+async def _meters(parts: Services, who: Principal, prefix: str, after: str) -> list[Row]:
+    return await parts.rows(
+        who.tenant_id,
+        "meters",
+        first=max(prefix, after),
+        last=LAST_NAME,
+        after=after,
+        prefix=prefix or None,
+        profile=None,
+        gateway=None,
+        silent_since=None,
+        limit=ROWS + 1,
+    )
+
+
+@router.get("/")
+async def fleet(
+    request: Request, parts: Parts, who: Caller, q: Prefix = "", after: After = ""
+) -> Response:
+    """Is the fleet all right, and if not, where first?"""
+    counts = (await parts.rows(who.tenant_id, "fleet_counts"))[0]
+    rows = await _meters(parts, who, q, after)
+    success = await parts.store.run(
+        who.tenant_id, read_success_plan(who.tenant_id, ReadSuccessQuery(worst=5), parts.now())
+    )
+    return render(
+        request,
+        "fleet.html",
+        counts=counts,
+        success=success,
+        meters=[meter_view(row) for row in rows[:ROWS]],
+        more=rows[ROWS - 1]["meter"] if len(rows) > ROWS else None,
+        picture=draw(await read_topology(parts, who)),
+        curve=await _shown_curve(parts, who),
+        q=q,
+    )
+
+
+async def _shown_curve(parts: Services, who: Principal) -> LoadCurve | None:
+    """The newest day of one meter: of the first prepaid account, else the first heard meter."""
+    row = await parts.rows(who.tenant_id, "meter_to_show")
+    if not row:
+        return None
+    return await parts.store.run(who.tenant_id, load_curve(who.tenant_id, row[0]["meter"], None))
+
+
+@router.get("/mesh")
+async def mesh(request: Request, parts: Parts, who: Caller) -> Response:
+    """Which way do the readings travel?"""
+    topology = await read_topology(parts, who)
+    gateways = await parts.rows(who.tenant_id, "gateways", **span(), limit=ROWS)
+    return render(
+        request,
+        "mesh.html",
+        topology=topology,
+        picture=draw(topology),
+        gateways=[views.Gateway(**row) for row in gateways],
+    )
+
+
+@router.get("/meters/{meter}")
+async def one_meter(
+    request: Request, parts: Parts, who: Caller, meter: str, day: date | None = None
+) -> Response:
+    """What happened at this meter?"""
+    if day is not None and not YEAR_MIN <= day.year <= date.max.year - 1:
+        raise invalid("/query/day", f"the year must be {YEAR_MIN} or later")
+    view = meter_view(await find_meter(parts, who, meter))
+    newest, channels = await _newest(parts, who, meter)
+    commands = await command_routes.find_commands(parts, who, meter=meter, limit=20)
+    return render(
+        request,
+        "meter.html",
+        meter=view,
+        zone=zone_of(view.zone),
+        curve=await parts.store.run(who.tenant_id, load_curve(who.tenant_id, meter, day)),
+        newest=newest,
+        channels=channels,
+        commands=[command_routes.command_view(row) for row in commands],
+    )
+
+
+async def _newest(parts: Services, who: Principal, meter: str) -> tuple[list[Row], dict[int, Row]]:
+    channels = {row["id"]: row for row in await parts.rows(who.tenant_id, "channels")}
+    number = (await parts.rows(who.tenant_id, "find_meter_id", name=meter))[0]["id"]
+    return await parts.rows(who.tenant_id, "newest_values", meter_id=number), channels
+
+
+@router.get("/accounts")
+async def accounts(request: Request, parts: Parts, who: Caller, after: After = "") -> Response:
+    """Who pays in advance, and who is in the dark?"""
+    rows = await parts.rows(who.tenant_id, "accounts", **span(after=after), limit=ROWS + 1)
+    return render(
+        request,
+        "accounts.html",
+        accounts=[account_routes.account_view(row) for row in rows[:ROWS]],
+        more=rows[ROWS - 1]["account"] if len(rows) > ROWS else None,
+    )
+
+
+@router.get("/accounts/{account}")
+async def one_account(request: Request, parts: Parts, who: Caller, account: str) -> Response:
+    """Why is this customer in the dark, and how do I end it?"""
+    return await _account_page(request, parts, who, account, error="")
+
+
+async def _account_page(
+    request: Request, parts: Services, who: Principal, account: str, *, error: str
+) -> Response:
+    view = account_routes.account_view(await account_routes.find_account(parts, who, account))
+    lines = await account_routes.find_transfers(parts, who, account, limit=STATEMENT_ROWS)
+    commands = await command_routes.find_commands(parts, who, meter=view.meter, limit=5)
+    return render(
+        request,
+        "account.html",
+        status=422 if error else 200,
+        account=view,
+        transfers=[account_routes.transfer_view(row) for row in lines],
+        commands=[command_routes.command_view(row) for row in commands],
+        digits=minor_digits(view.currency),
+        key=uuid.uuid4().hex,
+        error=error,
+    )
+
+
+@router.post("/accounts/{account}")
+async def sell(request: Request, parts: Parts, who: Caller, account: str) -> Response:
+    """Book a payment from the page's form; the form's own key makes a double click harmless."""
+    row = await account_routes.find_account(parts, who, account)
+    form = await form_of(request)
+    try:
+        plan = top_up(
+            who.tenant_id,
+            account,
+            amount_mu=amount_mu(form.get("amount", ""), row["currency"]),
+            idempotency_key=f"page-{form.get('key', '')[:64]}",
+            now=parts.now(),
+        )
+        await parts.store.run(who.tenant_id, plan)
+    except Problem as problem:
+        return await _account_page(request, parts, who, account, error=problem.detail)
+    return RedirectResponse(f"/accounts/{account}", 303)
+
+
+def amount_mu(text: str, currency: str) -> int:
+    """An amount as people write it, exact: `12.34` or `12,34`. Raises Problem(invalid)."""
+    refusal = invalid(
+        "/body/amount", f"{text[:40]!r} is not an amount of {currency}; write for example 20"
+    )
+    if not _AMOUNT.fullmatch(text.strip()):
+        raise refusal
+    amount = Decimal(text.strip().replace(",", "."))
+    size, minor = amount.scaleb(MU_DIGITS), amount.scaleb(minor_digits(currency))
+    if not 0 < size <= INTEGER_MAX or minor != minor.to_integral_value():
+        raise refusal
+    return int(size)
+
+
+@router.get("/quarantine")
+async def quarantine(request: Request, parts: Parts, who: Caller) -> Response:
+    """What could we not understand?"""
+    rows = await parts.rows(
+        who.tenant_id, "quarantine", before=None, reason=None, resolved=False, limit=ROWS
+    )
+    return render(
+        request,
+        "quarantine.html",
+        reasons=await parts.rows(who.tenant_id, "quarantine_reasons"),
+        telegrams=[views.Quarantined(**row) for row in rows],
+        rows_max=ROWS,
+    )
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """Every operation of the API, from its OpenAPI document."""
+    return render(request, "docs.html", document=openapi.document(request.app))
+
+
+@router.get("/problems/{name}")
+async def problem(request: Request, name: str) -> Response:
+    """What a type of problem means and what to do."""
+    kind = problems.KINDS.get(name)
+    if kind is None:
+        raise not_found("problem", name)
+    return render(request, "problem.html", kind=kind)

@@ -1,0 +1,76 @@
+"""Templates: strict, escaped, with the same few helpers on every page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
+
+from headend.api import money
+from headend.web import format as fmt
+from headend.web import words
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from headend.api.problems import Problem
+
+FOLDER: Final = Path(__file__).parent
+NAVIGATION: Final = (
+    ("/", "Fleet"),
+    ("/mesh", "Mesh"),
+    ("/accounts", "Prepayment"),
+    ("/quarantine", "Quarantine"),
+    ("/docs", "API"),
+)
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters.update(
+        number=fmt.number,
+        percent=fmt.percent,
+        when=fmt.when,
+        money=money.format_mu,
+        price=money.format_price,
+        reason=words.reason,
+        supply=words.supply,
+    )
+    found.globals.update(
+        quantity=fmt.quantity, plural=fmt.plural, supply=words.supply, navigation=NAVIGATION
+    )
+    return found
+
+
+_TEMPLATES: Final = _environment()
+
+
+def render(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
+    """A page. `now` and who is signed in are known to every template."""
+    now = datetime.now(UTC)
+    who = request.scope.get("state", {}).get("principal")
+    text = _TEMPLATES.get_template(template).render(
+        path=request.url.path,
+        base=str(request.base_url).rstrip("/"),
+        now=now,
+        ago=partial(fmt.ago, now=now),
+        who=who,
+        signed_in=bool(who and who.writes),
+        **values,
+    )
+    return HTMLResponse(text, status)
+
+
+def error_page(request: Request, problem: Problem) -> Response:
+    """A problem for a person: the same words as in the problem document."""
+    return render(request, "error.html", status=problem.status_code, problem=problem)
