@@ -160,6 +160,7 @@ def _raw(header: Header) -> Register | None:
     return Register(f"raw.mbus.{name}", obis, quantity.unit, header.exponent)
 
 
+@lru_cache(maxsize=1024)
 def label(header: Header) -> str:
     """How a value that is no number is called: `fabrication`, `date.s1`."""
     name = header.octets.hex() if header.quantity.name in _NAMELESS else header.quantity.name

@@ -7,6 +7,7 @@ annex A), so the zone's own daylight saving is not asked.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,15 +17,17 @@ _SUMMER = timedelta(hours=1)
 _ZERO = timedelta(0)
 
 
-def _standard_offset(local: datetime, zone: tzinfo) -> timedelta:
-    stamped = local.replace(tzinfo=zone)
-    return (stamped.utcoffset() or _ZERO) - (stamped.dst() or _ZERO)
+@lru_cache(maxsize=512)
+def _standard_offset(year: int, zone: tzinfo) -> timedelta:
+    """The zone's offset from UTC without daylight saving, as it was when the year began."""
+    begin = datetime(year, 1, 1, tzinfo=zone)
+    return (begin.utcoffset() or _ZERO) - (begin.dst() or _ZERO)
 
 
 def to_utc(stamp: Stamp, zone: tzinfo) -> datetime | None:
     """The instant of a meter's stamp; None at the ends of the calendar."""
     try:
-        utc = stamp.local - _standard_offset(stamp.local, zone)
+        utc = stamp.local - _standard_offset(stamp.local.year, zone)
         return (utc - (_SUMMER if stamp.summer else _ZERO)).replace(tzinfo=UTC)
     except OverflowError:
         return None
@@ -32,5 +35,6 @@ def to_utc(stamp: Stamp, zone: tzinfo) -> datetime | None:
 
 def standard_time(moment: datetime, zone: tzinfo) -> datetime:
     """The meter's local time of an instant, in standard time and without a zone."""
-    local = moment.astimezone(zone)
-    return local.replace(tzinfo=None) - (local.dst() or _ZERO)
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    offset = _standard_offset(utc.year, zone)
+    return utc + _standard_offset((utc + offset).year, zone)

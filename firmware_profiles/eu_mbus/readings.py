@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from firmware_profiles.api import Decoded
 from firmware_profiles.codecs.mbus.header import Function
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
     from firmware_profiles.codecs.mbus.records import Record
     from firmware_profiles.codecs.mbus.telegram import Telegram
-    from firmware_profiles.eu_mbus.channels import Channels
+    from firmware_profiles.eu_mbus.channels import Channels, Place
+    from ohmesh.model.reading import Register
 
 _INT64_MAX = (1 << 63) - 1
 _STAMP_NAMES = frozenset({"date", "time"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """When the values of a storage number were valid: the meter's stamp and the instant."""
+class _Moment(NamedTuple):
+    """When the values of a storage number were valid: the instant, and the meter's stamp."""
 
-    stamp: Stamp
-    time: datetime
+    time: datetime | None
+    quality: Quality
+    stamp: Stamp | None
 
-    @property
-    def quality(self) -> Quality:
-        return Quality.CLOCK_INVALID if self.stamp.invalid else Quality.ACTUAL
+
+_NO_MOMENT = _Moment(None, Quality.ACTUAL, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,13 @@ def _moments(records: Iterable[Record], zone: tzinfo) -> dict[int, _Moment]:
             continue
         time = to_utc(stamp, zone)
         if time is not None:
-            found[header.storage] = _Moment(stamp, time)
+            quality = Quality.CLOCK_INVALID if stamp.invalid else Quality.ACTUAL
+            found[header.storage] = _Moment(time, quality, stamp)
     return found
 
 
 def _text(record: Record) -> str:
-    """A value that is no number; an invalid one as its octets."""
+    """A value that is no reading: as it is; an invalid one as its octets."""
     value = record.value
     return f"invalid {record.data.hex().upper()}" if value is None else str(value)
 
@@ -100,38 +101,35 @@ class Collector:
             self._add_record(record, scene)
 
     def _add_record(self, record: Record, scene: _Scene) -> None:
-        header, value = record.header, record.value
-        if header.profile and self._add_row(record, scene):
-            return
-        place = self._channels.place(header, scene.device_type) if type(value) is int else None
-        if place is None or not isinstance(value, int):
+        header, _, value = record
+        place = self._channels.place(header, scene.device_type)
+        if place is not None and type(value) is int:
+            number = value * place.factor
+            if -_INT64_MAX <= number <= _INT64_MAX:
+                self._add_number(place.register, number, header.storage, scene)
+                return
+        if not (header.profile and place and self._add_row(record, place, scene)):
             self._texts[_unique(label(header), scene.seen)] = _text(record)
-            return
-        number = value * place.factor
-        if not -_INT64_MAX <= number <= _INT64_MAX:
-            self._texts[_unique(label(header), scene.seen)] = f"{value}e{header.exponent}"
-            return
-        register = place.register
+
+    def _add_number(self, register: Register, number: int, storage: int, scene: _Scene) -> None:
         channel = _unique(register.channel, scene.seen)
         if channel != register.channel:
             register = renamed(register, channel)
-        moment = scene.moments.get(header.storage)
-        time, quality = (moment.time, moment.quality) if moment else (None, Quality.ACTUAL)
+        time, quality, _ = scene.moments.get(storage, _NO_MOMENT)
         self._readings[channel, None] = Reading(register, number, time, quality)
 
-    def _add_row(self, record: Record, scene: _Scene) -> bool:
+    def _add_row(self, record: Record, place: Place, scene: _Scene) -> bool:
         """Add the valid values of a compact profile, each at its own time; False when it cannot."""
-        moment = scene.moments.get(record.header.storage)
-        place = self._channels.place(record.header, scene.device_type)
+        _, quality, stamp = scene.moments.get(record.header.storage, _NO_MOMENT)
         row = read_row(record)
-        if moment is None or place is None or row is None:
+        if stamp is None or row is None:
             return False
         for index, number in enumerate(row.numbers):
-            local = row.time(moment.stamp.local, index)
-            time = to_utc(replace(moment.stamp, local=local), self._zone) if local else None
+            local = row.time(stamp.local, index)
+            time = to_utc(replace(stamp, local=local), self._zone) if local else None
             if number is None or time is None or abs(number * place.factor) > _INT64_MAX:
                 continue
-            reading = Reading(place.register, number * place.factor, time, moment.quality)
+            reading = Reading(place.register, number * place.factor, time, quality)
             self._readings[place.register.channel, time] = reading
         return True
 

@@ -38,7 +38,7 @@ def _split(headers: bytes) -> Headers:
     parts: list[bytes] = []
     start = 0
     while start < len(headers):
-        _, stop = header_end(headers, start, len(headers))
+        stop = header_end(headers, start, len(headers))
         parts.append(headers[start:stop])
         start = stop
     return tuple(parts)
@@ -99,8 +99,7 @@ def _restore(data: bytes, start: int, end: int, headers: Iterable[bytes]) -> byt
     """The full application data: every header with its data field."""
     parts: list[bytes] = []
     for octets in headers:
-        dib_end, vib_end = header_end(octets, 0, len(octets))
-        stop = data_end(header(octets[:dib_end], octets[dib_end:vib_end]), data, start, end)
+        stop = data_end(header(octets), data, start, end)
         parts += (octets, data[start:stop])
         start = stop
     return b"".join(parts)

@@ -46,6 +46,7 @@ def _header(code: int, quantity: Quantity, status: int, *, historic: bool) -> He
         octets=bytes((0x73, code)),
         coding=Coding.BINARY if binary else Coding.BCD,
         size=4,
+        variable=False,
         function=Function.INSTANT,
         storage=int(historic or bool(status & _STORED)),
         tariff=0,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from firmware_profiles.codecs.mbus import makers, vif, vife
 from firmware_profiles.codecs.mbus import value as values
@@ -70,20 +70,21 @@ class Header:
         octets: DIF to last VIFE as sent.
         coding: of the data field.
         size: of the data field in bytes; 0 for VARIABLE.
+        variable: whether an LVAR octet in front of the data tells its size.
         function: instantaneous, maximum, minimum or during error.
         storage: storage number, 0 the current value.
         tariff: 0 the total.
         subunit: part of the device.
         quantity: what is measured.
         exponent: decimal exponent of a decoded number, before the quantity's multiplier.
-        read: the data field's bytes to a value; not for VARIABLE.
-        opaque: a VARIABLE field is neither text nor number: a maker's block, a compact profile.
-        profile: it is a compact profile.
+        read: the data field's bytes, an LVAR octet included, to a value.
+        profile: whether the data field is a compact profile.
     """
 
     octets: bytes
     coding: Coding
     size: int
+    variable: bool
     function: Function
     storage: int
     tariff: int
@@ -91,7 +92,6 @@ class Header:
     quantity: Quantity
     exponent: int
     read: Callable[[bytes], values.Value]
-    opaque: bool = False
     profile: bool = False
 
 
@@ -138,42 +138,62 @@ def _nothing(_data: bytes) -> None:
     """The value of a record without data."""
 
 
-def _reader(coding: Coding, kind: Kind) -> Callable[[bytes], values.Value]:
+def _opaque(data: bytes) -> str:
+    """A variable field that is neither text nor number: a maker's block, a compact profile."""
+    return data[1:].hex().upper()
+
+
+_Reader: TypeAlias = "Callable[[bytes], values.Value]"
+_READERS: dict[Kind, _Reader] = {
+    Kind.STAMP: values.stamp,
+    Kind.LABEL: values.label,
+}
+
+
+def _reader(
+    coding: Coding, quantity: Quantity, *, profile: bool
+) -> Callable[[bytes], values.Value]:
     if coding is Coding.NONE:
         return _nothing
-    if kind is Kind.STAMP:
-        return values.stamp
-    if kind is Kind.LABEL:
-        return values.label
+    if coding is Coding.VARIABLE:
+        return _opaque if profile or quantity.name == "raw" else values.variable
+    if quantity.kind in _READERS:
+        return _READERS[quantity.kind]
     if coding is Coding.BINARY:
-        return values.unsigned if kind is Kind.CODE else values.signed
+        return values.unsigned if quantity.kind is Kind.CODE else values.signed
     return values.real if coding is Coding.REAL else values.bcd
 
 
+def _dib_size(octets: bytes) -> int:
+    return next(n for n, octet in enumerate(octets, 1) if not octet & 0x80)
+
+
 @lru_cache(maxsize=4096)
-def header(dib: bytes, vib: bytes, manufacturer: int = 0) -> Header:
+def header(octets: bytes, manufacturer: int = 0) -> Header:
     """The header of a record.
 
     Args:
-        dib: DIF and DIFEs, complete.
-        vib: VIF and VIFEs, complete; a plain-text unit included.
+        octets: DIF to the last VIFE, complete; a unit in plain text included.
         manufacturer: the maker's code, for its own VIFs; 0 for none.
     """
+    split = _dib_size(octets)
+    dib, vib = octets[:split], octets[split:]
     coding, size = _CODINGS[dib[0] & 0x0F]
     storage, tariff, subunit = _numbers(dib)
     quantity = makers.quantity(manufacturer, vib, subunit, _quantity)
-    variable, profile = coding is Coding.VARIABLE, _is_profile(vib)
+    variable = coding is Coding.VARIABLE
+    profile = variable and quantity.kind is Kind.NUMBER and _is_profile(vib)
     return Header(
-        octets=dib + vib,
+        octets=octets,
         coding=coding,
         size=size,
+        variable=variable,
         function=Function(dib[0] >> 4 & 3),
         storage=storage,
         tariff=tariff,
         subunit=subunit,
         quantity=quantity,
         exponent=quantity.exponent - (values.REAL_PLACES if coding is Coding.REAL else 0),
-        read=_reader(coding, quantity.kind),
-        opaque=variable and (profile or quantity.name == "raw"),
-        profile=variable and profile and quantity.kind is Kind.NUMBER,
+        read=_reader(coding, quantity, profile=profile),
+        profile=profile,
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from firmware_profiles.codecs.cursor import malformed
 from firmware_profiles.codecs.mbus import value as values
@@ -19,12 +18,13 @@ RECORDS_MAX = 512
 FILLER = 0x2F
 _MAKER_DATA, _MORE_FOLLOWS = 0x0F, 0x1F
 _PLAIN_TEXT = frozenset({0x7C, 0xFC})
-_CHAIN = re.compile(rb"[\x80-\xff]{0,10}[\x00-\x7f]", re.DOTALL)
+_CHAIN = re.compile(rb"[\x80-\xff]{0,10}[\x00-\x7f]")
 """A field and at most ten extensions: each but the last has bit 7 set."""
+_HEADER = re.compile(rb"[\x80-\xff]{0,10}[\x00-\x7f](?![\x7c\xfc])[\x80-\xff]{0,10}[\x00-\x7f]")
+"""DIB and VIB at once, for a VIF that is no plain text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One data record.
 
     Attributes:
@@ -43,6 +43,7 @@ def _maker_header(dif: int) -> Header:
         octets=bytes([dif]),
         coding=Coding.NONE,
         size=0,
+        variable=False,
         function=Function.INSTANT,
         storage=0,
         tariff=0,
@@ -83,30 +84,22 @@ def _vib_end(data: bytes, start: int, end: int) -> int:
     return _chain_end(data, stop, end, "VIF") if data[start] & 0x80 else stop
 
 
-def header_end(data: bytes, start: int, end: int) -> tuple[int, int]:
-    """Where the DIB and the VIB of the record at `start` end. Raises DecodeError."""
-    dib_end = _chain_end(data, start, end, "DIF")
-    return dib_end, _vib_end(data, dib_end, end)
+def header_end(data: bytes, start: int, end: int) -> int:
+    """Where the header of the record at `start` ends. Raises DecodeError."""
+    match = _HEADER.match(data, start, end)
+    return match.end() if match else _vib_end(data, _chain_end(data, start, end, "DIF"), end)
 
 
 def data_end(head: Header, data: bytes, start: int, end: int) -> int:
     """Where the data field of a record ends. Raises DecodeError."""
     stop = start + head.size
-    if head.coding is Coding.VARIABLE:
+    if head.variable:
         if start >= end:
             raise truncated("a variable record has no length", start)
         stop = start + 1 + values.variable_size(data[start], start)
     if stop > end:
         raise truncated(f"{stop - start} bytes of data wanted, {end - start} left", start)
     return stop
-
-
-def _value(head: Header, data: bytes) -> values.Value:
-    if head.coding is not Coding.VARIABLE:
-        return head.read(data)
-    if head.opaque:
-        return data[1:].hex().upper()
-    return values.variable(data[0], data[1:])
 
 
 def _special(data: bytes, start: int, end: int) -> Record:
@@ -124,12 +117,12 @@ def _read(
     """The record at `start`, and where it ends."""
     if data[start] & 0x0F == 0x0F:
         return _special(data, start, end), end
-    dib_end, vib_end = header_end(data, start, end)
-    head = header(data[start:dib_end], data[dib_end:vib_end], manufacturer)
-    stop = data_end(head, data, vib_end, end)
-    octets = data[vib_end:stop]
-    ordered = octets[::-1] if high_first and head.coding is not Coding.VARIABLE else octets
-    return Record(head, octets, _value(head, ordered)), stop
+    at = header_end(data, start, end)
+    head = header(data[start:at], manufacturer)
+    stop = data_end(head, data, at, end)
+    octets = data[at:stop]
+    ordered = octets[::-1] if high_first and not head.variable else octets
+    return Record(head, octets, head.read(ordered)), stop
 
 
 def read_records(

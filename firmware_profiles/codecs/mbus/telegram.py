@@ -123,7 +123,7 @@ def _read_fixed(frame: bytes, start: int, end: int, primary: int) -> Telegram:
 
 def _without_signature(head: Transport) -> Transport:
     """Older wired meters put anything into the field that now names the security mode."""
-    if mode_of(head.configuration) in {Mode.CBC, Mode.CBC_DERIVED}:
+    if head.configuration == 0 or mode_of(head.configuration) in {Mode.CBC, Mode.CBC_DERIVED}:
         return head
     return replace(head, configuration=Mode.PLAIN)
 

@@ -159,8 +159,9 @@ def variable_size(lvar: int, offset: int) -> int:
     raise unsupported(f"a variable length of {lvar:02X}", offset)
 
 
-def variable(lvar: int, data: bytes) -> Value:
-    """A variable-length value: text, BCD of either sign or binary."""
+def variable(field: bytes) -> Value:
+    """A field behind its LVAR octet: text, BCD of either sign or binary."""
+    lvar, data = field[0], field[1:]
     if lvar < 0xC0:
         return text(data)
     if lvar < 0xE0:
@@ -168,4 +169,4 @@ def variable(lvar: int, data: bytes) -> Value:
         if not digits.isdecimal():
             return None
         return int(digits) if lvar < 0xD0 else -int(digits)
-    return signed(data) if lvar < 0xF0 and len(data) <= 8 and data else label(data)
+    return signed(data) if lvar < 0xF0 and 0 < len(data) <= 8 else label(data)

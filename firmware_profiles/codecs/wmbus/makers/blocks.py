@@ -25,6 +25,8 @@ _BFW, _QUNDIS, _ZENNER, _BMETERS = map(maker_code, ("BFW", "QDS", "ZRI", "BMP"))
 _MAKER_DATA = b"\x0f"
 _QUNDIS_BLOCK = bytes.fromhex("0dff5f")
 _QUNDIS_HEAD_BYTES = 28
+_QUNDIS_VIFS = frozenset((*range(0x18), 0x6E))
+"""Energy, volume, units of an allocator."""
 _STEP_STORAGE = 8
 """Storage number of the newest of the monthly values."""
 _PER_256_E8 = 390_625
@@ -50,7 +52,9 @@ def _hydroclima(data: bytes) -> list[Record]:
 
 def _qundis(data: bytes) -> list[Record]:
     """Value, year and due date in the unit of the VIF at offset 9, then monthly steps."""
-    vif = f"{data[9] & 0x7F:02x}"
+    if data[9] not in _QUNDIS_VIFS:
+        return []
+    vif = f"{data[9]:02x}"
     steps = [data[at : at + 2] for at in range(_QUNDIS_HEAD_BYTES, len(data) - 1, 2)]
     return [
         made(f"0c{vif}", bcd(data[12:16])),

@@ -7,15 +7,13 @@ from datetime import datetime
 from functools import lru_cache
 
 from firmware_profiles.codecs.mbus.header import Header, header
-from firmware_profiles.codecs.mbus.records import Record, header_end, truncated
+from firmware_profiles.codecs.mbus.records import Record, truncated
 from firmware_profiles.codecs.mbus.value import Stamp, Value
 
 
 @lru_cache(maxsize=256)
 def _head(octets: str, exponent: int | None) -> Header:
-    data = bytes.fromhex(octets)
-    dib_end, vib_end = header_end(data, 0, len(data))
-    head = header(data[:dib_end], data[dib_end:vib_end])
+    head = header(bytes.fromhex(octets))
     return head if exponent is None else replace(head, exponent=exponent)
 
 
