@@ -73,7 +73,13 @@ class Audit:
 
     def __init__(self, url: str) -> None:
         """Args: url: the head-end's database, as superuser."""
+        self._url = url
         self._connection = psycopg.connect(url, autocommit=True)
+
+    def reopen(self) -> None:
+        """Connect anew after the server was away."""
+        self._connection.close()
+        self._connection = psycopg.connect(self._url, autocommit=True)
 
     def close(self) -> None:
         """Close the connection."""

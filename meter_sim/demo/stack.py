@@ -37,14 +37,15 @@ class Stack:
         self.truth = options.truth or self.folder / "truth.jsonl"
         self.api_port = free_port()
         self.bench_port = free_port()
-        self._database = None if options.database else Database(self.folder / "database")
-        self._broker = None if options.broker else Broker(self.folder / "broker")
+        self.database = None if options.database else Database(self.folder / "database")
+        self.broker = None if options.broker else Broker(self.folder / "broker")
+        self._commands: dict[str, tuple[str | Path, ...]] = {}
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def admin_url(self) -> str:
         """The database superuser's address: for bootstrap and for the audit."""
-        return self._database.admin_url if self._database else str(self._options.database)
+        return self.database.admin_url if self.database else str(self._options.database)
 
     @property
     def audit_url(self) -> str:
@@ -55,7 +56,7 @@ class Stack:
     @property
     def broker_url(self) -> str:
         """The broker of air and backhaul."""
-        return self._broker.url if self._broker else str(self._options.broker)
+        return self.broker.url if self.broker else str(self._options.broker)
 
     @property
     def api_url(self) -> str:
@@ -75,7 +76,7 @@ class Stack:
 
     def start(self) -> Self:
         """Servers first, then the field, then the head-end; the mesh forms while that starts."""
-        for server in (self._broker, self._database):
+        for server in (self.broker, self.database):
             if server:
                 server.start()
         self._write_roster()
@@ -91,15 +92,30 @@ class Stack:
         """Raises ServerError when a program has ended by itself."""
         for name, process in self._programs.items():
             if process.poll() is not None:
-                raise ServerError(
-                    f"{name} ended with {process.returncode}: {tail(self._log(name))}"
-                )
+                raise ServerError(f"{name} ended with {process.returncode}: {tail(self.log(name))}")
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a program, as a power cut does: `headend`, `ether`, `fleet` or a gateway."""
+        program = self._programs.pop(name)
+        program.kill()
+        program.wait()
+
+    def restart(self, name: str) -> None:
+        """Start a program again."""
+        with self.log(name).open("ab") as log:
+            self._programs[name] = spawn(
+                [*_OHMESH, *self._commands[name]], log=log, env=_ENVIRONMENT
+            )
+
+    def log(self, name: str) -> Path:
+        """Where a program writes its log."""
+        return self.folder / f"{name}.log"
 
     def stop(self) -> None:
         """End all programs, newest first, then the servers; then remove the folder."""
         for process in reversed(self._programs.values()):
             stop(process)
-        for server in (self._broker, self._database):
+        for server in (self.broker, self.database):
             if server:
                 server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -118,12 +134,9 @@ class Stack:
     def _headend_file(self) -> Path:
         return self.folder / "headend.toml"
 
-    def _log(self, name: str) -> Path:
-        return self.folder / f"{name}.log"
-
     def _run(self, name: str, *words: str | Path) -> None:
-        with self._log(name).open("ab") as log:
-            self._programs[name] = spawn([*_OHMESH, *words], log=log, env=_ENVIRONMENT)
+        self._commands[name] = words
+        self.restart(name)
 
     def _write_roster(self) -> None:
         self._roster_file.touch(mode=0o600)  # it holds the meters' keys
