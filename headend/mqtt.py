@@ -116,6 +116,7 @@ class MqttClient:
 
     def stop(self) -> None:
         """Disconnect and end the client's thread; the session stays at the broker."""
+        self._connected.clear()
         self._client.disconnect()
         self._client.loop_stop()
 

@@ -125,13 +125,15 @@ from unnest(%(tenants)s::int[], %(meters)s::int[], %(gateways)s::int[], %(at)s::
             %(kinds)s::text[], %(details)s::text[]) as u(t, m, g, a, k, d)
 
 -- name: drop_routes
-delete from ohmesh.route where gateway_id = %(gateway)s and reported_at <= %(at)s
+delete from ohmesh.route where gateway_id = %(gateway)s and reported_at <= least(%(at)s, now())
 
 -- name: add_routes
+-- What is left after drop_routes is newer than this report.
 insert into ohmesh.route (gateway_id, node, parent, etx_128ths, hops, reported_at)
-select %(gateway)s, n, p, e, h, %(at)s
+select %(gateway)s, n, p, e, h, least(%(at)s, now())
 from unnest(%(nodes)s::bigint[], %(parents)s::bigint[], %(etx)s::int[], %(hops)s::int[])
     as u(n, p, e, h)
+where not exists (select from ohmesh.route where gateway_id = %(gateway)s)
 on conflict do nothing
 
 -- name: lock_commands

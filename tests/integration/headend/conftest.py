@@ -56,6 +56,10 @@ class Store:
     def value(self, sql: str, **params):
         return next(iter(self.rows(sql, **params)[0].values()))
 
+    def value_as_owner(self, sql: str, **params):
+        """For what no serving role may do."""
+        return next(iter(self.rows(sql, "owner", **params)[0].values()))
+
     def ask(self, plan, tenant: int = TENANT):
         """Run a plan as the API does: its role, one tenant, one transaction."""
         with db.connect(self.urls["api"], name="test") as connection, connection.transaction():
@@ -167,6 +171,27 @@ class GatewaySide:
 
     def publish(self, topic: str, payload: bytes) -> None:
         self._client._client.publish(topic, payload, qos=1).wait_for_publish(10)
+
+    def drain(self, telegrams: list[Telegram], *, batch: int = 20, limit_s: float = 60) -> None:
+        """Send as an outbox does: batches from the oldest unacknowledged row on, until all are."""
+        deadline = time.monotonic() + limit_s
+        through = 0
+        while through < len(telegrams):
+            assert time.monotonic() < deadline, f"stuck at {through} of {len(telegrams)}"
+            for first in range(through, len(telegrams), batch):
+                self.try_send(first, telegrams[first : first + batch])
+            through = self._newest_ack(through, wait_s=0.5)
+
+    def _newest_ack(self, through: int, wait_s: float) -> int:
+        try:
+            while True:
+                through = max(through, self.acks.get(timeout=wait_s).through)
+        except queue.Empty:
+            return through
+
+    def try_send(self, first_seq: int, telegrams: list[Telegram]) -> None:
+        payload = encode_batch(self.name, 1, first_seq, telegrams)
+        self._client.publish(topics.gateway_topic(self.name, "up"), payload)
 
     def wait_ack(self, through: int, *, epoch: int = 1, limit_s: float = 20) -> None:
         """Wait until everything below `through` is acknowledged."""
