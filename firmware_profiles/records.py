@@ -1,7 +1,9 @@
 """Files of telegrams: a JSON object a line, and what each decodes to.
 
 A record has `id`, `standard`, `country`, and `telegram_hex` or `telegram_text`; an encrypted one
-`key_hex` and, where its market has one, `auth_key_hex`. Further fields do not matter here.
+`key_hex` and, where its market has one, `auth_key_hex`. A Modbus answer does not say which
+registers it holds, so its request stands before it, as `request_hex`. Further fields do not matter
+here.
 """
 
 from __future__ import annotations
@@ -82,7 +84,8 @@ def _hex(fields: Mapping[str, Any], name: str) -> bytes:
 
 def _payload(fields: Mapping[str, Any]) -> bytes:
     if "telegram_hex" in fields:
-        return _hex(fields, "telegram_hex")
+        request = _hex(fields, "request_hex") if fields.get("request_hex") else b""
+        return request + _hex(fields, "telegram_hex")
     try:
         return _text(fields, "telegram_text").encode("latin-1")
     except UnicodeEncodeError as error:

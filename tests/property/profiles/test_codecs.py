@@ -1,6 +1,8 @@
 """Any bytes end in a value or a DecodeError; what is encoded is decoded again."""
 
+import struct
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from firmware_profiles import registry
 from firmware_profiles.api import Decoded, Report
 from firmware_profiles.codecs import iec62056_21, tic
+from firmware_profiles.codecs.modbus import binary
 from firmware_profiles.codecs.sml import transport, tree
 from ohmesh.model.errors import DecodeError
 from ohmesh.model.reading import Reading
@@ -18,7 +21,11 @@ METERS = {
     "fr_linky": "042076248191",
     "jp_broute": "AB1234567890",
     "cn_645": "000000000161",
+    "modbus": "7",
+    "modbus_em24": "7",
 }
+TIMELESS = {"modbus", "modbus_em24"}
+"""Profiles whose telegrams carry no time, and the meter's bus number for a name."""
 MOMENTS = st.datetimes(datetime(2001, 1, 1), datetime(2098, 12, 31)).map(  # noqa: DTZ001
     lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
 )
@@ -67,10 +74,12 @@ def test_reports_come_back(name, moment, values):
         for channel, value in zip(profile.spec.reported, values, strict=False)
     )
     decoded = profile.decode(profile.encode(Report(METERS[name], moment, readings)))
-    assert [(r.register, r.value, r.time) for r in decoded.readings] == [
-        (r.register, r.value, r.time) for r in readings
+    assert [(r.register, r.value) for r in decoded.readings] == [
+        (r.register, r.value) for r in readings
     ]
-    assert decoded.device["id"] == METERS[name]
+    if name not in TIMELESS:
+        assert [r.time for r in decoded.readings] == [moment] * len(readings)
+        assert decoded.device["id"] == METERS[name]
 
 
 @given(content=st.lists(st.sampled_from([0, 1, 0x1A, 0x1B, 0x76])).map(bytes))
@@ -150,3 +159,30 @@ def test_readouts_round_trip(readout):
         (d.address, d.values) for d in readout.data
     ]
     assert iec62056_21.encode(decoded) == octets
+
+
+@given(digits=st.integers(-999_999, 999_999), exponent=st.integers(-20, 20))
+def test_six_digits_survive_a_float32(digits, exponent):
+    octets = binary.encode(digits, exponent, binary.FLOAT32)
+    value, power = binary.decode(octets, binary.FLOAT32)
+    lowest = min(power, exponent)
+    assert value * 10 ** (power - lowest) == digits * 10 ** (exponent - lowest)
+
+
+@given(bits=st.integers(0, (1 << 32) - 1))
+def test_any_float32_comes_back_bit_for_bit(bits):
+    octets = bits.to_bytes(4, "big")
+    number = binary.decode(octets, binary.FLOAT32)
+    if number is None:
+        assert bits >> 23 & 0xFF == 0xFF
+    elif number[0]:
+        assert binary.encode(*number, binary.FLOAT32) == octets
+
+
+@given(value=st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False))
+def test_a_float64_is_named_by_a_shortest_decimal(value):
+    mantissa, exponent = binary.decode(struct.pack(">d", value), binary.FLOAT64)
+    assert float(Decimal(mantissa).scaleb(exponent)) == value
+    shortest = len(Decimal(repr(value)).normalize().as_tuple().digits)
+    exact_tie = 1  # just above a power of two, where the units below are half as large
+    assert len(str(abs(mantissa))) <= shortest + exact_tie

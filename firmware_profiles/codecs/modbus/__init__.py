@@ -1,0 +1,1 @@
+"""Modbus: RTU frames of register reads, binary numbers, register maps."""

@@ -1,0 +1,1 @@
+"""Modbus meters of any country, by register maps."""

@@ -1,0 +1,1 @@
+"""Modbus: Carlo Gavazzi EM24."""
