@@ -78,7 +78,7 @@ class Header:
         quantity: what is measured.
         exponent: decimal exponent of a decoded number, before the quantity's multiplier.
         read: the data field's bytes, an LVAR octet included, to a value.
-        profile: whether the data field is a compact profile.
+        profile: the VIFE that makes the data field a compact profile, 0 for none.
     """
 
     octets: bytes
@@ -92,7 +92,7 @@ class Header:
     quantity: Quantity
     exponent: int
     read: Callable[[bytes], values.Value]
-    profile: bool = False
+    profile: int = 0
 
 
 def _plain_text(vib: bytes) -> tuple[Quantity, bytes]:
@@ -129,9 +129,11 @@ def _numbers(dib: bytes) -> tuple[int, int, int]:
     return storage, tariff, subunit
 
 
-def _is_profile(vib: bytes) -> bool:
+def _profile(vib: bytes) -> int:
+    """The VIFE of a compact profile in a VIB, 0 when there is none."""
     start = 2 if vib[0] in {0xFD, 0xFB} else 1
-    return any(octet & 0x7F in vife.COMPACT_PROFILES for octet in vib[start:])
+    codes = (octet & 0x7F for octet in vib[start:])
+    return next((code for code in codes if code in vife.COMPACT_PROFILES), 0)
 
 
 def _nothing(_data: bytes) -> None:
@@ -150,9 +152,7 @@ _READERS: dict[Kind, _Reader] = {
 }
 
 
-def _reader(
-    coding: Coding, quantity: Quantity, *, profile: bool
-) -> Callable[[bytes], values.Value]:
+def _reader(coding: Coding, quantity: Quantity, profile: int) -> _Reader:
     if coding is Coding.NONE:
         return _nothing
     if coding is Coding.VARIABLE:
@@ -182,7 +182,7 @@ def header(octets: bytes, manufacturer: int = 0) -> Header:
     storage, tariff, subunit = _numbers(dib)
     quantity = makers.quantity(manufacturer, vib, subunit, _quantity)
     variable = coding is Coding.VARIABLE
-    profile = variable and quantity.kind is Kind.NUMBER and _is_profile(vib)
+    profile = _profile(vib) if variable and quantity.kind is Kind.NUMBER else 0
     return Header(
         octets=octets,
         coding=coding,
@@ -194,6 +194,6 @@ def header(octets: bytes, manufacturer: int = 0) -> Header:
         subunit=subunit,
         quantity=quantity,
         exponent=quantity.exponent - (values.REAL_PLACES if coding is Coding.REAL else 0),
-        read=_reader(coding, quantity, profile=profile),
+        read=_reader(coding, quantity, profile),
         profile=profile,
     )

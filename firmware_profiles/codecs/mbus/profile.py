@@ -103,5 +103,5 @@ def read_row(record: Record) -> Row | None:
         numbers=tuple(_number(coding, meaning, element) for element in elements),
         meaning=meaning,
         spacing_s=0 if whole_months else spacing * _SPACINGS_S[control >> 4 & 3],
-        inverse=any(octet & 0x7F == INVERSE for octet in record.header.octets[1:]),
+        inverse=record.header.profile == INVERSE,
     )
