@@ -7,7 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ohmesh.model.errors import ConfigError, ModelError
 from ohmesh.model.reading import utc
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     # The library gives the type of `add_subparsers` no public name.
-    _Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+    _Commands: TypeAlias = argparse._SubParsersAction["_Parser"]  # noqa: SLF001
 
 _EXAMPLES = """\
 examples:
@@ -37,8 +37,15 @@ on where they ended, whatever ended them; parts of one roster may share the fold
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong use is told in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ohmesh sim",
         description="Simulated meters and the radio between them.",
         epilog=_EXAMPLES,

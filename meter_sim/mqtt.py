@@ -142,7 +142,7 @@ class _Session(asyncio.Protocol):
             raise ConnectionBroken("it does not answer")
 
     async def keep(self) -> None:
-        """Ping the broker until the connection ends. Raises ConnectionBroken, or what `hear` did."""
+        """Ping the broker until the end. Raises ConnectionBroken, or what `hear` raised."""
         while True:
             await asyncio.wait({self._ended}, timeout=_KEEPALIVE_S / 2)
             if self._ended.done():
