@@ -103,7 +103,7 @@ def read_instead(address: Address, body: bytes) -> list[Record] | None:
     is_bfw = (address.manufacturer, address.version, address.device_type) == (_BFW, 2, 8)
     if not is_bfw or len(plain) != _BFW_BYTES:
         return None
-    day, month, year = (bcd(plain[at : at + 1]) or 0 for at in (-3, -2, -1))
+    day, month, year = (bcd(bytes((octet,))) or 0 for octet in plain[-3:])
     months = _months(plain[_BFW_MONTHS_START:-3])
     return [
         made("026c", date(2000 + year, month, day)),
