@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from headend.ingest.decode import received_at, received_us
+from headend.ingest.decode import DIRECT_SOURCE, received_at, received_us
 from headend.ingest.effects import NO_GATEWAY, Gateway, Item
 from headend.ingest.rows import Telegrams
 from headend.ingest.statements import SQL
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from headend.store.db import Connection
     from headend.store.plan import Row
 
-DIRECT_SOURCE: Final = "direct"
 EVIDENCE_BYTES_MAX: Final = 4096
 """Kept of a message that is none of ours."""
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from firmware_profiles import registry
+from headend.ingest import senml
 from ohmesh.model.errors import DecodeError, ModelError, ProfileError, WireError
 from ohmesh.model.reading import Quality, utc
 from ohmesh.model.telegram import Telegram, TelegramKind
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """PostgreSQL's zero of time."""
+DIRECT_SOURCE: Final = "direct"
+"""Source of a meter with its own modem: SenML JSON may stand for its profile's telegram."""
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _INT64: Final = 2**63
@@ -174,7 +177,11 @@ def _readings(
     counter: int | None,
 ) -> Outcome:
     try:
-        decoded = load(meter.profile).decode(payload)
+        profile = load(meter.profile)
+        if telegram.source == DIRECT_SOURCE and payload[:1] == b"[":
+            decoded = senml.decode(payload, profile.spec, received_at(telegram))
+        else:
+            decoded = profile.decode(payload)
         return Outcome(values=values(decoded, telegram), counter=counter)
     except DecodeError as error:
         return refuse(f"decode:{error.kind.value}", error)

@@ -172,7 +172,9 @@ class GatewaySide:
     def publish(self, topic: str, payload: bytes) -> None:
         self._client._client.publish(topic, payload, qos=1).wait_for_publish(10)
 
-    def drain(self, telegrams: list[Telegram], *, batch: int = 20, limit_s: float = 60) -> None:
+    def drain(
+        self, telegrams: list[Telegram], *, batch: int = 20, pause_s: float = 0, limit_s: float = 60
+    ) -> None:
         """Send as an outbox does: batches from the oldest unacknowledged row on, until all are."""
         deadline = time.monotonic() + limit_s
         through = 0
@@ -180,6 +182,7 @@ class GatewaySide:
             assert time.monotonic() < deadline, f"stuck at {through} of {len(telegrams)}"
             for first in range(through, len(telegrams), batch):
                 self.try_send(first, telegrams[first : first + batch])
+                time.sleep(pause_s)
             through = self._newest_ack(through, wait_s=0.5)
 
     def _newest_ack(self, through: int, wait_s: float) -> int:

@@ -1,0 +1,160 @@
+"""Processes killed, servers that go away and come back: nothing lost, nothing stored twice."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+
+from headend.store import bootstrap
+from meter_sim.servers.broker import Broker
+from meter_sim.servers.database import Database
+from meter_sim.servers.process import spawn, stop
+
+TELEGRAMS = 600
+KILLS = 6
+
+
+@pytest.fixture
+def own_database(server_folder, request):
+    """A database server of the test's own, to crash at will."""
+    with Database(server_folder / request.node.name) as server:
+        yield server
+
+
+@pytest.fixture
+def configured(store, broker, headend_base, tmp_path):
+    """The configuration file of this test's database and broker, with the session's secrets."""
+    _, folder = headend_base
+    text = (folder / "headend.toml").read_text()
+    text = text.replace("/headend_base", f"/{store.name}")
+    text = text.replace("mqtt://127.0.0.1:1883", broker.url)
+    file = tmp_path / "headend.toml"
+    file.write_text(text)
+    return file
+
+
+def slowly(gateway, telegrams):
+    """Long enough for the faults to fall into the traffic; the tests assert that they do."""
+    gateway.drain(telegrams, batch=5, pause_s=0.02)
+
+
+def start_ingest(config, log):
+    argv = [sys.executable, "-m", "ohmesh", "headend", "ingest", "--config", config]
+    return spawn(argv, log=log)
+
+
+def test_ingest_killed_in_mid_run_loses_and_doubles_nothing(
+    store, broker, configured, kit, tmp_path
+):
+    store.gateway()
+    store.meter()
+    telegrams = [kit.telegram(n) for n in range(TELEGRAMS)]
+    over = threading.Event()
+    with (tmp_path / "log").open("wb") as log, kit.GatewaySide(broker.url) as gateway:
+        process = start_ingest(configured, log)
+        sender = threading.Thread(
+            target=lambda: (gateway.drain(telegrams, batch=5, pause_s=0.02), over.set())
+        )
+        sender.start()
+        kills = 0
+        try:
+            while not over.is_set():
+                if over.wait(0.9):
+                    break
+                if kills < KILLS:
+                    process.send_signal(signal.SIGKILL)
+                    process.wait()
+                    kills += 1
+                    process = start_ingest(configured, log)
+        finally:
+            sender.join()
+            code = stop(process)
+    assert code == 0
+    assert kills >= 1
+    assert store.counts() == {"readings": TELEGRAMS, "telegrams": TELEGRAMS, "held": 0}
+    assert store.value("select got::text from ohmesh.gateway_progress") == f"{{[0,{TELEGRAMS})}}"
+
+
+def test_a_database_that_crashes_and_comes_back(own_database, shared_broker, kit, tmp_path, store):
+    made = bootstrap.bootstrap(
+        own_database.admin_url,
+        database="crash",
+        file=tmp_path / "headend.toml",
+        broker_url="mqtt://127.0.0.1:1883",
+        api_port=8080,
+    )
+    mine = replace(store, urls=made.urls, name="crash", connections=[])
+    mine.gateway("gwc")
+    mine.meter()
+    telegrams = [kit.telegram(n) for n in range(TELEGRAMS)]
+    url = shared_broker.url
+    with kit.running_ingest(mine, url), kit.GatewaySide(url, "gwc") as gateway:
+        sender = threading.Thread(
+            target=gateway.drain, args=(telegrams,), kwargs={"batch": 5, "pause_s": 0.02}
+        )
+        sender.start()
+        crashed_alive: list[bool] = []
+        for _ in range(3):
+            sender.join(0.4)
+            crashed_alive.append(sender.is_alive())
+            own_database.crash()
+            sender.join(0.5)
+            own_database.start()
+        sender.join()
+    assert crashed_alive[0], "the crash came after the traffic"
+    assert mine.counts() == {"readings": TELEGRAMS, "telegrams": TELEGRAMS, "held": 0}
+
+
+def test_a_broker_that_restarts_empty(store, tmp_path, kit):
+    store.gateway()
+    store.meter()
+    telegrams = [kit.telegram(n) for n in range(TELEGRAMS)]
+    broker = Broker(tmp_path / "broker")
+    with (
+        broker,
+        kit.running_ingest(store, broker.url),
+        kit.GatewaySide(broker.url) as gateway,
+    ):
+        sender = threading.Thread(
+            target=gateway.drain, args=(telegrams,), kwargs={"batch": 5, "pause_s": 0.02}
+        )
+        sender.start()
+        for _ in range(2):
+            sender.join(0.3)
+            assert sender.is_alive(), "the restart came after the traffic"
+            broker.stop()
+            broker.start()
+        sender.join()
+    assert store.counts() == {"readings": TELEGRAMS, "telegrams": TELEGRAMS, "held": 0}
+
+
+def test_two_ingest_processes_share_the_uplinks(store, broker, kit):
+    """`$share`: any number of workers, and the counts stay exact."""
+    store.gateway()
+    store.meter()
+    telegrams = [kit.telegram(n) for n in range(TELEGRAMS)]
+    with (
+        kit.running_ingest(store, broker.url, client_id="one", shared=True) as one,
+        kit.running_ingest(store, broker.url, client_id="two", shared=True) as two,
+        kit.GatewaySide(broker.url) as gateway,
+    ):
+        gateway.drain(telegrams, batch=5)
+        shares = (one.totals["telegrams"], two.totals["telegrams"])
+    assert sum(shares) == TELEGRAMS
+    assert store.counts() == {"readings": TELEGRAMS, "telegrams": TELEGRAMS, "held": 0}
+
+
+def test_the_head_end_ends_on_sigterm(configured, tmp_path):
+    for role in ("ingest", "worker"):
+        with (tmp_path / role).open("wb") as log:
+            argv = [sys.executable, "-m", "ohmesh", "headend", role, "--config", configured]
+            process = spawn(argv, log=log)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(2)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(5) == 0, (tmp_path / role).read_text()
