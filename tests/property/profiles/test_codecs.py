@@ -47,7 +47,7 @@ def sample(profile, value=12_345):
     return profile.encode(Report(METERS[profile.spec.name], moment, readings))
 
 
-@pytest.mark.parametrize("name", METERS)
+@pytest.mark.parametrize("name", [*METERS, "gb_smets"])
 @given(payload=st.binary(max_size=400), verify=st.booleans())
 def test_any_bytes_end_well(name, payload, verify):
     ends_well(registry.load(name), payload, verify=verify)

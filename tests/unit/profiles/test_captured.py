@@ -18,12 +18,13 @@ PROFILES = {
     "dlt645-2007": "cn_645",
     "dlt698-45": "cn_645",
     "modbus-rtu": "modbus",
+    "gbcs": "gb_smets",
 }
 FILES = list(PROFILES)
 UNKNOWN_METER = {"mb-cn-zero"}
 """A panel ammeter of unnamed make: no map says what its registers are."""
 REFUSED = ("checksum_valid", "crc_valid", "error")
-DAMAGE = (0x01, 0x80, 0xFF)
+DAMAGE = (0x01, 0xFF)
 
 
 def exchange(record, payload):

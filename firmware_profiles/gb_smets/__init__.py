@@ -1,0 +1,1 @@
+"""Great Britain: headers of SMETS2 device messages (GBCS)."""
