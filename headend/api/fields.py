@@ -47,6 +47,13 @@ Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
 Integer = Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX)]
 Positive = Annotated[int, Field(strict=True, gt=0, le=INTEGER_MAX)]
 Metres = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be an id at all; PostgreSQL could not even look for some that cannot."""
+    return re.fullmatch(_ID, text) is not None and not text.endswith("\n")
+
+
 PathId = Annotated[str, Path(max_length=200, description="1 to 64 of A-Z a-z 0-9 _ -")]
 IdempotencyKey = Annotated[
     str,

@@ -163,7 +163,7 @@ def make_pool(url: str, *, size_max: int = 8) -> AsyncPool:
             "row_factory": dict_row,
             "application_name": "ohmesh api",
             "connect_timeout": 5,
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
         },
     )
 

@@ -22,6 +22,7 @@ from headend.api.fields import (
     PageQuery,
     PathId,
     Positive,
+    is_id,
 )
 from headend.api.money import mu_per_minor
 from headend.api.problems import invalid, not_found
@@ -107,6 +108,8 @@ def code_name(number: int) -> str:
 
 async def find_account(parts: Services, who: Principal, name: str) -> Row:
     """An account's row of the query `accounts`. Raises Problem(not-found)."""
+    if not is_id(name):
+        raise not_found("account", name)
     rows = await parts.rows(who.tenant_id, "accounts", **span(name), limit=1)
     if not rows:
         raise not_found("account", name)

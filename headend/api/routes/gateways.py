@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from headend.api import views
 from headend.api.answers import Pager, accepted, answer, documented
-from headend.api.fields import Body, Id, Metres, PageQuery, PathId, Word
+from headend.api.fields import Body, Id, Metres, PageQuery, PathId, Word, is_id
 from headend.api.problems import not_found
 from headend.api.routes.meters import span
 from headend.api.services import Caller, Parts
@@ -45,6 +45,8 @@ class QuarantineQuery(PageQuery):
 
 async def find_gateway(parts: Services, who: Principal, name: str) -> Row:
     """A gateway's row of the query `gateways`. Raises Problem(not-found)."""
+    if not is_id(name):
+        raise not_found("gateway", name)
     rows = await parts.rows(who.tenant_id, "gateways", **span(name), limit=1)
     if not rows:
         raise not_found("gateway", name)

@@ -23,6 +23,7 @@ from headend.api.fields import (
     Metres,
     PageQuery,
     PathId,
+    is_id,
 )
 from headend.api.problems import invalid, not_found
 from headend.api.services import SQL, Caller, Parts, Services
@@ -103,6 +104,8 @@ def relay_name(number: int) -> str:
 
 async def find_meter(parts: Services, who: Principal, name: str) -> Row:
     """A meter's row of the query `meters`. Raises Problem(not-found)."""
+    if not is_id(name):
+        raise not_found("meter", name)
     rows = await parts.rows(
         who.tenant_id,
         "meters",
@@ -224,7 +227,7 @@ def _readings(
     limit: int,
 ) -> Plan[tuple[list[Row], list[Row]]]:
     """The dictionary of channels and the rows of a page."""
-    known = yield SQL("find_meter_id", tenant_id=who.tenant_id, name=meter)
+    known = yield SQL("find_meter_id", tenant_id=who.tenant_id, name=meter if is_id(meter) else "")
     if not known:
         raise not_found("meter", meter)
     channels = yield SQL("channels")

@@ -25,6 +25,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 INTERVAL_S = 900
 DAY = 96
 METERS = 60
+PREPAID = "M0007"
 CHANNELS = (
     ("el.energy.import", "1-0:1.8.0", "Wh", 0),
     ("el.power.import", "1-0:1.7.0", "W", 0),
@@ -52,7 +53,7 @@ RANGE_M = 62
 
 def street(meters: int = METERS) -> list[Node]:
     """Homes along four streets; each sends to the nearest neighbour that is one hop nearer."""
-    places = [_home(i) for i in range(meters)]
+    places = [_home(i) for i in range(METERS)]
     hops: dict[int, tuple[int, int, int]] = {}  # meter -> (hops, parent, gateway)
     reached = [(i + 1, place, i) for i, place in enumerate(GATEWAYS)]
     count = 1
@@ -65,9 +66,10 @@ def street(meters: int = METERS) -> list[Node]:
                 hops[i] = (count, parent, gateway)
                 ring.append((100 + i, place, gateway))
         reached, count = ring, count + 1
+    nearest = sorted(hops, key=lambda i: (hops[i][0], i))[:meters]
     return [
-        Node(f"M{i + 1:04d}", 100 + i, *places[i], gateway, parent, far)
-        for i, (far, parent, gateway) in sorted(hops.items())
+        Node(f"M{i + 1:04d}", 100 + i, *places[i], hops[i][2], hops[i][1], hops[i][0])
+        for i in sorted(nearest)
     ]
 
 
@@ -129,7 +131,7 @@ def _entities(connection, tenant_id, meters, prefix, now) -> None:
     )
     _run(
         connection,
-        open_account(tenant_id, f"{prefix}A-1", meter=f"{prefix}M0007", tariff="flat", now=now),
+        open_account(tenant_id, f"{prefix}A-1", meter=prefix + PREPAID, tariff="flat", now=now),
     )
     _run(
         connection,

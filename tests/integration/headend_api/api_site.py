@@ -1,0 +1,58 @@
+"""The app over a database, and clients that call it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from headend.api.access import Principal
+from headend.api.app import create_app
+from headend.store import db
+
+if TYPE_CHECKING:
+    from headend.keystore import Keystore
+
+TOKEN = "operator-token-0123456789-0123456789"
+READER = "reader-token-0123456789-0123456789ab"
+OTHER = "other-token-0123456789-0123456789abc"
+SECRET = b"a secret of the tests"
+OURS, THEIRS = 1, 2
+PRINCIPALS = {
+    TOKEN: Principal("operator", OURS),
+    READER: Principal("reader", OURS, writes=False),
+    OTHER: Principal("other", THEIRS),
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A seeded database: address by role, and a superuser's."""
+
+    urls: dict[str, str]
+    admin_url: str
+    keystore: Keystore
+
+
+@asynccontextmanager
+async def running(site: Site, **options):
+    """The app over a pool of its own."""
+    async with db.make_pool(site.urls["api"], size_max=4) as pool:
+        yield create_app(
+            pool,
+            tokens=PRINCIPALS,
+            secret=SECRET,
+            seal_key=site.keystore.seal,
+            pulse_s=0.02,
+            **options,
+        )
+
+
+def client_of(app, token: str | None = TOKEN, **headers) -> httpx.AsyncClient:
+    """A client that calls the app directly; a bug in the app is an answer 500, as in the field."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers)

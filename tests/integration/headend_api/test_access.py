@@ -1,0 +1,275 @@
+"""Every operation by every kind of caller, generated from the routes themselves."""
+
+from __future__ import annotations
+
+import pytest
+from api_site import OTHER, READER, TOKEN, client_of, running
+from seeding import street
+from starlette.routing import Mount, Route
+
+from headend.api.access import SESSION_COOKIE
+
+OPEN = {"/healthz", "/readyz", "/login", "/logout", "/problems/{name}", "/static"}
+NEEDS_NO_BODY_TO_REFUSE = b"{}"
+
+
+def operations(app) -> list[tuple[str, str]]:
+    """(method, path template) of everything that the app serves."""
+    found = []
+
+    def collect(routes):
+        for route in routes:
+            if isinstance(route, Mount):
+                continue
+            if isinstance(route, Route) or hasattr(route, "methods"):
+                found.extend((m, route.path) for m in sorted(route.methods - {"HEAD"}))
+            elif hasattr(route, "original_router"):
+                collect(route.original_router.routes)
+
+    collect(app.routes)
+    return found
+
+
+def filled(path: str, *, meter="M0001", account="A-1", gateway="gw1") -> str:
+    return (
+        path.replace("{meter}", meter)
+        .replace("{account}", account)
+        .replace("{gateway}", gateway)
+        .replace("{command}", "00000000-0000-4000-8000-000000000000")
+        .replace("{name}", "invalid")
+    )
+
+
+def guarded(app):
+    return [(m, p) for m, p in operations(app) if p not in OPEN and p != "/v1/stream"]
+
+
+async def test_the_matrix_has_every_operation(app, api):
+    document = (await api.get("/openapi.json")).json()
+    documented = {(m.upper(), p) for p, one in document["paths"].items() for m in one}
+    served = {(m, p) for m, p in operations(app) if p.startswith("/v1/") or p.endswith("z")}
+    assert served == documented
+    assert len(documented) >= 20
+
+
+async def test_nothing_without_a_token(app, stranger):
+    for method, path in guarded(app):
+        answer = await stranger.request(method, filled(path), content=NEEDS_NO_BODY_TO_REFUSE)
+        assert answer.status_code == 401, (method, path)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Bearer wrong", "Bearer", "Basic b3BlcmF0b3I6eA==", f"Bearer {TOKEN}x", f"Token {TOKEN}"],
+)
+async def test_nothing_with_a_wrong_token(app, value):
+    async with client_of(app, None, Authorization=value) as client:
+        for method, path in [*guarded(app), ("GET", "/v1/stream")]:
+            answer = await client.request(method, filled(path), content=NEEDS_NO_BODY_TO_REFUSE)
+            assert answer.status_code == 401, (method, path)
+
+
+async def test_a_reader_reads_and_never_writes(app):
+    async with client_of(app, READER) as client:
+        for method, path in guarded(app):
+            answer = await client.request(method, filled(path), content=NEEDS_NO_BODY_TO_REFUSE)
+            if method == "GET":
+                assert answer.status_code in {200, 404}, (method, path, answer.text)
+            else:
+                assert answer.status_code == 403, (method, path, answer.text)
+
+
+async def test_the_right_token_reads_everything(app, api):
+    for method, path in guarded(app):
+        if method == "GET" and "{command}" not in path:
+            answer = await api.get(filled(path))
+            assert answer.status_code == 200, (path, answer.text)
+
+
+async def test_what_is_anothers_looks_absent(app, api, neighbour):
+    """The same status, and the same body but for the id, whether it is another's or nobody's."""
+    body = {"meter": "M0001", "kind": "relay_off", "account": "A-1", "amount_mu": 1}
+    for method, path in guarded(app):
+        if "{meter}" not in path and "{account}" not in path and "{gateway}" not in path:
+            continue
+        headers = {"Idempotency-Key": "matrix"}
+        theirs = await neighbour.request(method, filled(path), headers=headers, json=body)
+        nobodys = await neighbour.request(
+            method,
+            filled(path, meter="M9999", account="A-9", gateway="gw9"),
+            headers=headers,
+            json=body,
+        )
+        assert theirs.status_code == nobodys.status_code, (method, path)
+        assert theirs.status_code in {404, 422}, (method, path, theirs.text)
+        same = nobodys.text.replace("M9999", "M0001").replace("A-9", "A-1").replace("gw9", "gw1")
+        assert theirs.text == same
+        assert (await api.get(filled(path).replace("/topups", ""))).status_code == 200
+
+
+async def test_lists_hold_only_ones_own(api, neighbour):
+    lists = ("meters", "gateways", "accounts", "tariffs", "commands", "events", "quarantine")
+    for name in lists:
+        own = {str(i) for i in (await api.get(f"/v1/{name}?page_size=1000")).json()["items"]}
+        theirs = {
+            str(i) for i in (await neighbour.get(f"/v1/{name}?page_size=1000")).json()["items"]
+        }
+        if name != "tariffs":  # both have one called "flat" with the same content
+            assert not own & theirs, name
+    nodes = (await neighbour.get("/v1/topology")).json()["nodes"]
+    assert {n["id"] for n in nodes if n["id"]} == {
+        *(f"B-{home.meter}" for home in street(8)),
+        "B-gw1",
+        "B-gw2",
+    }
+    report = (await neighbour.get("/v1/reports/read-success")).json()
+    assert report["meters"] == 8
+
+
+async def test_a_cursor_of_one_utility_is_none_for_the_other(api, neighbour):
+    cursor = (await api.get("/v1/meters?page_size=3")).json()["next"]
+    answer = await neighbour.get("/v1/meters", params={"page_size": 3, "cursor": cursor})
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "/problems/invalid-cursor"
+
+
+async def test_writes_to_another_utility_have_no_effect(api, neighbour):
+    before = (await api.get("/v1/accounts/A-1")).json()["balance_mu"]
+    answer = await neighbour.post(
+        "/v1/accounts/A-1/topups", json={"amount_mu": 5}, headers={"Idempotency-Key": "theft"}
+    )
+    assert answer.status_code == 404
+    command = await neighbour.post(
+        "/v1/commands",
+        json={"meter": "M0001", "kind": "relay_off"},
+        headers={"Idempotency-Key": "theft"},
+    )
+    assert command.status_code == 404
+    assert (await api.get("/v1/accounts/A-1")).json()["balance_mu"] == before
+    assert (await api.get("/v1/commands?meter=M0001")).json()["items"] == []
+
+
+async def test_on_loopback_everybody_reads_and_nobody_writes(open_app):
+    async with client_of(open_app, None) as client:
+        assert (await client.get("/v1/meters")).status_code == 200
+        assert (await client.get("/")).status_code == 200
+        for path in ("/v1/meters", "/v1/gateways", "/v1/commands", "/accounts/A-1"):
+            assert (await client.post(path, json={})).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "10.0.0.1", ""])
+async def test_a_foreign_name_for_loopback_is_refused(open_app, host):
+    """A web page cannot read the meters by pointing its own name at 127.0.0.1."""
+    async with client_of(open_app, None) as client:
+        answer = await client.get("/v1/meters", headers={"Host": host})
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080", "127.0.0.2:1"])
+async def test_loopback_names_are_served(open_app, host):
+    async with client_of(open_app, None) as client:
+        assert (await client.get("/v1/meters", headers={"Host": host})).status_code == 200
+
+
+async def _signed_in(client) -> str:
+    answer = await client.post(
+        "/login", data={"token": TOKEN, "next": "/mesh"}, headers={"Origin": "http://127.0.0.1"}
+    )
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/mesh"
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert TOKEN not in cookie
+    return client.cookies[SESSION_COOKIE]
+
+
+async def test_the_session_reads_and_writes_from_its_own_pages_only(app):
+    async with client_of(app, None) as client:
+        await _signed_in(client)
+        assert (await client.get("/mesh")).status_code == 200
+        body = {"gateway": "gw-by-session"}
+        foreign = await client.post("/v1/gateways", json=body, headers={"Origin": "http://evil"})
+        assert foreign.status_code == 403
+        silent = await client.post("/v1/gateways", json=body)
+        assert silent.status_code == 403
+        own = await client.post("/v1/gateways", json=body, headers={"Origin": "http://127.0.0.1"})
+        assert own.status_code == 201
+
+
+async def test_a_login_from_another_page_is_refused(app):
+    async with client_of(app, None) as client:
+        answer = await client.post(
+            "/login", data={"token": TOKEN}, headers={"Origin": "https://evil.example"}
+        )
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+
+
+async def test_a_wrong_token_gives_no_session(app):
+    async with client_of(app, None) as client:
+        answer = await client.post(
+            "/login", data={"token": "guess"}, headers={"Origin": "http://127.0.0.1"}
+        )
+        assert answer.status_code == 401
+        assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c[:-1] + ("0" if c[-1] != "0" else "1"),
+        lambda c: c.replace("operator", "other", 1),
+        lambda c: c.replace(".", ".9", 1),
+        lambda _: "operator.99999999999.",
+        lambda _: "x",
+        lambda _: "..",
+    ],
+)
+async def test_a_forged_session_is_none(app, change):
+    async with client_of(app, None) as client:
+        forged = change(await _signed_in(client))
+    async with client_of(app, None, Cookie=f"{SESSION_COOKIE}={forged}") as client:
+        assert (await client.get("/v1/meters")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "https://evil.example", "/\\evil.example", "/a\nb", "x"]
+)
+async def test_login_never_leads_elsewhere(app, target):
+    async with client_of(app, None) as client:
+        answer = await client.post(
+            "/login",
+            data={"token": TOKEN, "next": target},
+            headers={"Origin": "http://127.0.0.1"},
+        )
+        assert answer.headers["location"] == "/"
+
+
+async def test_a_page_sends_a_stranger_to_the_login(stranger):
+    answer = await stranger.get("/mesh", headers={"Accept": "text/html"})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/login?next=/mesh"
+
+
+async def test_every_answer_has_the_guarding_headers(api, stranger):
+    for client, path in ((api, "/"), (api, "/v1/meters"), (stranger, "/v1/meters"), (api, "/no")):
+        headers = (await client.get(path)).headers
+        assert "script-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert "access-control-allow-origin" not in headers
+
+
+async def test_two_apps_share_nothing(site):
+    """No state outside the app: another secret refuses the first one's cursors."""
+    async with running(site) as first:
+        async with client_of(first, OTHER) as client:
+            cursor = (await client.get("/v1/meters?page_size=1")).json()["next"]
+        assert first.state.services is not None
+    async with running(site) as second, client_of(second, OTHER) as client:
+        answer = await client.get("/v1/meters", params={"cursor": cursor})
+        assert answer.status_code == 200
