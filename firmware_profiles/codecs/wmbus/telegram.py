@@ -84,11 +84,11 @@ def _read_frame(
     data, start, access = frame.data, HEAD_BYTES, 0
     if len(data) <= start:
         raise truncated("no CI field", start)
-    if makers.is_maker_ci(data[start]):
-        return makers.read(frame, start)
     if data[start] in CI_FIELDS:
         layer = read_extended(data, key=key, verify=verify)
         data, start, access = layer.data, layer.start, layer.access
+    if start < len(data) and makers.is_maker_ci(data[start]):
+        return makers.read(frame.address, data, start)
     return _message(frame, data, start, access=access, key=key, formats=formats)
 
 

@@ -303,6 +303,12 @@ def test_a_techem_allocator():
     assert (str(found["426c"]), str(found["026c"])) == ("2019-12-31", "2020-02-08")
 
 
+def test_a_makers_payload_behind_the_extended_link():
+    link = address("TCH", "21436587", 0x69, 0x80)
+    payload = bytes.fromhex("8c 20 55 a0 11 9f27 0204 8004 8300 c408 f709 00")
+    assert values(only(framed(payload, link)))["026e"] == 131
+
+
 def test_a_techem_water_meter():
     telegram = only(maker("TCH", 0x74, 0x62, "06 9f25 5900 b029 3100 00", ci=0xA2))
     found = values(telegram)

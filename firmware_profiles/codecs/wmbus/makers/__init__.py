@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from firmware_profiles.codecs.mbus.records import Record
     from firmware_profiles.codecs.mbus.transport import Address
-    from firmware_profiles.codecs.wmbus.link import RadioFrame
 
 _CI_FIRST, _CI_LAST = 0xA0, 0xB7
 
@@ -36,15 +35,15 @@ def is_maker_ci(ci: int) -> bool:
     return _CI_FIRST <= ci <= _CI_LAST
 
 
-def read(frame: RadioFrame, start: int) -> Telegram:
+def read(address: Address, data: bytes, start: int) -> Telegram:
     """The message of a frame whose maker's CI field stands at `start`.
 
     Raises:
         DecodeError: TRUNCATED, or UNSUPPORTED for a format that we do not know.
     """
-    address = frame.address
+    head, payload = data[: start + 1], data[start + 1 :]
     for reader in _READERS:
-        found = reader(address, frame.data[: start + 1], frame.data[start + 1 :])
+        found = reader(address, head, payload)
         if found:
             device_type, records = found
             return Telegram(replace(address, device_type=device_type), tuple(records))
