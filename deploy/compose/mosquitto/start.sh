@@ -2,11 +2,11 @@
 # Turn the secrets into Mosquitto's password file, then run Mosquitto.
 set -eu
 umask 077
-: > /tmp/passwords
+: > "${RUN:-/tmp}/passwords"
 for user in headend gw1 gw2 sim; do
-    mosquitto_passwd -b /tmp/passwords "$user" "$(cat "/run/secrets/mqtt_$user")"
+    mosquitto_passwd -b "${RUN:-/tmp}/passwords" "$user" "$(cat "${SECRETS:-/run/secrets}/mqtt_$user")"
 done
 if [ "$(id -u)" -eq 0 ]; then
-    chown mosquitto /tmp/passwords
+    chown mosquitto "${RUN:-/tmp}/passwords"
 fi
-exec mosquitto -c /broker/mosquitto.conf
+exec mosquitto -c "${BROKER_CONF:-/broker/mosquitto.conf}"

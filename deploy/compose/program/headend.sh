@@ -2,14 +2,15 @@
 # The head-end: make database, roles and secrets (safe to repeat), then serve.
 set -eu
 umask 077
-secret() { cat "/run/secrets/$1"; }
-if [ ! -e /var/lib/ohmesh/api-token ]; then
-    secret api_token > /var/lib/ohmesh/api-token
+secret() { cat "${SECRETS:-/run/secrets}/$1"; }
+if [ ! -e "${STATE:-/var/lib/ohmesh}/api-token" ]; then
+    secret api_token > "${STATE:-/var/lib/ohmesh}/api-token"
 fi
 export OHMESH_HEADEND__BROKER__URL="mqtt://headend:$(secret mqtt_headend)@${BROKER:-broker:1883}"
 export OHMESH_HEADEND__API__HOST="${API_HOST:-0.0.0.0}"
 export OHMESH_HEADEND__API__INSECURE_LISTEN=true # inside the compose network; published on loopback
 ohmesh headend bootstrap \
     --admin-url "postgresql://postgres:$(secret postgres_password)@${DATABASE:-database:5432}/postgres" \
-    --write /var/lib/ohmesh/headend.toml
-exec ohmesh headend serve --config /var/lib/ohmesh/headend.toml
+    --database "${DATABASE_NAME:-ohmesh}" \
+    --write "${STATE:-/var/lib/ohmesh}/headend.toml"
+exec ohmesh headend serve --config "${STATE:-/var/lib/ohmesh}/headend.toml"
