@@ -1,0 +1,117 @@
+"""From a topology to a picture, from a register to a curve."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from headend.api.views import Node, Topology
+from headend.web.curve import slots
+from headend.web.mesh import CROWD, HOPS_MAX, WIDTH, draw
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+STEP = timedelta(minutes=15)
+
+
+def node(number: int, *, kind="meter", parent=None, hops=None, at=(None, None)) -> Node:
+    return Node(
+        node=number,
+        kind=kind,
+        id=None if kind == "unknown" else f"M{number}",
+        gateway="gw",
+        parent=parent,
+        hops=hops,
+        etx_128ths=None,
+        reported_at=NOW,
+        last_seen=NOW,
+        x_m=at[0],
+        y_m=at[1],
+    )
+
+
+def picture(*nodes: Node):
+    return draw(Topology(list(nodes), NOW))
+
+
+def test_nothing_is_an_empty_picture():
+    assert picture().dots == []
+    assert picture().lines == []
+
+
+def test_a_meter_without_a_route_is_lost_and_has_no_line():
+    made = picture(
+        node(1, kind="gateway", hops=0, at=(0, 0)),
+        node(2, parent=1, hops=1, at=(10, 0)),
+        node(3, at=(20, 5)),
+    )
+    assert [d.state for d in made.dots] == ["gateway", "ok", "lost"]
+    assert [line.key for line in made.lines] == ["l2"]
+    assert made.lost == ["M3"]
+
+
+def test_proportions_are_kept_and_north_is_up():
+    made = picture(
+        node(1, kind="gateway", hops=0, at=(0, 0)),
+        node(2, parent=1, hops=1, at=(100, 0)),
+        node(3, parent=1, hops=1, at=(0, 50)),
+    )
+    root, east, north = made.dots
+    assert east.y == root.y
+    assert north.x == root.x
+    assert (east.x - root.x) == pytest.approx(2 * (root.y - north.y), abs=1)
+    for dot in made.dots:
+        assert 0 < dot.x < WIDTH
+        assert 0 < dot.y < made.height
+
+
+def test_a_parent_that_nobody_knows_is_no_line():
+    assert picture(node(2, parent=99, hops=1, at=(0, 0))).lines == []
+
+
+def test_without_positions_everybody_has_a_place_of_their_own():
+    nodes = [node(1, kind="gateway", hops=0)]
+    nodes += [node(n, parent=n - 1, hops=n - 1) for n in range(2, 30)]
+    places = {(d.x, d.y) for d in picture(*nodes).dots}
+    assert len(places) == 29
+
+
+def test_long_ways_share_the_last_colour_and_are_counted_apart():
+    nodes = [node(1, kind="gateway", hops=0, at=(0, 0))]
+    nodes += [node(n, parent=n - 1, hops=n - 1, at=(n, 0)) for n in range(2, 12)]
+    made = picture(*nodes)
+    assert max(d.shade for d in made.dots) == HOPS_MAX
+    assert made.histogram == [(n, 1) for n in range(1, 11)]
+
+
+def test_a_crowd_is_drawn_small():
+    nodes = [node(n, at=(n, n % 7)) for n in range(1, CROWD + 2)]
+    assert picture(*nodes).crowded
+
+
+def curve(*values: tuple[int, int], count: int = 4):
+    """Slots from (quarter, register) pairs."""
+    pairs = [(NOW + STEP * quarter, register) for quarter, register in values]
+    return [s.energy for s in slots(pairs, NOW, NOW + STEP * count, STEP)]
+
+
+def test_energy_is_the_difference_of_the_ends():
+    assert curve((0, 100), (1, 110), (2, 110), (3, 150), (4, 151)) == [10, 0, 40, 1]
+
+
+def test_a_gap_gives_no_energy_on_either_side():
+    assert curve((0, 100), (1, 110), (3, 150), (4, 151)) == [10, None, None, 1]
+
+
+def test_a_register_that_goes_back_gives_no_energy():
+    assert curve((0, 100), (1, 5), (2, 9)) == [None, 4, None, None]
+
+
+def test_times_between_ends_are_left_out():
+    values = [(NOW, 1), (NOW + STEP / 2, 999), (NOW + STEP, 2)]
+    assert [s.energy for s in slots(values, NOW, NOW + STEP, STEP)] == [1]
+
+
+def test_a_day_of_a_clock_change_has_its_own_length():
+    assert len(slots([], NOW, NOW + timedelta(hours=23), STEP)) == 92
+    assert len(slots([], NOW, NOW + timedelta(hours=25), STEP)) == 100
