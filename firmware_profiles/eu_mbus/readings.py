@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from firmware_profiles.codecs.mbus.records import Record
     from firmware_profiles.codecs.mbus.telegram import Telegram
     from firmware_profiles.eu_mbus.channels import Channels, Place
-    from ohmesh.model.reading import Register
 
 _INT64_MAX = (1 << 63) - 1
 _STAMP_NAMES = frozenset({"date", "time"})
@@ -98,25 +97,33 @@ class Collector:
         device_type = telegram.address.device_type if telegram.address else 0
         scene = _Scene(device_type, moments, {})
         for record in telegram.records:
-            self._add_record(record, scene)
+            place = self._channels.place(record.header, device_type)
+            if not (place and self._add_number(record, place, scene)):
+                self._add_other(record, place, scene)
 
-    def _add_record(self, record: Record, scene: _Scene) -> None:
+    def _add_number(self, record: Record, place: Place, scene: _Scene) -> bool:
+        """Add a number as a reading; False when it is none, or beyond what the store holds."""
         header, _, value = record
-        place = self._channels.place(header, scene.device_type)
-        if place is not None and type(value) is int:
-            number = value * place.factor
-            if -_INT64_MAX <= number <= _INT64_MAX:
-                self._add_number(place.register, number, header.storage, scene)
-                return
-        if not (header.profile and place and self._add_row(record, place, scene)):
-            self._texts[_unique(label(header), scene.seen)] = _text(record)
-
-    def _add_number(self, register: Register, number: int, storage: int, scene: _Scene) -> None:
-        channel = _unique(register.channel, scene.seen)
-        if channel != register.channel:
+        if type(value) is not int:
+            return False
+        number = value * place.factor
+        if not -_INT64_MAX <= number <= _INT64_MAX:
+            return False
+        register = place.register
+        channel = register.channel
+        if channel in scene.seen:
+            channel = _unique(channel, scene.seen)
             register = renamed(register, channel)
-        time, quality, _ = scene.moments.get(storage, _NO_MOMENT)
+        else:
+            scene.seen[channel] = 1
+        time, quality, _ = scene.moments.get(header.storage, _NO_MOMENT)
         self._readings[channel, None] = Reading(register, number, time, quality)
+        return True
+
+    def _add_other(self, record: Record, place: Place | None, scene: _Scene) -> None:
+        """Add a row of values, or whatever else there is as text."""
+        if not (record.header.profile and place and self._add_row(record, place, scene)):
+            self._texts[_unique(label(record.header), scene.seen)] = _text(record)
 
     def _add_row(self, record: Record, place: Place, scene: _Scene) -> bool:
         """Add the valid values of a compact profile, each at its own time; False when it cannot."""

@@ -20,8 +20,12 @@ _MAKER_DATA, _MORE_FOLLOWS = 0x0F, 0x1F
 _PLAIN_TEXT = frozenset({0x7C, 0xFC})
 _CHAIN = re.compile(rb"[\x80-\xff]{0,10}[\x00-\x7f]")
 """A field and at most ten extensions: each but the last has bit 7 set."""
-_HEADER = re.compile(rb"[\x80-\xff]{0,10}[\x00-\x7f](?![\x7c\xfc])[\x80-\xff]{0,10}[\x00-\x7f]")
-"""DIB and VIB at once, for a VIF that is no plain text."""
+_SPECIAL = bytes(range(0x0F, 0x100, 0x10))
+_HEADER = re.compile(
+    rb"(?![" + re.escape(_SPECIAL) + rb"])[\x80-\xff]{0,10}[\x00-\x7f]"
+    rb"(?![\x7c\xfc])[\x80-\xff]{0,10}[\x00-\x7f]"
+)
+"""DIB and VIB at once, for an ordinary DIF and a VIF that is no plain text."""
 
 
 class Record(NamedTuple):
@@ -114,8 +118,8 @@ def _special(data: bytes, start: int, end: int) -> Record:
 def _read(
     data: bytes, start: int, end: int, manufacturer: int, *, high_first: bool
 ) -> tuple[Record, int]:
-    """The record at `start`, and where it ends."""
-    if data[start] & 0x0F == 0x0F:
+    """The record at `start`, whatever its form, and where it ends."""
+    if data[start] in _SPECIAL:
         return _special(data, start, end), end
     at = header_end(data, start, end)
     head = header(data[start:at], manufacturer)
@@ -151,11 +155,21 @@ def read_records(
     end = len(data) if end is None else end
     found: list[Record] = []
     while start < end:
+        if len(found) >= RECORDS_MAX:
+            raise DecodeError(DecodeErrorKind.BUDGET, "too many records", offset=start)
+        match = _HEADER.match(data, start, end)
+        if match and not high_first:
+            at = match.end()
+            head = header(data[start:at], manufacturer)
+            stop = at + head.size
+            if stop <= end and not head.variable:
+                octets = data[at:stop]
+                found.append(Record(head, octets, head.read(octets)))
+                start = stop
+                continue
         if data[start] == FILLER:
             start += 1
             continue
-        if len(found) >= RECORDS_MAX:
-            raise DecodeError(DecodeErrorKind.BUDGET, "too many records", offset=start)
         try:
             record, start = _read(data, start, end, manufacturer, high_first=high_first)
         except DecodeError:
