@@ -38,7 +38,6 @@ def number_direct(connection: Connection, direct: Sequence[Direct], now_ms: int)
             gateway=None,
             epoch=0,
             seq=row["seq"],
-            meter=None,
         )
         for one, row in zip(direct, numbers, strict=True)
     ]
@@ -137,7 +136,7 @@ def _item(row: Row) -> Item:
         int(row["received_at"].timestamp() * 1000),
         bytes(row["payload"]),
     )
-    return Item(telegram, gateway, row["epoch"] or 0, row["seq"] or 0, None)
+    return Item(telegram, gateway, row["epoch"] or 0, row["seq"] or 0)
 
 
 def settle(connection: Connection, taken: Sequence[int], still: Sequence[tuple[int, Held]]) -> None:

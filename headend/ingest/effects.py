@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from headend.ingest.decode import received_at
+from headend.ingest.decode import RECEIVED_MS_MAX, received_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,8 +32,7 @@ class Gateway(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A telegram, where it came from, and the meter it belongs to, if that is known.
 
     Attributes:
@@ -47,16 +46,14 @@ class Item:
     gateway: Gateway | None
     epoch: int
     seq: int
-    meter: Meter | None
+    meter: Meter | None = None
 
 
 class Touch(NamedTuple):
-    """A meter was heard: columns of the query `touch_meters`."""
+    """A meter was heard: by which gateway last, when, and whether it had readings."""
 
-    meter_id: int
+    seen_ms: int
     gateway_id: int | None
-    seen: datetime
-    counter: int | None
     fresh: int
 
 
@@ -89,7 +86,8 @@ class Effects:
 
     values: list[tuple[int, Value]] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
-    touches: list[Touch] = field(default_factory=list)
+    touches: dict[int, Touch] = field(default_factory=dict)
+    counters: list[tuple[int, int]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     deliveries: list[tuple[Gateway, DeliveryReport]] = field(default_factory=list)
     topologies: dict[Gateway, tuple[datetime, TopologyReport]] = field(default_factory=dict)
@@ -114,6 +112,7 @@ def collect(decoded: Iterable[tuple[Item, Outcome]], seen: set[tuple[int, int]])
             _of_meter(effects, item, item.meter, outcome)
             if outcome.counter is not None:
                 seen.add((item.meter.id, outcome.counter))
+                effects.counters.append((item.meter.id, outcome.counter))
         else:
             effects.repeated += 1
     return effects
@@ -131,17 +130,20 @@ def _of_gateway(effects: Effects, item: Item, outcome: Outcome) -> None:
         effects.deliveries.append((gateway, outcome.delivery))
 
 
+def _touch(effects: Effects, item: Item, meter_id: int, *, fresh: int) -> None:
+    seen_ms = min(item.telegram.received_at_ms, RECEIVED_MS_MAX)
+    gateway_id = item.gateway.id if item.gateway else None
+    known = effects.touches.get(meter_id)
+    if known is not None:
+        fresh |= known.fresh
+        if known.seen_ms > seen_ms:
+            seen_ms, gateway_id = known.seen_ms, known.gateway_id
+    effects.touches[meter_id] = Touch(seen_ms, gateway_id, fresh)
+
+
 def _of_meter(effects: Effects, item: Item, meter: Meter, outcome: Outcome) -> None:
     effects.values += [(meter.id, value) for value in outcome.values]
-    effects.touches.append(
-        Touch(
-            meter.id,
-            item.gateway.id if item.gateway else None,
-            received_at(item.telegram),
-            outcome.counter,
-            int(bool(outcome.values)),
-        )
-    )
+    _touch(effects, item, meter.id, fresh=int(bool(outcome.values)))
     if outcome.result is not None and outcome.counter is not None:
         effects.results.append(Result(meter, outcome.counter, outcome.result))
     if outcome.event is not None:

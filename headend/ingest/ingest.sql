@@ -51,12 +51,13 @@ set gateway_id = case when s.last_seen is null or n.seen >= s.last_seen
     last_seen = greatest(s.last_seen, n.seen),
     up_seen = s.up_seen + coalesce(n.counters, '{}'::int8multirange),
     batches = s.batches + n.fresh
-from (select m, (array_agg(g order by t desc))[1] as home, least(max(t), now()) as seen,
-             range_agg(int8range(c, c, '[]')) filter (where c is not null) as counters,
-             max(f) as fresh
-      from unnest(%(meters)s::int[], %(gateways)s::int[], %(seen)s::timestamptz[],
-                  %(counters)s::bigint[], %(fresh)s::int[]) as u(m, g, t, c, f)
-      group by m) n
+from (select u.*, c.counters
+      from (select m, g as home, f as fresh, least(to_timestamp(t / 1000.0), now()) as seen
+            from unnest(%(meters)s::int[], %(gateways)s::int[], %(seen_ms)s::bigint[],
+                        %(fresh)s::int[]) as v(m, g, t, f)) u
+      left join (select m, range_agg(int8range(c, c, '[]')) as counters
+                 from unnest(%(sealed)s::int[], %(counters)s::bigint[]) as w(m, c)
+                 group by m) c on c.m = u.m) n
 where s.meter_id = n.m
 
 -- name: channels

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from headend.ingest.effects import Effects, Gateway, Noted, Result, Touch
+    from headend.ingest.effects import Effects, Gateway, Noted, Result
     from headend.store.db import Connection
     from headend.store.plan import Row
     from ohmesh.wire.report import DeliveryReport, TopologyReport
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def write(connection: Connection, effects: Effects) -> None:
     """Write it all; the status rows of the meters are locked already."""
-    _touch(connection, effects.touches)
+    _touch(connection, effects)
     for result in effects.results:
         _set_relay(connection, result)
     _write_events(connection, effects.events)
@@ -55,19 +55,20 @@ def write_states(
         )
 
 
-def _touch(connection: Connection, touches: Sequence[Touch]) -> None:
-    if not touches:
+def _touch(connection: Connection, effects: Effects) -> None:
+    if not effects.touches:
         return
-    meters, gateways, seen, counters, fresh = (list(c) for c in zip(*touches, strict=True))
+    touches = effects.touches.values()
     db.execute(
         connection,
         SQL(
             "touch_meters",
-            meters=meters,
-            gateways=gateways,
-            seen=seen,
-            counters=counters,
-            fresh=fresh,
+            meters=list(effects.touches),
+            seen_ms=[touch.seen_ms for touch in touches],
+            gateways=[touch.gateway_id for touch in touches],
+            fresh=[touch.fresh for touch in touches],
+            sealed=[meter for meter, _ in effects.counters],
+            counters=[counter for _, counter in effects.counters],
         ),
     )
 

@@ -54,7 +54,7 @@ def fresh(connection: Connection, batches: Sequence[Placed]) -> list[Item]:
             place = (gateway.id, batch.epoch, seq)
             if seq not in known and place not in taken:
                 taken.add(place)
-                items.append(Item(telegram, gateway, batch.epoch, seq, None))
+                items.append(Item(telegram, gateway, batch.epoch, seq))
     return items
 
 

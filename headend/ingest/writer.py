@@ -17,7 +17,7 @@ gateway keeps its rows and sends them again, so that nothing is lost when it is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -228,7 +228,7 @@ class Writer:
 
 def _with_meter(item: Item, meter: Meter | None) -> Item:
     foreign = meter and item.gateway and meter.tenant_id != item.gateway.tenant_id
-    return item if meter is None or foreign else replace(item, meter=meter)
+    return item if meter is None or foreign else item._replace(meter=meter)
 
 
 def _seen(connection: Connection, decoded: Sequence[tuple[Item, Outcome]]) -> set[tuple[int, int]]:
