@@ -1,0 +1,219 @@
+"""A small street on virtual time: real meters and mesh stations over the exact channel.
+
+Counts and invariants decide; the limits are far beyond what a sound mesh needs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import datetime
+from itertools import pairwise
+
+import pytest
+
+from firmware_profiles import registry
+from meter_sim.graph import cut_nodes, routes
+from meter_sim.radio import build_links
+from meter_sim.store import FleetStore
+from meter_sim.street import StreetPlan, make_roster
+from meter_sim.testing import NEVER_S, Street
+from ohmesh.model.command import Command, CommandKind, RelayState, ResultStatus
+from ohmesh.wire.aircontrol import AirAction
+from ohmesh.wire.metercommand import decode_result, encode_command
+from ohmesh.wire.sealed import SealedKind, seal, unseal
+
+LIMIT_S = 600
+PLAN = StreetPlan(meters=24, gateways=2, seed=3)
+
+
+@pytest.fixture
+def roster():
+    return make_roster(PLAN)
+
+
+def status(street):
+    return street.fleet.status(street.now_ms)
+
+
+def opened(street):
+    """(meter, opened message) of everything the gateways took."""
+    meters = {meter.node: meter for meter in street.roster.meters}
+    for (origin, _), payload in street.received.items():
+        meter = meters[origin]
+        yield meter, unseal(meter.key, meter.address, payload)
+
+
+def stored(street):
+    """(meter, channel, interval end) -> value, as a head-end would decode it."""
+    found = {}
+    for meter, message in opened(street):
+        if message.kind is SealedKind.REPORT:
+            decoded = registry.load(meter.profile).decode(message.body)
+            for reading in decoded.readings:
+                end = reading.time or decoded.time
+                found[meter.meter, reading.register.channel, end] = reading.value
+    return found
+
+
+def truth(path):
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = {
+        (t["meter"], t["channel"], datetime.fromisoformat(t["interval_end"])): t["value"]
+        for t in lines
+    }
+    assert len(rows) == len(lines)
+    return rows
+
+
+def all_joined(street):
+    return status(street).joined == len(street.roster.meters)
+
+
+def all_arrived(street):
+    return len(street.received) >= status(street).reports
+
+
+def all_stored(street, expected):
+    """Let time pass until every expected reading has arrived."""
+    for _ in range(LIMIT_S):
+        if stored(street).items() >= expected.items():
+            return True
+        street.run(1)
+    return False
+
+
+def drain(street):
+    street.order(0, AirAction.STOP)
+    assert status(street).stopped
+    assert street.run_until(lambda: all_arrived(street), LIMIT_S)
+
+
+def test_everybody_joins_and_every_reading_arrives_as_it_was_counted(roster, tmp_path):
+    street = Street(roster, truth=tmp_path / "truth.jsonl")
+    street.start()
+    assert street.run_until(lambda: all_joined(street), LIMIT_S)
+    street.run(10)
+    drain(street)
+    expected = truth(tmp_path / "truth.jsonl")
+    assert stored(street).items() >= expected.items()
+    assert len(expected) == status(street).readings == 2 * status(street).reports
+    per_meter = Counter(meter for meter, _, _ in expected)
+    assert len(per_meter) == len(roster.meters)
+    assert len(set(per_meter.values())) == 1
+    counters = [(meter.meter, message.counter) for meter, message in opened(street)]
+    assert len(counters) == len(set(counters))
+    street.close()
+
+
+def test_both_gateways_take_part(roster):
+    street = Street(roster)
+    street.start()
+    assert street.run_until(lambda: all_joined(street), LIMIT_S)
+    homes = {node: len(root.routes()) for node, root in street.roots.items()}
+    assert min(homes.values()) >= 1
+    street.close()
+
+
+def relays(roster):
+    """Meters that others route through, by the graph, busiest first."""
+    links = build_links(roster.radio.model, roster.seed, roster.sites)
+    roots = [gateway.node for gateway in roster.gateways]
+    found = routes(links, roots)
+    assert cut_nodes(links, list(found), roots) == set()
+    children = Counter(parent for node, (_, parent) in found.items() if parent not in roots)
+    return [node for node, _ in children.most_common()]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_killed_relay_takes_no_reading_of_the_others_with_it(roster, tmp_path, place):
+    street = Street(roster, truth=tmp_path / "truth.jsonl")
+    street.start()
+    assert street.run_until(lambda: all_joined(street), LIMIT_S)
+    victim = relays(roster)[place]
+    street.order(victim, AirAction.KILL, meter=True)
+    street.run(20)
+    street.order(0, AirAction.STOP)
+    name = next(meter.meter for meter in roster.meters if meter.node == victim)
+    expected = {k: v for k, v in truth(tmp_path / "truth.jsonl").items() if k[0] != name}
+    assert all_stored(street, expected)
+    assert status(street).alive == len(roster.meters) - 1
+    street.close()
+
+
+def test_a_node_without_its_mesh_goes_on_metering_and_loses_nothing(roster, tmp_path):
+    street = Street(roster, truth=tmp_path / "truth.jsonl")
+    street.start()
+    assert street.run_until(lambda: all_joined(street), LIMIT_S)
+    victim = relays(roster)[0]
+    street.order(victim, AirAction.KILL)
+    before = status(street).reports
+    street.run(15)
+    assert status(street).reports == before + 10 * len(roster.meters)
+    street.order(victim, AirAction.REVIVE)
+    street.run(5)
+    drain(street)
+    assert stored(street).items() >= truth(tmp_path / "truth.jsonl").items()
+    street.close()
+
+
+def test_a_gateway_that_dies_loses_its_meters_to_the_other(roster, tmp_path):
+    street = Street(roster, truth=tmp_path / "truth.jsonl")
+    street.start()
+    assert street.run_until(lambda: all_joined(street), LIMIT_S)
+    street.order(roster.gateways[0].node, AirAction.KILL)
+    street.run(20)
+    street.order(0, AirAction.STOP)
+    expected = truth(tmp_path / "truth.jsonl")
+    assert all_stored(street, expected)
+    street.close()
+
+
+def test_a_fleet_that_dies_goes_on_where_it_was(roster, tmp_path):
+    """The process ends between two turns; a new one has the same store and truth file."""
+    path = tmp_path / "truth.jsonl"
+    first = Street(roster, FleetStore(tmp_path), truth=path)
+    first.start()
+    assert first.run_until(lambda: status(first).reports > 100, LIMIT_S)
+    first.close()
+    second = Street(roster, FleetStore(tmp_path), truth=path)
+    second.received.update(first.received)
+    second.now_ms = first.now_ms + 60_000
+    # Its gateways are younger than the meters' memory of them, as after a lost outbox.
+    second.start()
+    assert status(second).reports >= 100
+    second.run(10)
+    second.order(0, AirAction.STOP)
+    expected = truth(path)
+    assert all_stored(second, expected)
+    ends = sorted({end for _, _, end in expected})
+    assert {later - sooner for sooner, later in pairwise(ends)} == {ends[1] - ends[0]}
+    second.close()
+
+
+def test_a_command_goes_down_is_obeyed_and_answered(roster):
+    street = Street(roster)
+    street.start()
+    assert street.run_until(lambda: all_joined(street), LIMIT_S)
+    root = roster.gateways[0].node
+    target = max(street.roots[root].routes(), key=lambda route: route.hops).node
+    meter = next(m for m in roster.meters if m.node == target)
+    ident = bytes(range(16))
+    body = encode_command(Command(ident, CommandKind.RELAY_OFF, 1, NEVER_S))
+    octets = seal(meter.key, meter.address, SealedKind.COMMAND, 1, body)
+
+    def results():
+        return [
+            decode_result(message.body)
+            for sender, message in opened(street)
+            if sender is meter and message.kind is SealedKind.RESULT
+        ]
+
+    for token in (1, 2):  # sent twice, answered alike
+        street.command(root, target, octets, token)
+        assert street.run_until(lambda wanted=token: len(results()) == wanted, LIMIT_S)
+    assert results()[0] == results()[1]
+    assert (results()[0].id, results()[0].status) == (ident, ResultStatus.OK)
+    assert results()[0].relay is RelayState.DISCONNECTED
+    assert street.commands == {1: True, 2: True}
+    street.close()
