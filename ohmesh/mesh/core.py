@@ -6,8 +6,15 @@ from enum import Enum, auto
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.config import StationConfig
 from ohmesh.mesh.counter import Counter
-from ohmesh.mesh.feasibility import Feasibility
-from ohmesh.mesh.frames import Frame, HackStatus, Tag, TagFlag
+from ohmesh.mesh.feasibility import Feasibility, Version
+from ohmesh.mesh.frames import (
+    GENERATION_SHIFT,
+    GENERATIONS,
+    Frame,
+    HackStatus,
+    Tag,
+    TagFlag,
+)
 from ohmesh.mesh.neighbours import NeighbourTable
 from ohmesh.mesh.outputs import Output, Trace
 from ohmesh.mesh.timers import Timers
@@ -63,6 +70,7 @@ class Core:
         "effects",
         "feasibility",
         "flags",
+        "generation",
         "hops",
         "load",
         "neighbours",
@@ -87,6 +95,8 @@ class Core:
         self.rank = c.INFINITE_RANK
         self.hops = 0
         self.flags = TagFlag.NONE
+        # A boot forgets what was advertised; a random start makes it show.
+        self.generation = rng.randrange(GENERATIONS)
         self.load = 0
         self.parents: tuple[int, ...] = ()
         self.effects: list[Effect] = []
@@ -119,7 +129,13 @@ class Core:
         epoch, seq = self.feasibility.version(self.root) or (0, 0)
         if self.rank != c.INFINITE_RANK:
             self.feasibility.advertise(self.root, self.rank)
-        return Tag(self.root, epoch, seq, self.rank, self.hops, self.flags, self.load)
+        flags = self.flags | self.generation << GENERATION_SHIFT
+        return Tag(self.root, epoch, seq, self.rank, self.hops, flags, self.load)
+
+    def forget_distance(self, root: int, version: Version) -> None:
+        """Begin anew towards a root after hold-down, and let the neighbours notice."""
+        self.feasibility.restart(root, version)
+        self.generation = (self.generation + 1) % GENERATIONS
 
     def scaled(self, duration_ms: int) -> int:
         """Return a protocol duration at our pace."""

@@ -1,13 +1,19 @@
 """Which neighbours can be used without any risk of a loop.
 
-Babel's feasibility condition (RFC 8966, section 3.5.1). For each root we keep the version (epoch,
-seq) we advertise and the feasibility distance FD: the lowest rank we ever advertised under that
-version, in an ADV, a HACK or an UP head. A neighbour that advertises a newer version, or the same
-version with a rank below our FD, cannot have us on its path.
+Babel's feasibility condition (RFC 8966, section 3.5.1), in a form that forgives drift. For each
+root we keep the version (epoch, seq) we advertise and the feasibility distance FD: the lowest rank
+we ever advertised under that version, in an ADV, a HACK or an UP head. A neighbour that advertises
+a newer version, or that *ever* advertised a rank below our FD under the same version, cannot have
+us on its path.
 
 Why: let D(x) = (version, FD) of node x, newer before older, smaller FD before larger. D(x) only
-improves with time, what a parent p once advertised is never better than D(p) is now, and x takes p
-only if that advertisement beats D(x). So D strictly improves along every parent edge: no cycle.
+improves with time, and what a node p once advertised is never better than D(p) is now. x uses p
+only while the best it heard of p beats D(x); so D(p) beats D(x) along every parent edge, also when
+x lowers its own FD, because x's rank is above what p advertises. No cycle can close.
+Babel compares the *last* rank heard. With a noisy link metric that calls a parent infeasible
+because its rank rose by a little, and costs a poisoned sub-tree for nothing. The best rank heard
+holds as long as the neighbour remembers its own FD; its tag carries a generation that changes when
+it does not (boot, restart after hold-down), and the best rank heard starts anew with it.
 
 A newer version is not taken over at once. As long as we keep our older version, parents with the
 newer one stay feasible *and* so do backups that have not got it yet; taking it over in a hurry
@@ -49,14 +55,19 @@ class Feasibility:
         reach = self._reaches.get(root)
         return reach.version if reach else None
 
-    def is_feasible(self, tag: Tag) -> bool:
-        """Return whether a neighbour with this tag cannot have us on its path (tier 1)."""
+    def is_feasible(self, tag: Tag, best_rank: int) -> bool:
+        """Return whether a neighbour cannot have us on its path (tier 1).
+
+        Args:
+            tag: what it advertised last.
+            best_rank: the lowest rank heard of it under that version and generation.
+        """
         reach = self._reaches.get(tag.root)
         if reach is None:
             return True
         if tag.version != reach.version:
             return tag.version > reach.version
-        return tag.rank < reach.distance
+        return best_rank < reach.distance
 
     def adopt(self, root: int, version: Version) -> None:
         """Take over a newer version: the distance starts anew."""

@@ -17,13 +17,15 @@ from ohmesh.mesh.core import Core, LinkBroadcast, Phase
 from ohmesh.mesh.forwarding import Forwarder, Job, JobKind
 from ohmesh.mesh.frames import Adv, Probe, Sol, SolFlag, Tag, TagFlag
 from ohmesh.mesh.neighbours import Neighbour
-from ohmesh.mesh.routing import Change, Routing
+from ohmesh.mesh.routing import Change, Routing, is_usable
 from ohmesh.mesh.timers import Timer
 from ohmesh.mesh.trickle import Trickle
 from ohmesh.mesh.uplink import Uplink
 
 _PROBE_PRIORITY = 3
 _ROUND_TRIPS = 4
+_REQUESTS = 2
+"""Neighbours asked for a newer sequence when the last feasible parent is gone."""
 
 
 class ResetCause(IntEnum):
@@ -143,6 +145,10 @@ class Formation:
             self._uplink.register_within(now_ms, self._register_spread_ms())
         elif change.parent:
             self._uplink.register_within(now_ms, core.scaled(c.REG_CHANGE_MS))
+        if change.starved:
+            # Somebody below us waits for this sequence.
+            self.advertise(now_ms)
+            self.reset_trickle(now_ms, ResetCause.VERSION)
         self._watch_rank(now_ms)
 
     def _watch_rank(self, now_ms: int) -> None:
@@ -165,6 +171,7 @@ class Formation:
         core.timers.set(Timer.HOLD_DOWN, self._held_until_ms)
         core.timers.cancel(Timer.PROBE)
         self.poison_due(now_ms)
+        self._request_seq(now_ms)
 
     def poison_due(self, now_ms: int) -> None:
         """Send one of the poison advertisements."""
@@ -271,6 +278,25 @@ class Formation:
         self._solicit_ms = min(pause_ms * 2, core.scaled(c.SOLICIT_MAX_MS))
         core.timers.set_earlier(Timer.DECIDE, now_ms + self._collect_ms())
 
+    def _request_seq(self, now_ms: int) -> None:
+        """Ask for a newer sequence by way of neighbours that have a route we may not use.
+
+        A new sequence makes them feasible without waiting for the end of hold-down.
+        """
+        core = self._core
+        held = core.feasibility.version(core.root)
+        if held is None:
+            return
+        rows = [
+            row
+            for row in core.neighbours
+            if row.tag.root == core.root and is_usable(row, now_ms) and not row.is_child(now_ms)
+        ]
+        for row in sorted(rows, key=lambda row: row.cost)[:_REQUESTS]:
+            sol = Sol(SolFlag.SEQ_REQUEST, core.root, *held)
+            job = Job(JobKind.DIRECT, sol, now_ms, dst=row.id, priority=_PROBE_PRIORITY)
+            self._forwarder.submit(job)
+
     def heard_sol(self, now_ms: int, src: int, sol: Sol, *, broadcast: bool) -> None:
         """Answer a solicitation, and pass a sequence request towards the root."""
         core = self._core
@@ -322,18 +348,21 @@ class Formation:
         if row is None:
             return
         core.trace("parent.second_tier")
-        core.feasibility.restart(row.tag.root, row.tag.version)
+        core.forget_distance(row.tag.root, row.tag.version)
         core.dirty = True
         self.refresh(now_ms)
 
     def _probe(self, now_ms: int, row: Neighbour) -> None:
+        """Probe a neighbour; a parent's death sentence needs the full number of attempts."""
+        full = self._core.config.attempts
+        parent = self._core.is_parent(row.id)
         job = Job(
             JobKind.DIRECT,
             Probe(),
             now_ms,
             dst=row.id,
             priority=_PROBE_PRIORITY,
-            attempts=min(c.PROBE_ATTEMPTS, self._core.config.attempts),
+            attempts=full if parent else min(c.PROBE_ATTEMPTS, full),
             done=self._probe_done,
         )
         if self._forwarder.submit(job):

@@ -18,6 +18,8 @@ from ohmesh.mesh.neighbours import Neighbour
 from ohmesh.mesh.timers import Timer
 
 _RESYNCS_MAX = 2
+_TRUSTED_ETX = 192
+"""At ETX 1.5 eight failures in a row mean a dead neighbour (1 in 6500 otherwise)."""
 _SEEN_ANSWERS = {Verdict.DUPLICATE: HackStatus.DUP, Verdict.LOOPED: HackStatus.LOOP}
 _BUSY_ROUNDS_MAX = 3
 
@@ -221,10 +223,12 @@ class Forwarder:
         core = self._core
         core.trace("hop.failed")
         if row is not None:
+            before = row.etx_128ths
             row.fail(attempts)
-            # The last usable parent gets a second chance: one false alarm must not cut a sub-tree.
+            # A poor link that is our last gets a second chance: eight tries at ETX 2 fail once in
+            # 250 frames, and a false alarm must not cut a sub-tree.
             spare = len(core.parents) > 1 or not core.is_parent(row.id)
-            if spare or row.failures > 1:
+            if spare or row.failures > 1 or before <= _TRUSTED_ETX:
                 first, most = core.scaled(c.DENY_MIN_MS), core.scaled(c.DENY_MAX_MS)
                 row.deny(now_ms, first_ms=first, max_ms=most)
                 job.refused.add(row.id)

@@ -9,6 +9,9 @@ from enum import IntEnum, IntFlag
 
 from ohmesh.mesh.constants import INFINITE_RANK
 
+GENERATION_SHIFT = 4
+GENERATIONS = 16
+
 
 class FrameType(IntEnum):
     """Low four bits of the first octet."""
@@ -55,7 +58,7 @@ class TagFlag(IntFlag):
     COLLECT_ONLY = 4
     """Outage mode: no registration, no probing."""
     BOOT = 8
-    """The sender has just started and forgot what it advertised."""
+    """The sender has just started: it has no children any more."""
 
 
 class UpFlag(IntFlag):
@@ -99,7 +102,8 @@ class Tag:
         seq: the root's sequence within the epoch.
         rank: distance to the root in 128ths of a transmission; INFINITE_RANK if none.
         hops: hops to the root.
-        flags: TagFlag.
+        flags: TagFlag in the low four bits; above them the generation, which changes whenever
+            the sender forgot what it had advertised (boot, or a new start after hold-down).
         load: relay queue fill, 0..255.
     """
 
@@ -115,6 +119,11 @@ class Tag:
     def version(self) -> tuple[int, int]:
         """(epoch, seq): compares lexicographically, no lollipop."""
         return self.epoch, self.seq
+
+    @property
+    def generation(self) -> int:
+        """Number of the sender's present memory of its own ranks, 0..15."""
+        return self.flags >> GENERATION_SHIFT
 
 
 NO_TAG = Tag(root=0, epoch=0, seq=0, rank=INFINITE_RANK, hops=0, flags=0, load=0)

@@ -12,6 +12,7 @@ class Neighbour:
 
     __slots__ = (
         "acked_ms",
+        "best_rank",
         "busy_until_ms",
         "child_until_ms",
         "deny_ms",
@@ -32,6 +33,7 @@ class Neighbour:
         self.id = node
         self.tag: Tag = NO_TAG
         self.tag_ms = -1
+        self.best_rank = c.INFINITE_RANK
         self.etx_128ths = etx.from_rssi(rssi_dbm)
         self.samples = 0
         self.failures = 0
@@ -72,7 +74,13 @@ class Neighbour:
         self.rssi_dbm += (rssi_dbm - self.rssi_dbm) // 4
 
     def learn(self, now_ms: int, tag: Tag) -> None:
-        """Take over where it says it stands."""
+        """Take over where it says it stands; see feasibility.py for ``best_rank``."""
+        held = self.tag
+        same = tag.root == held.root and tag.version == held.version
+        if same and tag.generation == held.generation and tag.rank != c.INFINITE_RANK:
+            self.best_rank = min(self.best_rank, tag.rank)
+        else:
+            self.best_rank = tag.rank
         self.tag = tag
         self.tag_ms = now_ms
 

@@ -24,7 +24,7 @@ class Change:
     gained: bool = False
     parent: bool = False
     root: bool = False
-    version: bool = False
+    starved: bool = False
 
 
 NO_CHANGE = Change()
@@ -70,7 +70,7 @@ class Routing:
         tier1 = [
             row
             for row in core.neighbours
-            if is_usable(row, now_ms) and core.feasibility.is_feasible(row.tag)
+            if is_usable(row, now_ms) and core.feasibility.is_feasible(row.tag, row.best_rank)
         ]
         if not tier1:
             return Change(lost=True) if core.attached else NO_CHANGE
@@ -96,11 +96,12 @@ class Routing:
         )
         rows = [chosen, *backups[: c.MAX_PARENTS - 1]]
         switched = root != old_root or not was_attached
+        eager = self.eager
         newer = self._version_to_adopt(now_ms, rows, entering=switched)
         if newer is not None:
             core.feasibility.adopt(root, newer)
             # Backups that have not got the new version are not feasible any more.
-            rows = [row for row in rows if core.feasibility.is_feasible(row.tag)]
+            rows = [row for row in rows if core.feasibility.is_feasible(row.tag, row.best_rank)]
         core.root = root
         core.parents = tuple(row.id for row in rows)
         core.rank = chosen.cost
@@ -111,7 +112,7 @@ class Routing:
             gained=not was_attached,
             parent=core.parents[:1] != old_parents[:1],
             root=root != old_root,
-            version=newer is not None,
+            starved=newer is not None and eager,
         )
 
     def _choose(self, now_ms: int, tier1: list[Neighbour]) -> Neighbour:
