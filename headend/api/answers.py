@@ -86,13 +86,17 @@ _PROBLEMS = {
 def documented(
     schema: str, *, created: int | None = None, only: Sequence[int] = tuple(_PROBLEMS)
 ) -> Any:
-    """The `responses` of an operation: its answer and the problems that it may end in."""
-    found: dict[int | str, dict[str, Any]] = {
-        200: {
-            "description": "the answer" if created is None else "a repeat: the first answer again",
-            "content": _content(schema),
-        }
-    }
+    """The `responses` of an operation: its answer and the problems that it may end in.
+
+    Args:
+        schema: name of the answer's schema; empty when it is no JSON.
+        created: status of a first write; a repeat is 200.
+        only: the problems that can happen.
+    """
+    found: dict[int | str, dict[str, Any]] = {}
+    if schema:
+        description = "the answer" if created is None else "a repeat: the first answer again"
+        found[200] = {"description": description, "content": _content(schema)}
     if created is not None:
         found[created] = {"description": "accepted", "content": _content(schema)}
     for status, description in _PROBLEMS.items():

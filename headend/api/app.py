@@ -63,7 +63,13 @@ def create_app(
     assert len(secret) >= 16
     nobody = Principal(NOBODY, open_reads_tenant, writes=False) if open_reads_tenant else None
     access = Access(tokens, secret, nobody)
-    app = FastAPI(title="ohmesh head-end", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="ohmesh head-end",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.state.services = Services(
         store=PoolStore(pool),
         access=access,

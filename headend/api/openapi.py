@@ -54,6 +54,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         "token": {"type": "http", "scheme": "bearer"},
         "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
     }
+    # FastAPI writes OpenAPI 3.2's itemSchema; 3.1 knows a stream as text.
+    stream = found["paths"]["/v1/stream"]["get"]["responses"]["200"]
+    stream["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
     found["security"] = [{"token": []}, {"session": []}]
     for path in ("/healthz", "/readyz"):
         found["paths"][path]["get"]["security"] = []

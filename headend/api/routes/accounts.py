@@ -153,7 +153,9 @@ def _tariff_view(row: Row) -> views.Tariff:
     return views.Tariff(row["tariff"], row["currency"], row["price_mu_per_kwh"], row["valid_from"])
 
 
-@router.post("/tariffs", status_code=201, responses=documented("Tariff", created=201))
+@router.post(
+    "/tariffs", status_code=201, responses=documented("Tariff", created=201), name="add_tariff"
+)
 async def add(parts: Parts, who: Caller, body: AddTariff) -> Response:
     """Add a tariff. The same content again changes nothing; another price is refused."""
     plan = add_tariff(
@@ -181,7 +183,12 @@ async def list_accounts(
     return pager.page(rows, account_view, lambda row: (row["account"],))
 
 
-@router.post("/accounts", status_code=201, responses=documented("AccountReceipt", created=201))
+@router.post(
+    "/accounts",
+    status_code=201,
+    responses=documented("AccountReceipt", created=201),
+    name="open_account",
+)
 async def open_one(parts: Parts, who: Caller, body: OpenAccount) -> Response:
     """Open a prepaid account. The same content again changes nothing and answers 200."""
     known = await parts.rows(who.tenant_id, "accounts", **span(body.account), limit=1)
@@ -230,6 +237,7 @@ async def get_account(parts: Parts, who: Caller, account: PathId) -> Response:
     "/accounts/{account}/topups",
     status_code=201,
     responses=documented("TopUpReceipt", created=201),
+    name="top_up",
 )
 async def pay(
     parts: Parts, who: Caller, account: PathId, body: TopUp, idempotency_key: IdempotencyKey

@@ -102,7 +102,9 @@ async def list_commands(
     return pager.page(rows, command_view, lambda row: (row["created_at"], row["id"]))
 
 
-@router.post("", status_code=202, responses=documented("CommandReceipt", created=202))
+@router.post(
+    "", status_code=202, responses=documented("CommandReceipt", created=202), name="send_command"
+)
 async def ask(
     parts: Parts, who: Caller, body: AskCommand, idempotency_key: IdempotencyKey
 ) -> Response:
@@ -139,7 +141,7 @@ async def get_command(parts: Parts, who: Caller, command: UUID) -> Response:
     return answer(command_view(rows[0]))
 
 
-@router.post("/{command}/cancel", responses=documented("Command"))
+@router.post("/{command}/cancel", responses=documented("Command"), name="cancel_command")
 async def cancel(parts: Parts, who: Caller, command: UUID) -> Response:
     """Cancel a command that was not sent yet; one that was sent or has ended is refused."""
     await parts.store.run(who.tenant_id, cancel_command(who.tenant_id, command, parts.now()))

@@ -66,7 +66,7 @@ async def take_pulse(parts: Services, who: Principal) -> Pulse:
 @router.get(
     "/stream",
     response_class=EventSourceResponse,
-    responses=documented("Event", only=(401, 403, 422, 503)),
+    responses=documented("", only=(401, 403, 422, 503)),
 )
 async def stream(
     parts: Parts,

@@ -65,7 +65,12 @@ async def list_gateways(
     return pager.page(rows, lambda row: views.Gateway(**row), lambda row: (row["gateway"],))
 
 
-@router.post("/gateways", status_code=201, responses=documented("Gateway", created=201))
+@router.post(
+    "/gateways",
+    status_code=201,
+    responses=documented("Gateway", created=201),
+    name="register_gateway",
+)
 async def register(parts: Parts, who: Caller, body: RegisterGateway) -> Response:
     """Register a gateway. The same content again changes nothing and answers 200."""
     known = await parts.rows(who.tenant_id, "gateways", **span(body.gateway), limit=1)

@@ -142,7 +142,7 @@ async def list_meters(
     return pager.page(rows, meter_view, lambda row: (row["meter"],))
 
 
-@router.post("", status_code=201, responses=documented("Meter", created=201))
+@router.post("", status_code=201, responses=documented("Meter", created=201), name="register_meter")
 async def register(parts: Parts, who: Caller, body: RegisterMeter) -> Response:
     """Register a meter. The same content again changes nothing and answers 200."""
     known = await parts.rows(who.tenant_id, "find_meter_id", name=body.meter)
