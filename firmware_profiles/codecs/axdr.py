@@ -98,12 +98,16 @@ class BitString:
 Value: TypeAlias = "bool | int | str | bytes | Decimal | BitString | tuple[Value, ...] | None"
 
 
-def decode(data: bytes, offset: int = 0) -> tuple[Value, int]:
+def decode(
+    data: bytes, offset: int = 0, *, items_max: int = ITEMS_MAX, bytes_max: int = BYTES_MAX
+) -> tuple[Value, int]:
     """Read one value.
 
     Args:
         data: the bytes.
         offset: where the value begins.
+        items_max: budget of list items, all levels together.
+        bytes_max: budget of bytes.
 
     Returns:
         The value and the offset behind it.
@@ -111,15 +115,15 @@ def decode(data: bytes, offset: int = 0) -> tuple[Value, int]:
     Raises:
         DecodeError: TRUNCATED, MALFORMED, UNSUPPORTED (an unknown tag), BUDGET.
     """
-    if len(data) - offset > BYTES_MAX:
-        raise DecodeError(DecodeErrorKind.BUDGET, f"above {BYTES_MAX} bytes", offset=offset)
-    reader = Reader(data, offset)
+    if len(data) - offset > bytes_max:
+        raise DecodeError(DecodeErrorKind.BUDGET, f"above {bytes_max} bytes", offset=offset)
+    reader = Reader(data, offset, items_max)
     return reader.value(0), reader.offset
 
 
-def decode_whole(data: bytes) -> Value:
+def decode_whole(data: bytes, *, items_max: int = ITEMS_MAX, bytes_max: int = BYTES_MAX) -> Value:
     """Read the one value that the bytes are. Raises DecodeError, MALFORMED for bytes behind it."""
-    value, offset = decode(data)
+    value, offset = decode(data, items_max=items_max, bytes_max=bytes_max)
     if offset != len(data):
         raise malformed(f"{len(data) - offset} bytes behind the value", offset)
     return value
@@ -130,11 +134,11 @@ class Reader:
 
     __slots__ = ("data", "end", "items", "offset")
 
-    def __init__(self, data: bytes, offset: int = 0) -> None:
+    def __init__(self, data: bytes, offset: int = 0, items_max: int = ITEMS_MAX) -> None:
         self.data = data
         self.offset = offset
         self.end = len(data)
-        self.items = ITEMS_MAX
+        self.items = items_max
 
     def value(self, depth: int) -> Value:
         """The next value. Raises DecodeError."""
@@ -207,7 +211,7 @@ class Reader:
         if self.items < 0 or depth >= DEPTH_MAX:
             raise DecodeError(
                 DecodeErrorKind.BUDGET,
-                f"more than {ITEMS_MAX} items or {DEPTH_MAX} levels",
+                f"too many items, or more than {DEPTH_MAX} levels",
                 offset=self.offset,
             )
 
