@@ -1,0 +1,54 @@
+"""The COPY stream: sorted by key, each key once, the first value kept."""
+
+from __future__ import annotations
+
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headend.ingest.rows import HEADER, TRAILER, Readings
+
+_row = st.tuples(
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1),
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(0, 63),
+)
+_FORMAT = struct.Struct(">hiiiiiqiqii")
+
+
+def parse(stream):
+    assert stream.startswith(HEADER)
+    assert stream.endswith(TRAILER)
+    body = stream[len(HEADER) : -len(TRAILER)]
+    rows = []
+    for fields, *rest in _FORMAT.iter_unpack(body):
+        assert fields == 5
+        assert rest[0::2] == [4, 4, 8, 8, 4]
+        rows.append(tuple(rest[1::2]))
+    return rows
+
+
+@given(st.lists(_row, max_size=50))
+def test_a_stream_holds_each_key_once_in_order(rows):
+    readings = Readings()
+    first = {}
+    for row in rows:
+        first.setdefault(row[:3], row)
+        for column, value in zip(
+            (
+                readings.meters,
+                readings.channels,
+                readings.times_us,
+                readings.values,
+                readings.statuses,
+            ),
+            row,
+            strict=True,
+        ):
+            column.append(value)
+    stream, count = readings.stream()
+    assert parse(stream) == sorted(first.values(), key=lambda row: row[:3])
+    assert count == len(first)
