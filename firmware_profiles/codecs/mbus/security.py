@@ -38,6 +38,9 @@ class Mode(IntEnum):
     CBC_DERIVED = 7
 
 
+_MODES = frozenset(Mode)
+
+
 class KeyUse(IntEnum):
     """Derivation constant: what a derived key is for, on the way from the meter."""
 
@@ -110,6 +113,11 @@ def mode_of(configuration: int) -> int:
     return configuration >> 8 & 0x1F
 
 
+def is_known(configuration: int) -> bool:
+    """Whether a configuration field names a mode that we open."""
+    return mode_of(configuration) in _MODES
+
+
 def _derived(context: Context, key: bytes, extension: int, offset: int) -> bytes:
     if extension >> 4 & 3 != _KDF_CMAC or context.counter is None:
         raise unsupported("mode 7 without a message counter or with another derivation", offset)
@@ -152,7 +160,7 @@ def open_body(
     mode = mode_of(configuration)
     if mode == Mode.PLAIN:
         return data[:end], start
-    if mode not in set(Mode):
+    if mode not in _MODES:
         raise unsupported(f"security mode {mode}", start)
     body = start + (mode == Mode.CBC_DERIVED)
     stop = body + (configuration >> 4 & 0x0F) * BLOCK_BYTES

@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from firmware_profiles.codecs.mbus import compact
-from firmware_profiles.codecs.mbus.records import truncated
-from firmware_profiles.codecs.mbus.security import Context
+from firmware_profiles.codecs.mbus.records import read_records, truncated
+from firmware_profiles.codecs.mbus.security import Context, is_known
 from firmware_profiles.codecs.mbus.telegram import Telegram, read_body
 from firmware_profiles.codecs.mbus.transport import Transport, read_transport
 from firmware_profiles.codecs.wmbus import makers
@@ -55,6 +55,12 @@ def _message(
         layer = read_authentication(data, start)
         start = layer.start
     head = read_transport(data, start, len(data))
+    if not is_known(head.configuration):
+        opened = makers.open_records(frame.address, frame.data)
+        if opened:
+            address, body = opened
+            records = tuple(read_records(body, manufacturer=address.manufacturer))
+            return Telegram(address, records, head.access, head.status)
     plain = _context(frame, head, access, key)
     context = Context(plain.key, plain.address, plain.access, layer.counter)
     check_mac(layer, data[start:], key=key, identification=context.address[2:6])

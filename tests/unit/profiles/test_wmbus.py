@@ -338,8 +338,11 @@ def test_an_apator_allocator():
     assert found["0265"] == 0x15B4 * 390_625
 
 
+PRIOS_STARTS = [0x39BC8A10 ^ 0xE66D83F8, 0x51728910 ^ 0xE66D83F8]
+
+
 def whitened(frame_head, plain, start):
-    """PRIOS whitening of the eleven octets that begin with 4B."""
+    """Diehl whitening of what stands behind the 15 octets of a frame's head."""
     state = start
     for at in (2, 6, 10):
         state ^= int.from_bytes(frame_head[at : at + 4], "big")
@@ -352,9 +355,25 @@ def whitened(frame_head, plain, start):
     return bytes(out)
 
 
-@pytest.mark.parametrize("start", [0x39BC8A10 ^ 0xE66D83F8, 0x51728910 ^ 0xE66D83F8])
-def test_a_diehl_water_radio(start):
-    link = address("SAP", "21436587", 0xD4, 0x01)
+@pytest.mark.parametrize("start", PRIOS_STARTS)
+def test_a_whitened_diehl_heat_meter(start):
+    # in the link address: version 20, type 04, then 68926025
+    link = bytes.fromhex("2423 2004 25609268")
+    records = bytes.fromhex("0c06 51260000 0c13 47031500 0a62 4101")
+    clear = bytes.fromhex("7a 37 00 45") + bytes([sum(records) & 0xFF])
+    head = bytes([9 + 5 + len(records), 0x44]) + link + clear
+    payload = framed(clear + whitened(head, records, start), link)
+    telegram = only(payload)
+    assert [r.value for r in telegram.records] == [2651, 150347, 141]
+    assert (telegram.address.number, telegram.address.medium) == ("68926025", "heat")
+    assert (telegram.address.version, telegram.access) == (0x20, 0x37)
+    refused(payload[:-1] + bytes([payload[-1] ^ 1]), DecodeErrorKind.UNSUPPORTED)
+
+
+@pytest.mark.parametrize(("letters", "number"), [("SAP", "87654321"), ("DME", "01D48765")])
+@pytest.mark.parametrize("start", PRIOS_STARTS)
+def test_a_diehl_water_radio(start, letters, number):
+    link = address(letters, "21436587", 0xD4, 0x01)
     clear = bytes.fromhex("01 13 00 00")
     plain = bytes.fromhex("4b a00d0000 9e0d0000 7e29")
     head = bytes([9 + 1 + 4 + 11, 0x44]) + link + b"\xa2" + clear
@@ -362,6 +381,7 @@ def test_a_diehl_water_radio(start):
     found = values(telegram)
     assert (found["0413"], found["4413"]) == (3488, 3486)
     assert str(found["426c"]) == "2019-09-30"
+    assert telegram.address.number == number
 
 
 def test_an_unknown_makers_payload_is_refused():

@@ -7,7 +7,6 @@ with their readings confirm are here; another payload is refused, another block 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from firmware_profiles.codecs.cursor import unsupported
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 
 _CI_FIRST, _CI_LAST = 0xA0, 0xB7
 
-_READERS: tuple[Callable[[Address, bytes, bytes], tuple[int, list[Record]] | None], ...] = (
+_READERS: tuple[Callable[[Address, bytes, bytes], tuple[Address, list[Record]] | None], ...] = (
     techem.read,
     diehl.read,
     apator.read,
 )
-"""Each gives the device type of the standard and the records, or None for a foreign payload."""
+"""Each gives the address by the standard and the records, or None for a foreign payload."""
 
 
 def is_maker_ci(ci: int) -> bool:
@@ -45,8 +44,8 @@ def read(address: Address, data: bytes, start: int) -> Telegram:
     for reader in _READERS:
         found = reader(address, head, payload)
         if found:
-            device_type, records = found
-            return Telegram(replace(address, device_type=device_type), tuple(records))
+            meter, records = found
+            return Telegram(meter, tuple(records))
     raise unsupported(
         f"a payload of maker {address.maker}, version {address.version:02X},"
         f" type {address.device_type:02X}",
@@ -55,6 +54,7 @@ def read(address: Address, data: bytes, start: int) -> Telegram:
 
 
 read_instead = blocks.read_instead
+open_records = diehl.open_records
 
 
 def open_blocks(address: Address, records: tuple[Record, ...]) -> tuple[Record, ...]:

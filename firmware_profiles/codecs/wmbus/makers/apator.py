@@ -13,6 +13,7 @@ A third has no decimal fraction: the value is rounded to 10**-6 m3.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from firmware_profiles.codecs.mbus.makers import maker_code
@@ -53,12 +54,12 @@ def _allocator(payload: bytes) -> list[Record]:
     ]
 
 
-def read(address: Address, _head: bytes, payload: bytes) -> tuple[int, list[Record]] | None:
-    """Device type and records of an Apator payload, None for another."""
+def read(address: Address, _head: bytes, payload: bytes) -> tuple[Address, list[Record]] | None:
+    """The address by the standard and the records; None for a foreign payload."""
     maker = address.manufacturer & _MASK
     if maker == _APT and (address.version, address.device_type) in _THIRDS_E6:
-        return _WATER, _pulses(address, payload)
+        return replace(address, device_type=_WATER), _pulses(address, payload)
     is_eitn = len(payload) == _EITN_BYTES and payload.startswith(_EITN_MARK)
     if maker == _APA and address.device_type == _ALLOCATOR and is_eitn:
-        return _ALLOCATOR, _allocator(payload)
+        return address, _allocator(payload)
     return None

@@ -1,30 +1,40 @@
-"""Diehl (Hydrometer, Sappel): the water radio IZAR, protocol PRIOS (CI A0 to A2).
+"""Diehl (Hydrometer, Sappel): payloads whitened by a shift register of 32 bits.
 
-The payload behind four octets is whitened by a shift register of 32 bits. It starts from the
-maker's published constant folded with twelve octets of the frame; a frame that comes out right
-begins with 4B. Then follow the volume and that of the last month, 4 bytes each in litres, and the
-date of the latter as type G.
+The register starts from the maker's published constant folded with twelve octets of the frame,
+and whitens what stands behind offset 15.
+
+    IZAR water radio, protocol PRIOS (CI A0 to A2)   the clear octets begin with 4B; then follow
+        the volume and that of the last month, 4 bytes each in litres, and the date of the latter
+        as type G
+    heat meters (CI 7A)   the clear octets are ordinary records; the second octet of the
+        configuration field is their sum (bit 4 apart)
+
+In the link address version and type stand before the identification, except in Sappel's.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from firmware_profiles.codecs.mbus.makers import maker_code
+from firmware_profiles.codecs.mbus.transport import Address
 from firmware_profiles.codecs.mbus.value import stamp
 from firmware_profiles.codecs.wmbus.makers.made import made, unsigned
 
 if TYPE_CHECKING:
     from firmware_profiles.codecs.mbus.records import Record
-    from firmware_profiles.codecs.mbus.transport import Address
 
-_MAKERS = frozenset(map(maker_code, ("SAP", "DME", "HYD")))
+_SAPPEL = maker_code("SAP")
+_MAKERS = frozenset((_SAPPEL, maker_code("DME"), maker_code("HYD")))
 _STARTS = (0x39BC8A10 ^ 0xE66D83F8, 0x51728910 ^ 0xE66D83F8)
 """The two published start values."""
 _CLEAR_BYTES, _VALUE_BYTES = 4, 11
 _MARK = 0x4B
 _WATER = 0x07
 _HEAD_BYTES = 11
+_BODY_START, _SHORT_HEADER = 15, 0x7A
+_SUM_AT, _SUM_MASK = 14, 0xEF
 
 
 def _clear(payload: bytes, state: int) -> bytes:
@@ -38,26 +48,54 @@ def _clear(payload: bytes, state: int) -> bytes:
     return bytes(plain)
 
 
-def _plain(head: bytes, payload: bytes) -> bytes | None:
-    frame = head + payload
+def _starts(frame: bytes) -> list[int]:
+    """What the register may start from: each constant folded with the octets 2 to 13."""
     fold = 0
     for at in (2, 6, 10):
         fold ^= int.from_bytes(frame[at : at + 4], "big")
+    return [start ^ fold for start in _STARTS]
+
+
+def _plain(head: bytes, payload: bytes) -> bytes | None:
     body = payload[_CLEAR_BYTES : _CLEAR_BYTES + _VALUE_BYTES]
-    for start in _STARTS:
-        plain = _clear(body, start ^ fold)
+    for start in _starts(head + payload):
+        plain = _clear(body, start)
         if plain[0] == _MARK:
             return plain
     return None
 
 
-def read(address: Address, head: bytes, payload: bytes) -> tuple[int, list[Record]] | None:
-    """Device type and records of a PRIOS payload, None for another."""
+def open_records(address: Address, data: bytes) -> tuple[Address, bytes] | None:
+    """The meter's address and its records in the clear; None for a frame of another kind.
+
+    Args:
+        address: as the link layer has it.
+        data: a radio frame whose CI field stands at offset 10.
+    """
+    whitened = data[_HEAD_BYTES - 1] == _SHORT_HEADER and len(data) > _BODY_START
+    if address.manufacturer not in _MAKERS or not whitened:
+        return None
+    for start in _starts(data):
+        plain = _clear(data[_BODY_START:], start)
+        if (sum(plain) ^ data[_SUM_AT]) & _SUM_MASK == 0:
+            return _turned(address), plain
+    return None
+
+
+def _turned(address: Address) -> Address:
+    """The address of a link layer that has version and type before the identification."""
+    octets = address.link_octets[2:]
+    return Address(octets[2:], address.manufacturer, version=octets[0], device_type=octets[1])
+
+
+def read(address: Address, head: bytes, payload: bytes) -> tuple[Address, list[Record]] | None:
+    """The address by the standard and the records; None for a foreign payload."""
     enough = len(head) == _HEAD_BYTES and len(payload) >= _CLEAR_BYTES + _VALUE_BYTES
     plain = _plain(head, payload) if address.manufacturer in _MAKERS and enough else None
     if plain is None:
         return None
-    return _WATER, [
+    ordered = address if address.manufacturer == _SAPPEL else _turned(address)
+    return replace(ordered, device_type=_WATER), [
         made("0413", unsigned(plain, 1, 4)),
         made("4413", unsigned(plain, 5, 4)),
         made("426c", stamp(plain[9:11])),

@@ -17,6 +17,7 @@ and twelve months instead:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from firmware_profiles.codecs.mbus.makers import maker_code
@@ -91,8 +92,8 @@ def _smoke(payload: bytes) -> list[Record]:
     return [made("426c", _day(unsigned(payload, 1, 2))), made("01fd17", payload[0])]
 
 
-def read(address: Address, _head: bytes, payload: bytes) -> tuple[int, list[Record]] | None:
-    """Device type and records of a Techem payload, None for another."""
+def read(address: Address, _head: bytes, payload: bytes) -> tuple[Address, list[Record]] | None:
+    """The address by the standard and the records; None for a foreign payload."""
     kind, version = address.device_type, address.version
     if address.manufacturer != _TECHEM or kind not in _STANDARD_TYPES:
         return None
@@ -106,4 +107,4 @@ def read(address: Address, _head: bytes, payload: bytes) -> tuple[int, list[Reco
         records = _smoke(payload)
     else:
         return None
-    return _STANDARD_TYPES[kind], records
+    return replace(address, device_type=_STANDARD_TYPES[kind]), records
