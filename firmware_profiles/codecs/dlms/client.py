@@ -34,9 +34,8 @@ from firmware_profiles.codecs.dlms.apdu import (
     Selection,
     Service,
     Target,
-    parse_response,
-    request_bytes,
 )
+from firmware_profiles.codecs.dlms.apdu_wire import parse_response, request_bytes
 from firmware_profiles.codecs.dlms.channel import SecureChannel
 from firmware_profiles.codecs.dlms.errors import (
     AccessRefused,

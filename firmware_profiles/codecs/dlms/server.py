@@ -33,9 +33,8 @@ from firmware_profiles.codecs.dlms.apdu import (
     NormalResponse,
     Service,
     Tag,
-    parse_request,
-    response_bytes,
 )
+from firmware_profiles.codecs.dlms.apdu_wire import parse_request, response_bytes
 from firmware_profiles.codecs.dlms.channel import SecureChannel
 from firmware_profiles.codecs.dlms.errors import AccessRefused, AccessResult, Diagnostic
 from firmware_profiles.codecs.dlms.objects.access import ASSOCIATION, association
