@@ -8,6 +8,7 @@ Example:
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from headend.web import pages, sign_in
 from headend.web.render import FOLDER, error_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from headend.store.db import AsyncPool
 
@@ -63,8 +64,16 @@ def create_app(
     assert len(secret) >= 16
     nobody = Principal(NOBODY, open_reads_tenant, writes=False) if open_reads_tenant else None
     access = Access(tokens, secret, nobody)
+    pulses = Pulses(pulse_s)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await pulses.settle()
+
     app = FastAPI(
         title="ohmesh head-end",
+        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -74,7 +83,7 @@ def create_app(
         store=PoolStore(pool),
         access=access,
         cursors=Cursors(secret),
-        pulses=Pulses(pulse_s),
+        pulses=pulses,
         seal_key=seal_key,
         now=now,
     )

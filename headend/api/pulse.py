@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
+_T = TypeVar("_T")
 PULSE_S = 1.0
 
 
@@ -32,12 +33,24 @@ class Pulses:
         self.beat_s = beat_s
         self._locks: dict[int, asyncio.Lock] = {}
         self._newest: dict[int, tuple[float, Pulse]] = {}
+        self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def take(self, tenant_id: int, look: Callable[[], Awaitable[Pulse]]) -> Pulse:
+    async def undisturbed(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Await work that a listener who goes away does not cut off in the middle of a query."""
+        task = asyncio.create_task(work, name="pulse")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def settle(self) -> None:
+        """Wait for what is under way; call it before the pool closes."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def take(self, tenant_id: int, look: Callable[[], Coroutine[Any, Any, Pulse]]) -> Pulse:
         """The tenant's pulse, at most a beat old; `look` reads it from the database."""
         async with self._locks.setdefault(tenant_id, asyncio.Lock()):
             taken_s, pulse = self._newest.get(tenant_id, (-self.beat_s, Pulse(0, {})))
             if time.monotonic() - taken_s >= self.beat_s:
-                pulse = await look()
+                pulse = await self.undisturbed(look())
                 self._newest[tenant_id] = (time.monotonic(), pulse)
             return pulse

@@ -89,9 +89,8 @@ async def stream(
         if topics:
             yield ServerSentEvent(event="changed", data=topics)
         if newer.event_id > sent:
-            for row in await parts.rows(
-                who.tenant_id, "events_after", after=sent, limit=EVENTS_A_BEAT
-            ):
+            news = parts.rows(who.tenant_id, "events_after", after=sent, limit=EVENTS_A_BEAT)
+            for row in await parts.pulses.undisturbed(news):
                 sent = row["id"]
                 yield ServerSentEvent(event="event", id=str(sent), data=row)
         await asyncio.sleep(parts.pulses.beat_s)

@@ -40,7 +40,7 @@ class Site:
 async def running(site: Site, **options):
     """The app over a pool of its own."""
     async with db.make_pool(site.urls["api"], size_max=4) as pool:
-        yield create_app(
+        app = create_app(
             pool,
             tokens=PRINCIPALS,
             secret=SECRET,
@@ -48,6 +48,8 @@ async def running(site: Site, **options):
             pulse_s=0.02,
             **options,
         )
+        yield app
+        await app.state.services.pulses.settle()
 
 
 def client_of(app, token: str | None = TOKEN, **headers) -> httpx.AsyncClient:

@@ -1,0 +1,173 @@
+"""The pages in a real browser: they draw, they live, they are usable without a mouse."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+TOKEN = "browser-token-0123456789-0123456789"
+PAGES = ("/", "/mesh", "/meters/M0007", "/accounts", "/accounts/A-1", "/quarantine", "/docs")
+LOST = re.compile(r"\blost\b")
+WITH_CHILDREN = """
+    select r.node from ohmesh.route r join ohmesh.route child on child.parent = r.node
+    group by r.node, r.hops order by count(*) desc, r.hops
+"""
+CONTRAST = """
+() => {
+  const parts = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (rgb) => {
+    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = rgb.map((v) => linear(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (node) => {
+    for (let n = node; n; n = n.parentElement) {
+      const colour = parts(getComputedStyle(n).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour.slice(0, 3);
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    const words = walker.currentNode.data.trim();
+    if (!words || !node.offsetParent || node.closest("svg, .skip")) continue;
+    const [a, b] = [light(parts(getComputedStyle(node).color).slice(0, 3)), light(ground(node))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${words.slice(0, 40)}`);
+  }
+  return poor;
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_draws_without_an_error(headend, page, scheme):
+    await page.emulate_media(color_scheme=scheme)
+    for path in PAGES:
+        answer = await page.goto(headend.url + path)
+        assert answer.status == 200, path
+        await expect(page.locator("h1")).not_to_be_empty()
+        await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
+        assert await page.evaluate(CONTRAST) == [], (path, scheme)
+        titles = await page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
+        assert len(titles) == len(set(titles)), f"{path} has an id twice"
+    assert page.watched.errors == []
+    assert page.watched.hosts == {urlsplit(headend.url).netloc}, "a page calls somebody else"
+
+
+async def test_narrow_screens_do_not_scroll_sideways(headend, page):
+    await page.set_viewport_size({"width": 390, "height": 800})
+    for path in PAGES:
+        await page.goto(headend.url + path)
+        wide = await page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 390, path
+
+
+async def test_the_load_curve_and_its_table_are_the_same(headend, page):
+    await page.goto(headend.url + "/meters/M0007")
+    chart = page.locator("om-chart[data-ready]")
+    await expect(chart.locator("canvas")).to_be_visible()
+    await chart.locator("summary").click()
+    await expect(chart.locator("tbody tr[data-t]")).to_have_count(96)
+    drawn = await chart.evaluate("(c) => c.plot.data[1]")
+    shown = await chart.evaluate(
+        "(c) => [...c.querySelectorAll('tr[data-t]')].map((r) => r.dataset.v ? +r.dataset.v : null)"
+    )
+    assert drawn == shown
+    assert sum(v is not None for v in drawn) == 95
+
+
+async def test_the_fleet_lives_without_reload(headend, page):
+    await page.goto(headend.url + "/")
+    await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
+    await page.evaluate("window.same = true")
+    headend.execute("update ohmesh.meter_status set relay = 0, relay_at = now()")
+    card = page.locator(".card", has_text="Supply off").locator("strong")
+    await expect(card).to_have_text("60", timeout=15_000)
+    headend.execute("update ohmesh.meter_status set relay = 1, relay_at = now()")
+    await expect(card).to_have_text("0", timeout=15_000)
+    assert await page.evaluate("window.same")
+    assert page.watched.errors == []
+
+
+async def test_a_dead_relay_is_seen_and_its_children_move(headend, page):
+    """Its own circle loses its route, the links of its children change their end and are marked."""
+    await page.goto(headend.url + "/mesh")
+    await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
+    victim, heir = (row["node"] for row in headend.execute(WITH_CHILDREN)[:2])
+    headend.execute("delete from ohmesh.route where node = %s", victim)
+    headend.execute(
+        "update ohmesh.route set parent = %s, reported_at = now() where parent = %s", heir, victim
+    )
+    await expect(page.locator(f"#n{victim}")).to_have_class(LOST, timeout=15_000)
+    await expect(page.locator("h1")).to_contain_text("no route now")
+    moved = page.locator(f'line.moved[data-parent="{heir}"]')
+    await expect(moved.first).to_be_attached()
+    assert page.watched.errors == []
+
+
+async def test_a_payment_from_login_to_statement(headend, page):
+    await page.goto(headend.url + "/accounts/A-1")
+    await expect(page.locator("form.sell")).to_have_count(0)
+    await page.get_by_role("link", name="Sign in", exact=True).click()
+    await page.get_by_label("Token").fill("wrong")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("not known")
+    page.watched.errors.clear()  # the browser itself reports the 401
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/accounts/A-1")
+    await page.get_by_label("Amount in EUR").fill("12.34")
+    await page.get_by_role("button", name="Top up").click()
+    await expect(page.locator(".card", has_text="Balance")).to_contain_text("22.34 EUR")
+    await expect(page.locator("tbody tr").first).to_contain_text("12.34 EUR")
+    await page.get_by_role("button", name="sign out").click()
+    await expect(page.locator("h1")).to_have_text("Sign in")
+    assert page.watched.errors == []
+
+
+async def test_the_keyboard_is_enough(headend, page):
+    await page.goto(headend.url + "/")
+    await page.keyboard.press("Tab")
+    await expect(page.locator(".skip")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("main")).to_be_focused()
+    await page.keyboard.press("/")
+    await expect(page.locator("#q")).to_be_focused()
+    await page.keyboard.type("M001")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("section:has(#h-meters) tbody tr")).to_have_count(10)
+    await page.goto(headend.url + "/mesh")
+    await page.locator("#n100").focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/meters/M0001")
+
+
+async def test_text_from_the_field_runs_nothing(headend, page):
+    await page.goto(headend.url + "/quarantine")
+    await expect(page.locator("tbody")).to_contain_text(["<script>alert(1)</script>", ""])
+    assert page.watched.errors == []
+
+
+async def test_the_first_page_is_never_empty(empty_headend, page):
+    for path in ("/", "/mesh", "/accounts", "/quarantine"):
+        await page.goto(empty_headend.url + path)
+        await expect(page.locator("h1")).not_to_be_empty()
+        await expect(page.locator(".waiting code").first).to_be_visible()
+    assert page.watched.errors == []
+
+
+async def test_the_first_meter_appears_by_itself(empty_headend, page):
+    await page.goto(empty_headend.url + "/")
+    await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
+    empty_headend.execute(
+        "insert into ohmesh.meter (tenant_id, name, address, profile, interval_s)"
+        " values (1, 'First', 'First', 'nl_dsmr', 900)"
+    )
+    await expect(page.get_by_role("link", name="First")).to_be_visible(timeout=15_000)
