@@ -97,15 +97,19 @@ class Collector:
         device_type = telegram.address.device_type if telegram.address else 0
         scene = _Scene(device_type, moments, {})
         for record in telegram.records:
-            place = self._channels.place(record.header, device_type)
-            if not (place and self._add_number(record, place, scene)):
-                self._add_other(record, place, scene)
+            self._add_record(record, scene)
 
-    def _add_number(self, record: Record, place: Place, scene: _Scene) -> bool:
-        """Add a number as a reading; False when it is none, or beyond what the store holds."""
+    def _add_record(self, record: Record, scene: _Scene) -> None:
         header, _, value = record
-        if type(value) is not int:
-            return False
+        if type(value) is int:
+            place = self._channels.place(header, scene.device_type)
+            if place and self._add_number(place, value, header.storage, scene):
+                return
+        if not (header.profile and self._add_row(record, scene)):
+            self._texts[_unique(label(header), scene.seen)] = _text(record)
+
+    def _add_number(self, place: Place, value: int, storage: int, scene: _Scene) -> bool:
+        """Add a number as a reading; False when it is beyond what the store holds."""
         number = value * place.factor
         if not -_INT64_MAX <= number <= _INT64_MAX:
             return False
@@ -116,20 +120,16 @@ class Collector:
             register = renamed(register, channel)
         else:
             scene.seen[channel] = 1
-        time, quality, _ = scene.moments.get(header.storage, _NO_MOMENT)
+        time, quality, _ = scene.moments.get(storage, _NO_MOMENT)
         self._readings[channel, None] = Reading(register, number, time, quality)
         return True
 
-    def _add_other(self, record: Record, place: Place | None, scene: _Scene) -> None:
-        """Add a row of values, or whatever else there is as text."""
-        if not (record.header.profile and place and self._add_row(record, place, scene)):
-            self._texts[_unique(label(record.header), scene.seen)] = _text(record)
-
-    def _add_row(self, record: Record, place: Place, scene: _Scene) -> bool:
+    def _add_row(self, record: Record, scene: _Scene) -> bool:
         """Add the valid values of a compact profile, each at its own time; False when it cannot."""
         _, quality, stamp = scene.moments.get(record.header.storage, _NO_MOMENT)
+        place = self._channels.place(record.header, scene.device_type)
         row = read_row(record)
-        if stamp is None or row is None:
+        if place is None or stamp is None or row is None:
             return False
         for index, number in enumerate(row.numbers):
             local = row.time(stamp.local, index)
