@@ -70,6 +70,7 @@ async def _post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> N
             if response.is_success or response.status_code == _KNOWN_ALREADY:
                 return
             if not response.is_server_error:
-                status, text = response.status_code, response.text[:200]
-                raise ConfigError(f"the head-end refuses {body['name']}: {status} {text}")
+                name = body.get("meter") or body["gateway"]
+                answer = f"{response.status_code} {response.text[:200]}"
+                raise ConfigError(f"the head-end refuses {name}: {answer}")
         await asyncio.sleep(_RETRY_S)
