@@ -326,6 +326,25 @@ def test_a_techem_water_meter_with_months():
     )
 
 
+def test_a_techem_allocator_of_version_94_has_its_temperatures_later():
+    found = values(only(maker("TCH", 0x94, 0x80, "0f 9f29 2d00 5024 0400 11 bd08 3809")))
+    assert (found["426e"], found["026e"], found["0265"], found["0259"]) == (45, 4, 2237, 2360)
+
+
+@pytest.mark.parametrize("kind", [0x43, 0xC3])
+def test_techem_heat_meters(kind):
+    vario = only(maker("TCH", 0x27, kind, "12 9f25 3833 00a8 6226 00"))
+    assert (values(vario)["440e"], values(vario)["040e"]) == (0x3338, 0x3338 + 0x2662)
+    compact = only(maker("TCH", 0x45, kind, "00 9f27 770101 60 780000", ci=0xA1))
+    assert (values(compact)["4406"], values(compact)["0406"]) == (0x10177, 0x10177 + 120)
+    assert vario.address.medium == compact.address.medium == "heat"
+
+
+def test_a_techem_smoke_detector():
+    telegram = only(maker("TCH", 0x76, 0xF0, "05 9f27 82"))
+    assert (values(telegram)["01fd17"], telegram.address.medium) == (5, "smoke detector")
+
+
 def test_apator_pulse_adapters_count_thirds():
     small = only(maker("APT", 0x0F, 0x0F, "42f21400 00"))
     large = only(maker("APT", 0x04, 0x11, "1d540000 00"))

@@ -1,8 +1,8 @@
 """Formats of makers that send no records, or blocks of their own among the records.
 
 A format is chosen by maker, version and device type. What it says is given as ordinary records,
-under the header that the standard has for such a value. Only formats that published telegrams
-with their readings confirm are here; another payload is refused, another block stays hex text.
+under the header that the standard has for such a value. Only formats that are known from published
+telegrams with their readings are here; another payload is refused, another block stays hex text.
 """
 
 from __future__ import annotations
