@@ -74,7 +74,8 @@ class Gateway:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop, then say goodbye."""
+        """Work until told to stop, then say goodbye. Raises OSError: the bench port is taken."""
+        bench = await self._open_bench()
         async with asyncio.TaskGroup() as tasks:
             parts = {"outbox": self._outbox.run()}
             if self._mesh:
@@ -82,15 +83,21 @@ class Gateway:
             parts["commands"] = self._commands.run()
             parts["uplink"] = self._uplink.run(self._link)
             parts["link"] = self._link.run()
-            bench = self._settings.bench
-            if bench.enabled:
-                port = BenchPort(self._outbox, clock_ms=utc_ms)
-                parts["bench"] = port.run(bench.host, bench.port)
+            if bench:
+                parts["bench"] = bench.run()
             running = [tasks.create_task(part, name=name) for name, part in parts.items()]
             await stop.wait()
             await self._say_goodbye()
             for task in running:
                 task.cancel()
+
+    async def _open_bench(self) -> BenchPort | None:
+        bench = self._settings.bench
+        if not bench.enabled:
+            return None
+        port = BenchPort(self._outbox, clock_ms=utc_ms)
+        await port.open(bench.host, bench.port)
+        return port
 
     async def _say_goodbye(self) -> None:
         """A clean end sends no will, so the retained state is set by hand."""

@@ -74,16 +74,23 @@ class BenchPort:
         """Args: clock_ms: UTC milliseconds since 1970."""
         self._outbox = outbox
         self._clock_ms = clock_ms
+        self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None] | None] = set()
 
-    async def run(self, host: str, port: int) -> None:
-        """Serve until cancelled. Raises OSError when the port is taken."""
-        server = await asyncio.start_server(self._serve, host, port, limit=LINE_BYTES_MAX)
-        async with server:
-            bound = server.sockets[0].getsockname()
+    async def open(self, host: str, port: int) -> None:
+        """Take the port; nobody is served before `run`. Raises OSError when it is taken."""
+        self._server = await asyncio.start_server(
+            self._serve, host, port, limit=LINE_BYTES_MAX, start_serving=False
+        )
+
+    async def run(self) -> None:
+        """Serve until cancelled; after `open`."""
+        assert self._server is not None
+        async with self._server:
+            bound = self._server.sockets[0].getsockname()
             _log.info("the bench port is open on %s:%d", bound[0], bound[1])
             try:
-                await server.serve_forever()
+                await self._server.serve_forever()
             finally:
                 await self._leave()
 

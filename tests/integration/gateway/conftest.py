@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -225,11 +224,3 @@ def bench():
 @pytest.fixture
 def wait_until():
     return until
-
-
-@pytest.fixture
-def environment(monkeypatch):
-    """No setting of the machine's own reaches the gateway."""
-    for name in list(os.environ):
-        if name.upper().startswith("OHMESH_GATEWAY"):
-            monkeypatch.delenv(name)
