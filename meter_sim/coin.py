@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.random import Philox
 
-TOSS_BITS = 16
-SURE = 1 << TOSS_BITS
-"""A probability of one, in 1/65536."""
+from meter_sim.radio import SURE
+
+_TOSS_BITS = SURE.bit_length() - 1
 _BUFFER_EMPTY = 4
 _MASK64 = 2**64 - 1
 
@@ -41,4 +41,4 @@ class Coin:
         self._counter[0] = frame
         self._counter[1] = receiver
         self._bits.state = self._state
-        return int(self._bits.random_raw()) >> (64 - TOSS_BITS)
+        return int(self._bits.random_raw()) >> (64 - _TOSS_BITS)

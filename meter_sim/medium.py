@@ -20,8 +20,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meter_sim.coin import SURE, Coin
-from meter_sim.radio import reception
+from meter_sim.coin import Coin
+from meter_sim.radio import SURE, reception
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,11 +16,11 @@ from hashlib import blake2b
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from meter_sim.coin import SURE
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+SURE = 1 << 16
+"""A probability of one; all are given in 65536ths."""
 FREE_SPACE_1M_DB = 31.2
 """868 MHz."""
 NOISE_DBM = -115

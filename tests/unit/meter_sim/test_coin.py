@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import Philox
 
-from meter_sim.coin import SURE, Coin
+from meter_sim.coin import Coin
+from meter_sim.radio import SURE
 
 
 def test_a_toss_is_the_first_16_bits_of_philox_with_seed_and_transmitter_as_key():

@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from meter_sim.coin import SURE
-from meter_sim.radio import Links, RadioModel, Site, build_links, loss_db, reception
+from meter_sim.radio import SURE, Links, RadioModel, Site, build_links, loss_db, reception
 
 MODEL = RadioModel(exponent=4.0, shadow_db=8.0, end_loss_db=10.0, transmit_dbm=14.0, rate_kbps=150)
 CALM = RadioModel(exponent=4.0, shadow_db=0.0, end_loss_db=10.0, transmit_dbm=14.0, rate_kbps=150)
