@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firmware_profiles import registry
-from firmware_profiles.records import answers
+from firmware_profiles import conformance, registry, scaffold, tender
+from firmware_profiles.conformance.report import as_html, as_text
+from firmware_profiles.records import RecordError, answers
+from ohmesh.model.errors import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +56,57 @@ def _parser() -> argparse.ArgumentParser:
         "--no-verify", action="store_true", help="accept telegrams whose checksum fails"
     )
     decode.set_defaults(run=_decode)
+    _add_conformance(commands)
+    _add_match(commands)
+    _add_new(commands)
     return parser
+
+
+def _add_conformance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    kit = commands.add_parser(
+        "conformance",
+        help="what a profile proves: bronze, silver or gold",
+        epilog="example: ohmesh profiles conformance nl_dsmr --vectors captured.jsonl",
+    )
+    kit.add_argument("name", help="as `list` prints it")
+    kit.add_argument(
+        "--vectors", type=Path, nargs="+", default=[], help="files of captured telegrams"
+    )
+    kit.add_argument("--report", type=Path, help="write an HTML page for a tender")
+    kit.add_argument(
+        "--require",
+        choices=[tier.name.lower() for tier in conformance.Tier if tier],
+        default="bronze",
+        help="exit with 1 below this tier (default: bronze)",
+    )
+    kit.set_defaults(run=_conformance)
+
+
+def _add_match(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    match = commands.add_parser(
+        "match",
+        help="which profiles, drivers and ways of prepayment meet a tender",
+        epilog="example: ohmesh profiles match --country NL --commodity gas --transport p1",
+    )
+    match.add_argument("--country", help="ISO 3166 code")
+    match.add_argument("--commodity", choices=tender.COMMODITIES)
+    match.add_argument("--transport", choices=tender.transports())
+    match.add_argument("--prepayment", choices=tender.prepayments())
+    match.set_defaults(run=_match)
+
+
+def _add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    new = commands.add_parser(
+        "new",
+        help="write a package with a new profile that works",
+        epilog="example: ohmesh profiles new xx_demo --country XX --zone Europe/Oslo",
+    )
+    new.add_argument("name", help="lower case with underscores, such as xx_demo")
+    new.add_argument("--country", default="-", help="ISO 3166 code (default: -)")
+    new.add_argument("--zone", default="UTC", help="IANA zone of the meters (default: UTC)")
+    new.add_argument("--title", help="one line for people (default: the name)")
+    new.add_argument("--into", type=Path, help="new folder (default: ohmesh-profile-NAME)")
+    new.set_defaults(run=_new)
 
 
 def _list(_options: argparse.Namespace) -> int:
@@ -106,4 +161,50 @@ def _decode(options: argparse.Namespace) -> int:
 def _decode_lines(stream: TextIO, *, verify: bool) -> int:
     for answer in answers(stream, verify=verify):
         print(answer)
+    return 0
+
+
+def _conformance(options: argparse.Namespace) -> int:
+    profile = registry.load(options.name)
+    try:
+        vectors = conformance.load_vectors(options.vectors, profile.spec)
+    except (OSError, RecordError) as error:
+        print(f"ohmesh profiles conformance: {error}", file=sys.stderr)
+        return _WRONG_USE
+    verdict = conformance.judge(profile, vectors)
+    print(as_text(verdict))
+    if options.report:
+        page = as_html(verdict, profile.spec, version("ohmesh"))
+        options.report.write_text(page, encoding="utf-8")
+    return int(verdict.tier < conformance.Tier[options.require.upper()])
+
+
+def _match(options: argparse.Namespace) -> int:
+    demand = tender.Demand(
+        options.country, options.commodity, options.transport, options.prepayment
+    )
+    found = tender.match(demand, map(registry.load, registry.names()))
+    for name, standards in found.profiles.items():
+        spec = registry.load(name).spec
+        print(f"profile {name:14} {spec.evidence:10} {spec.title} ({', '.join(standards)})")
+    for part in found.met:
+        print(f"met     {part}")
+    for part in found.missing:
+        print(f"missing {part}")
+    return int(bool(found.missing))
+
+
+def _new(options: argparse.Namespace) -> int:
+    folder = options.into or Path(f"ohmesh-profile-{options.name.replace('_', '-')}")
+    new = scaffold.NewProfile(
+        options.name, options.country, options.zone, options.title or options.name
+    )
+    texts = scaffold.contents(new, datetime.now(UTC).date())
+    if folder.exists():
+        raise ProfileError(f"{folder} is there already")
+    for path, text in texts.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    print(f"{folder} is written; next: pip install -e {folder}")
     return 0

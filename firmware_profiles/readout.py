@@ -99,7 +99,7 @@ def _own_stamp(values: tuple[Value, ...], zone: tzinfo) -> datetime | None:
 
 def _stamp(text: str, zone: tzinfo) -> datetime | None:
     """The instant of a stamp; a digit in front of it tells the season (0 normal, 1 summer)."""
-    digits = re.sub(r"[^0-9]", "", text)
+    digits = _digits(text)
     summer = None
     if len(digits) in {11, 13}:
         summer, digits = _SEASONS.get(digits[0]), digits[1:]
@@ -113,6 +113,10 @@ def _stamp(text: str, zone: tzinfo) -> datetime | None:
         return None
 
 
+def _digits(text: str) -> str:
+    return re.sub(r"[^0-9]", "", text)
+
+
 def _clock(readout: Readout, zone: tzinfo) -> datetime | None:
     """The meter's clock: 0.9.1 time and 0.9.2 date, or 1.0.0 of medium 0 with both."""
     found: dict[tuple[int, int, int], str] = {}
@@ -122,7 +126,8 @@ def _clock(readout: Readout, zone: tzinfo) -> datetime | None:
             found.setdefault((obis.c, obis.d, obis.e), data.values[0].text)
     date, clock = found.get((0, 9, 2)), found.get((0, 9, 1))
     if date and clock:
-        return _stamp(date + clock, zone)
+        # Either may have the season's digit in front; the date's is enough.
+        return _stamp(_digits(date) + _digits(clock)[-6:], zone)
     return _stamp(found.get((1, 0, 0), ""), zone)
 
 

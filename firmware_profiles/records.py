@@ -52,7 +52,7 @@ class Record:
 def parse_record(fields: Mapping[str, Any], name: str) -> Record:
     """A record from its JSON fields. Raises RecordError with the reason."""
     profile = profile_for(_text(fields, "standard"), str(fields.get("country", "-")))
-    return Record(name, profile, _payload(fields), _keys(fields))
+    return Record(name, profile, payload_of(fields), keys_of(fields))
 
 
 def profile_for(standard: str, country: str) -> Profile:
@@ -82,7 +82,8 @@ def _hex(fields: Mapping[str, Any], name: str) -> bytes:
         raise RecordError(f"{name} is no hex text: {error}") from error
 
 
-def _payload(fields: Mapping[str, Any]) -> bytes:
+def payload_of(fields: Mapping[str, Any]) -> bytes:
+    """The bytes of a record. Raises RecordError."""
     if "telegram_hex" in fields:
         request = _hex(fields, "request_hex") if fields.get("request_hex") else b""
         return request + _hex(fields, "telegram_hex")
@@ -92,7 +93,8 @@ def _payload(fields: Mapping[str, Any]) -> bytes:
         raise RecordError(f"telegram_text holds a character that is no byte: {error}") from error
 
 
-def _keys(fields: Mapping[str, Any]) -> Keys | None:
+def keys_of(fields: Mapping[str, Any]) -> Keys | None:
+    """The keys of a record, None when it has none. Raises RecordError."""
     if fields.get("key_hex") is None:
         return None
     authentication = _hex(fields, "auth_key_hex") if fields.get("auth_key_hex") else None

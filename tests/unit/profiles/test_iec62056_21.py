@@ -85,6 +85,13 @@ def test_a_maximum_has_its_own_time_and_others_the_clock_s():
     ]
 
 
+@pytest.mark.parametrize(("season", "hour"), [("0", 1), ("1", 0)])
+@pytest.mark.parametrize("clock", ["023000", "02:30:00", "1023000"])
+def test_the_season_decides_in_the_hour_that_comes_twice(season, hour, clock):
+    text = f"0.9.1({clock})\r\n0.9.2({season}261025)\r\n1.8.0(1*kWh)\r\n!\r\n"
+    assert readings(text)[0][2] == datetime(2026, 10, 25, hour, 30, tzinfo=UTC)
+
+
 def test_blanks_and_dashes_are_texts():
     decoded = DE.decode(b"C.1.1(        )\r\n32.7(---*V)\r\n1.8.0(1*gallon)\r\n!\r\n")
     assert decoded.readings == ()
