@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,14 +16,23 @@ MARGIN: Final = 44
 HEIGHT_MIN, HEIGHT_MAX = 300, 640
 HOPS_MAX: Final = 6
 """Colours there are; longer ways share the last."""
-CROWD: Final = 220
-"""Above this many nodes they are drawn small and without their hop count."""
+RADIUS_MIN, RADIUS_MAX = 4, 10
+RADIUS_WITH_TEXT: Final = 7
+"""Smaller circles have no room for their hop count."""
+STRETCH_MAX: Final = 3
+"""A street is long and thin: its width may be drawn larger than its length, up to this factor."""
+HEIGHT_WANTED: Final = 240
 _RING_M: Final = 40
+_CLOSE: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A node on paper; `state` is gateway, ok, lost (no route now) or unknown (not registered)."""
+    """A node on paper.
+
+    `state` is gateway, ok, lost (heard before, no route now), new (not heard yet) or unknown (it
+    routes, but is not registered).
+    """
 
     key: str
     node: int
@@ -58,7 +68,8 @@ class Picture:
     lines: list[Line]
     histogram: list[tuple[int, int]]
     lost: list[str]
-    crowded: bool
+    awaited: int
+    radius: int
 
 
 def draw(topology: Topology) -> Picture:
@@ -78,7 +89,8 @@ def draw(topology: Topology) -> Picture:
         lines=lines,
         histogram=_histogram(topology.nodes),
         lost=[node.id or f"{node.node:08x}" for node in topology.nodes if _state(node) == "lost"],
-        crowded=len(dots) > CROWD,
+        awaited=sum(dot.state == "new" for dot in dots),
+        radius=_radius(list(scaled.values())),
     )
 
 
@@ -116,10 +128,11 @@ def _scale(
     wide, tall = max(max(xs) - min(xs), 1.0), max(max(ys) - min(ys), 1.0)
     room = WIDTH - 2 * MARGIN
     scale = min(room / wide, (HEIGHT_MAX - 2 * MARGIN) / tall)
-    height = max(round(tall * scale) + 2 * MARGIN, HEIGHT_MIN)
-    left, top = (WIDTH - wide * scale) / 2, (height - tall * scale) / 2
+    upright = max(scale, min(HEIGHT_WANTED / tall, scale * STRETCH_MAX))
+    height = max(round(tall * upright) + 2 * MARGIN, HEIGHT_MIN)
+    left, top = (WIDTH - wide * scale) / 2, (height - tall * upright) / 2
     scaled = {
-        node: (round(left + (x - min(xs)) * scale), round(top + (max(ys) - y) * scale))
+        node: (round(left + (x - min(xs)) * scale), round(top + (max(ys) - y) * upright))
         for node, (x, y) in places.items()
     }
     return height, scaled
@@ -128,7 +141,23 @@ def _scale(
 def _state(node: Node) -> str:
     if node.kind != "meter":
         return node.kind
-    return "lost" if node.parent is None else "ok"
+    if node.parent is not None:
+        return "ok"
+    return "new" if node.last_seen is None else "lost"
+
+
+def _radius(places: list[tuple[int, int]]) -> int:
+    """Half the distance to the next node that all but the closest tenth have."""
+    along = sorted(places)
+    gaps = sorted(_gap(along, i) for i in range(len(along)))
+    gap = gaps[len(gaps) // 10] if gaps else 2 * RADIUS_MAX
+    return max(RADIUS_MIN, min(RADIUS_MAX, round(gap / 2)))
+
+
+def _gap(along: list[tuple[int, int]], i: int) -> float:
+    """Distance to the nearest of the places that are close in the sorted list."""
+    close = along[max(0, i - _CLOSE) : i] + along[i + 1 : i + 1 + _CLOSE]
+    return min((math.dist(along[i], other) for other in close), default=2 * RADIUS_MAX)
 
 
 def _shade(node: Node) -> int:

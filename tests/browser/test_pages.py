@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -171,3 +174,24 @@ async def test_the_first_meter_appears_by_itself(empty_headend, page):
         " values (1, 'First', 'First', 'nl_dsmr', 900)"
     )
     await expect(page.get_by_role("link", name="First")).to_be_visible(timeout=15_000)
+
+
+async def test_the_pictures_are_taken_from_a_running_head_end(headend, tmp_path):
+    """The script of the README's pictures works as its help says."""
+    script = Path(__file__).parents[2] / "docs" / "pictures" / "take.py"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        script,
+        "--url",
+        headend.url,
+        "--out",
+        tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    taken = [Path(line) for line in output.decode().splitlines()]
+    assert {file.name for file in taken} == {"dashboard.png", "dashboard-dark.png", "mesh.png"}
+    for file in taken:
+        assert file.read_bytes().startswith(b"\x89PNG")
+        assert file.stat().st_size > 30_000

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from headend.api.views import Node, Topology
 from headend.web.curve import slots
-from headend.web.mesh import CROWD, HOPS_MAX, WIDTH, draw
+from headend.web.mesh import HOPS_MAX, RADIUS_MAX, RADIUS_MIN, WIDTH, draw
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 STEP = timedelta(minutes=15)
@@ -85,8 +86,24 @@ def test_long_ways_share_the_last_colour_and_are_counted_apart():
 
 
 def test_a_crowd_is_drawn_small():
-    nodes = [node(n, at=(n, n % 7)) for n in range(1, CROWD + 2)]
-    assert picture(*nodes).crowded
+    few = picture(*(node(n, at=(n * 40, n % 7 * 40)) for n in range(1, 20)))
+    many = picture(*(node(n, at=(n % 40 * 10, n // 40 * 10)) for n in range(1, 2000)))
+    assert few.radius == RADIUS_MAX
+    assert many.radius < few.radius
+    assert many.radius >= RADIUS_MIN
+
+
+def test_a_meter_that_was_never_heard_is_awaited_and_not_lost():
+    silent = replace(node(3, at=(5, 5)), last_seen=None)
+    made = picture(node(1, kind="gateway", hops=0, at=(0, 0)), silent)
+    assert made.dots[1].state == "new"
+    assert (made.lost, made.awaited) == ([], 1)
+
+
+def test_a_thin_street_is_drawn_wider_than_it_is():
+    made = picture(*(node(n, at=(n * 10, n % 2 * 30)) for n in range(1, 61)))
+    rows = {d.y for d in made.dots}
+    assert max(rows) - min(rows) > 30 * (912 / 590)
 
 
 def curve(*values: tuple[int, int], count: int = 4):
