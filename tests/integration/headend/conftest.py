@@ -112,6 +112,12 @@ def store(database, headend_base):
         admin.execute(f"drop database {name} with (force)")
 
 
+@pytest.fixture
+def make_store():
+    """A store on another server: its addresses by role and its key store."""
+    return lambda urls, keystore: Store(urls, keystore, "own")
+
+
 def report(number: int, *, wh: int | None = None, meter: str = "M1") -> bytes:
     """The telegram of interval `number`: its import register is 1000 * number Wh."""
     spec = registry.load(PROFILE).spec

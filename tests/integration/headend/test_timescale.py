@@ -1,0 +1,91 @@
+"""The same store on a real TimescaleDB: hypertables, the same counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from headend.ingest.work import sort
+from headend.ingest.writer import Writer
+from headend.keystore import Keystore
+from headend.mqtt import Delivery
+from headend.store import bootstrap, db, guard, migrate
+from ohmesh.wire.uplink import encode_batch
+
+pytestmark = pytest.mark.timescaledb
+
+
+@pytest.fixture
+def hyper(timescale, tmp_path, make_store):
+    """A head-end's database on TimescaleDB."""
+    made = bootstrap.bootstrap(
+        timescale.admin_url,
+        database="ohmesh",
+        file=tmp_path / "headend.toml",
+        broker_url="mqtt://127.0.0.1:1883",
+        api_port=8080,
+    )
+    store = make_store(made.urls, Keystore.from_file(tmp_path / "kek"))
+    yield store
+    for connection in store.connections:
+        connection.close()
+    with db.connect(timescale.admin_url, name="test", autocommit=True) as admin:
+        admin.execute("drop database ohmesh with (force)")
+
+
+def test_readings_and_telegrams_are_hypertables_and_exact(hyper, kit):
+    tables = hyper.rows(
+        "select hypertable_name as name from timescaledb_information.hypertables order by 1",
+        "owner",
+    )
+    assert [table["name"] for table in tables] == ["reading", "telegram"]
+    for role in ("ingest", "worker", "api"):
+        connection = hyper.connect(role)
+        guard.check(connection)
+        migrate.check(connection)
+    hyper.gateway("gw1")
+    hyper.gateway("gw2")
+    hyper.meter()
+    hyper.meter("P1", key=None)
+    numbers = [*range(20), *range(5000, 5020)]  # seven weeks apart: several chunks
+    telegrams = [kit.telegram(n) for n in numbers]
+    telegrams += [kit.telegram(n, meter="P1", key=None) for n in numbers]
+    connection = hyper.connect("ingest")
+    writer = Writer(hyper.keystore)
+    for gateway in ("gw1", "gw1", "gw2"):
+        payload = encode_batch(gateway, 1, 0, telegrams)
+        work, _ = sort([Delivery(f"ohmesh/v1/gw/{gateway}/up", payload)], 10**6)
+        stored = writer.store(connection, work, now_ms=0)
+        assert stored.acks == [(gateway, 1, 80)]
+    assert (stored.fallbacks, stored.repeated, stored.taken) == (1, 40, 40)
+    assert hyper.counts() == {"readings": 80, "telegrams": 160, "held": 0}
+    chunks = hyper.value("select count(*) from timescaledb_information.chunks")
+    assert chunks > 2
+
+
+def test_the_api_reads_hypertables_through_its_views_only(hyper, kit):
+    hyper.gateway("gw1")
+    hyper.meter()
+    payload = encode_batch("gw1", 1, 0, [kit.telegram(n) for n in range(4)])
+    work, _ = sort([Delivery("ohmesh/v1/gw/gw1/up", payload)], 10)
+    Writer(hyper.keystore).store(hyper.connect("ingest"), work, now_ms=0)
+    with db.connect(hyper.urls["api"], name="test") as connection, connection.transaction():
+        connection.execute("select set_config('ohmesh.tenant', '1', true)")
+        assert connection.execute("select count(*) as n from api.reading").fetchone()["n"] == 4
+        connection.execute("select set_config('ohmesh.tenant', '2', true)")
+        assert connection.execute("select count(*) as n from api.reading").fetchone()["n"] == 0
+    chunk = hyper.value_as_owner("select show_chunks('bulk.reading')::text limit 1")
+    for table in ("bulk.reading", chunk):
+        with pytest.raises(Exception, match="permission denied"):
+            hyper.rows(f"select * from {table}", "api")
+
+
+def test_bootstrap_is_safe_to_repeat(hyper, timescale, tmp_path):
+    again = bootstrap.bootstrap(
+        timescale.admin_url,
+        database="ohmesh",
+        file=tmp_path / "headend.toml",
+        broker_url="mqtt://127.0.0.1:1883",
+        api_port=8080,
+    )
+    assert again.migrated == migrate.Migrated((), "apache")
+    assert again.urls == hyper.urls
