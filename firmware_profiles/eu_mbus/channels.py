@@ -42,6 +42,8 @@ _COMMODITIES = {
 """Device type -> commodity of its channels."""
 _HEAT = "heat"
 _COOLING = "cool.energy"
+_BACKWARD = "backward"
+"""What flows against the meter: for water and gas nobody calls it an export."""
 _SET_DAY = "hca.units.setday"
 _FUNCTIONS = {Function.MAXIMUM: "max", Function.MINIMUM: "min", Function.ERROR: "err"}
 _DIRECTED = {
@@ -108,6 +110,7 @@ def _plain(commodity: str, quantity: Quantity) -> tuple[str, tuple[str, ...]]:
     rest = tuple(mark for mark in quantity.modifiers if mark != IMPORT)
     if commodity == _HEAT and quantity.name == "energy" and EXPORT in rest:
         return _COOLING, tuple(mark for mark in rest if mark != EXPORT)
+    rest = tuple(_BACKWARD if mark == EXPORT else mark for mark in rest)
     return f"{commodity}.{quantity.name}", rest
 
 

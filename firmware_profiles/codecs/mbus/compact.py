@@ -14,6 +14,7 @@ from firmware_profiles.codecs.crc import crc16_en13757
 from firmware_profiles.codecs.cursor import bad_checksum, unsupported
 from firmware_profiles.codecs.mbus.header import header
 from firmware_profiles.codecs.mbus.records import (
+    MAKER_BLOCKS,
     Record,
     data_end,
     header_end,
@@ -90,9 +91,13 @@ FORMATS: Mapping[int, Headers] = _formats(_KNOWN)
 
 
 def learn(formats: dict[int, Headers], records: Iterable[Record]) -> None:
-    """Add the format of a full frame, so that a compact frame behind it can be read."""
+    """Add the format of a full frame, so that a compact frame behind it can be read.
+
+    A frame with a block of its maker's has no compact form: the block has no size of its own.
+    """
     parts = tuple(record.header.octets for record in records)
-    formats[signature(b"".join(parts))] = parts
+    if not MAKER_BLOCKS.intersection(parts):
+        formats[signature(b"".join(parts))] = parts
 
 
 def _restore(data: bytes, start: int, end: int, headers: Iterable[bytes]) -> bytes:

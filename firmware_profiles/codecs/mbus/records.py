@@ -59,6 +59,8 @@ def _maker_header(dif: int) -> Header:
 
 
 _MAKER_HEADERS = {dif: _maker_header(dif) for dif in (_MAKER_DATA, _MORE_FOLLOWS)}
+MAKER_BLOCKS = frozenset(head.octets for head in _MAKER_HEADERS.values())
+"""Headers of a block that is its maker's own and goes to the end of the telegram."""
 
 
 def truncated(message: str, offset: int) -> DecodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,38 +34,55 @@ if TYPE_CHECKING:
 _NO_AUTHENTICATION = Authentication(start=0, counter=None, mac=b"", covered=b"")
 
 
-def _context(frame: RadioFrame, head: Transport, access: int, key: bytes | None) -> Context:
-    """Who sends: the transport header when it names a meter, otherwise the link."""
-    address = head.address or frame.address
-    number = access if head.access is None else head.access
-    return Context(key, address.link_octets, number)
+@dataclass(frozen=True, slots=True)
+class _Below:
+    """What the layers below the transport layer say.
+
+    Attributes:
+        frame: the radio frame.
+        data: its octets, an extended link layer opened.
+        start: offset of the next CI field.
+        access: access number of the extended link layer, 0 without one.
+        key: the meter's key.
+    """
+
+    frame: RadioFrame
+    data: bytes
+    start: int
+    access: int
+    key: bytes | None
 
 
-def _message(
-    frame: RadioFrame,
-    data: bytes,
-    start: int,
-    *,
-    access: int,
-    key: bytes | None,
-    formats: Mapping[int, Headers],
-) -> Telegram:
-    """The message from the CI field at `start`, below which no layer is left but the AFL."""
-    layer = _NO_AUTHENTICATION
-    if data[start : start + 1] == bytes([CI_FIELD]):
-        layer = read_authentication(data, start)
-        start = layer.start
+def _whitened(below: _Below, head: Transport) -> Telegram | None:
+    """A message that only its maker's whitening hides; None for another."""
+    opened = makers.open_records(below.frame.address, below.frame.data)
+    if opened is None:
+        return None
+    address, body = opened
+    records = read_records(body, manufacturer=address.manufacturer)
+    return Telegram(address, tuple(records), head.access, head.status)
+
+
+def _authenticated(below: _Below) -> Authentication:
+    """The authentication layer, which is empty when there is none."""
+    if below.data[below.start : below.start + 1] == bytes([CI_FIELD]):
+        return read_authentication(below.data, below.start)
+    return _NO_AUTHENTICATION
+
+
+def _message(below: _Below, formats: Mapping[int, Headers]) -> Telegram:
+    """The message above the link layers: authentication, transport header, records."""
+    data, layer = below.data, _authenticated(below)
+    start = layer.start or below.start
     head = read_transport(data, start, len(data))
     if not is_known(head.configuration):
-        opened = makers.open_records(frame.address, frame.data)
-        if opened:
-            address, body = opened
-            records = tuple(read_records(body, manufacturer=address.manufacturer))
-            return Telegram(address, records, head.access, head.status)
-    plain = _context(frame, head, access, key)
-    context = Context(plain.key, plain.address, plain.access, layer.counter)
-    check_mac(layer, data[start:], key=key, identification=context.address[2:6])
-    address = head.address or frame.address
+        hidden = _whitened(below, head)
+        if hidden:
+            return hidden
+    address = head.address or below.frame.address
+    access = below.access if head.access is None else head.access
+    context = Context(below.key, address.link_octets, access, layer.counter)
+    check_mac(layer, data[start:], key=below.key, identification=address.identification)
     records = read_body(
         data,
         head,
@@ -77,9 +95,9 @@ def _message(
     return Telegram(
         address=address,
         records=makers.open_blocks(address, records),
-        access=context.access,
+        access=access,
         status=head.status,
-        radio=frame.address if head.address else None,
+        radio=below.frame.address if below.frame.address != address else None,
         counter=int.from_bytes(layer.counter, "little") if layer.counter else None,
     )
 
@@ -95,7 +113,7 @@ def _read_frame(
         data, start, access = layer.data, layer.start, layer.access
     if start < len(data) and makers.is_maker_ci(data[start]):
         return makers.read(frame.address, data, start)
-    return _message(frame, data, start, access=access, key=key, formats=formats)
+    return _message(_Below(frame, data, start, access, key), formats)
 
 
 def read_radio(payload: bytes, *, key: bytes | None = None, verify: bool = True) -> list[Telegram]:

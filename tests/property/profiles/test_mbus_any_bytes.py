@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from firmware_profiles import registry
 from firmware_profiles.api import Keys, Report
+from firmware_profiles.codecs.crc import crc16_en13757
+from firmware_profiles.codecs.mbus import compact
 from firmware_profiles.codecs.mbus.link import write_long_frame
 from firmware_profiles.codecs.mbus.profile import read_row
-from firmware_profiles.codecs.mbus.records import read_records, write_records
+from firmware_profiles.codecs.mbus.records import MAKER_BLOCKS, read_records, write_records
 from firmware_profiles.codecs.wmbus.link import read_frames, write_blocks_a
 from ohmesh.model.errors import DecodeError
 from ohmesh.model.reading import Reading
@@ -86,6 +88,25 @@ def test_records_are_written_as_they_were_read(octets):
     without_fillers = write_records(records)
     assert read_records(without_fillers) == records
     assert len(without_fillers) <= len(octets)
+
+
+@given(likely_octets)
+def test_a_compact_frame_behind_its_full_frame_says_the_same(octets):
+    try:
+        records = read_records(octets)
+    except DecodeError:
+        return
+    full = write_records(records)
+    check = crc16_en13757(full).to_bytes(2, "little")
+    code = compact.signature(b"".join(r.header.octets for r in records)).to_bytes(2, "little")
+    frame = code + check + b"".join(r.data for r in records)
+    formats = {}
+    compact.learn(formats, records)
+    options = {"manufacturer": 0, "formats": formats}
+    if any(r.header.octets in MAKER_BLOCKS for r in records):
+        assert not formats
+        return
+    assert compact.read_compact(frame, 0, len(frame), **options) == records
 
 
 @given(likely_octets)

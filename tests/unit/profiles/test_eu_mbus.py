@@ -68,7 +68,7 @@ def quantities(profile, records, device_type=WATER):
         (ELECTRICITY, "02fb2d 8813", "el.frequency", "50.00", Unit.HZ),
         (ELECTRICITY, "0503 59a1b748", "el.energy.import", "376074.781250", Unit.WH),
         (WATER, "4413 d2040000", "water.volume.s1", "1.234", Unit.M3),
-        (WATER, "04933c 05000000", "water.volume.export", "0.005", Unit.M3),
+        (WATER, "04933c 05000000", "water.volume.backward", "0.005", Unit.M3),
         (WATER, "123b 0500", "water.flow.max", "0.005", Unit.M3_PER_H),
         (WATER, "844013 05000000", "water.volume.u1", "0.005", Unit.M3),
         (WATER, "0224 0500", "raw.mbus.operating_time", "5", Unit.SECOND),

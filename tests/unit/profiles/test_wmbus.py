@@ -100,6 +100,26 @@ def test_frames_in_a_row_and_their_bound():
     refused(PLAIN + b"\x10", DecodeErrorKind.TRUNCATED)
 
 
+def compacted(full):
+    """CI 79 for the full frame's records, each header two octets and each datum one."""
+    headers = b"".join(full[at : at + 2] for at in range(0, len(full), 3))
+    signature, check = (crc16_en13757(octets).to_bytes(2, "little") for octets in (headers, full))
+    return framed(b"\x79" + signature + check + full[2::3])
+
+
+def test_a_full_frame_gives_the_format_of_a_compact_one_behind_it():
+    full = bytes.fromhex("0113 05 0114 06")
+    first, second = read_radio(framed(b"\x78" + full) + compacted(full))
+    assert [r.value for r in first.records] == [r.value for r in second.records] == [5, 6]
+    refused(compacted(full), DecodeErrorKind.UNSUPPORTED)
+
+
+def test_a_makers_block_gives_no_format():
+    signature = crc16_en13757(b"\x0f").to_bytes(2, "little")
+    compact = framed(b"\x79" + signature + bytes(4))
+    refused(framed(bytes.fromhex("78 0f 0102")) + compact, DecodeErrorKind.UNSUPPORTED)
+
+
 def test_a_frame_that_is_cut_is_truncated():
     for end in range(len(PLAIN)):
         refused(PLAIN[:end], DecodeErrorKind.TRUNCATED)
@@ -114,6 +134,11 @@ def test_the_long_header_names_the_meter_behind_the_radio():
     telegram = only(framed(header + VALUES))
     assert (telegram.address.number, telegram.address.maker) == ("87654321", "KAM")
     assert telegram.radio.number == "12345678"
+
+
+def test_a_meter_with_its_own_radio_is_one_device():
+    header = b"\x72" + LINK[2:6] + LINK[:2] + LINK[6:] + bytes.fromhex("0100 0000")
+    assert only(framed(header + VALUES)).radio is None
 
 
 def test_no_header_and_a_header_alone():
