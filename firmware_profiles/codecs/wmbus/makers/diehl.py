@@ -15,6 +15,7 @@ In the link address version and type stand before the identification, except in 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from firmware_profiles.codecs.mbus.makers import maker_code
@@ -37,13 +38,33 @@ _BODY_START, _SHORT_HEADER = 15, 0x7A
 _SUM_AT, _SUM_MASK = 14, 0xEF
 
 
+def _eight_steps(state: int) -> int:
+    """The register eight steps on."""
+    for _ in range(8):
+        bit = (state >> 1 ^ state >> 2 ^ state >> 11 ^ state >> 31) & 1
+        state = (state << 1 | bit) & 0xFFFFFFFF
+    return state
+
+
+@cache
+def _tables() -> tuple[tuple[int, ...], ...]:
+    """Eight steps of each octet of the register; they are linear, so the octets' steps add up."""
+    return tuple(
+        tuple(_eight_steps(octet << shift) for octet in range(256)) for shift in (0, 8, 16, 24)
+    )
+
+
 def _clear(payload: bytes, state: int) -> bytes:
     """Take the whitening off: eight steps of the register give the mask of an octet."""
+    low, second, third, high = _tables()
     plain = bytearray()
     for octet in payload:
-        for _ in range(8):
-            bit = (state >> 1 ^ state >> 2 ^ state >> 11 ^ state >> 31) & 1
-            state = (state << 1 | bit) & 0xFFFFFFFF
+        state = (
+            low[state & 0xFF]
+            ^ second[state >> 8 & 0xFF]
+            ^ third[state >> 16 & 0xFF]
+            ^ high[state >> 24]
+        )
         plain.append(octet ^ state & 0xFF)
     return bytes(plain)
 
