@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-KINDS = frozenset({"cumulative", "instant", "max", "state", "counter"})
+KINDS = frozenset({"cumulative", "instant", "interval", "max", "state", "counter"})
 _TIME_INTEGRAL = 8
 """Value group D of energy counters."""
 SCALER_MIN, SCALER_MAX = -18, 18
@@ -33,7 +33,7 @@ class Canonical:
 
     Attributes:
         register: channel, OBIS, unit, usual scaler.
-        kind: `cumulative`, `instant`, `max`, `state` or `counter`.
+        kind: `cumulative`, `instant`, `interval`, `max`, `state` or `counter`.
         also: other units in which meters give it -> usual scaler there.
     """
 

@@ -46,6 +46,8 @@ _CLOCKS = {bytes((0, 0, 1, 0, 0, 255)), bytes((0, 1, 1, 0, 0, 255)), b""}
 """Names of the meter's clock; a date-time without a name is one, too."""
 _UNNAMED = "data"
 _NAME_LENGTH_MAX = 40
+_UNITLESS = frozenset({Unit.ONE, Unit.CODE, Unit.COUNT})
+"""Units that DLMS writes as 255."""
 _ATTRIBUTE_SCALER_UNIT = 3
 _DEVICE_NAMES = {
     bytes((0, 0, 42, 0, 0)): "logical_name",
@@ -220,6 +222,9 @@ def _plan(
     if scaler_unit is not None:
         scaler, unit_code = scaler_unit
         unit, exponent = DLMS_UNITS.get(unit_code, (Unit.ONE, 0))
+        known = canonical.usual(code) if unit is Unit.ONE else None
+        if known is not None and known.unit in _UNITLESS:
+            return known, scaler
         return canonical.register_for(code, unit, scaler), scaler + exponent
     usual = canonical.usual(code)
     if usual is None:

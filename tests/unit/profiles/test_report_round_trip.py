@@ -14,6 +14,7 @@ from ohmesh.model.reading import Reading, Register
 from ohmesh.model.unit import Unit
 
 NAMES = ["nl_dsmr", "be_emucs", "se_h1", "lu_smarty", "no_han", "at_dlms", "ch_dlms"]
+NAMES += ["kr_dlms", "in_is15959", "za_gh_sts"]
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 FRAME_MAX = 140
 

@@ -1,0 +1,1 @@
+"""India: IS 15959 over DLMS; synthetic."""

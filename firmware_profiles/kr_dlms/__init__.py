@@ -1,0 +1,1 @@
+"""Korea: generic DLMS, 15-minute load profile; synthetic."""

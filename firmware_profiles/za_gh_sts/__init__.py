@@ -1,0 +1,1 @@
+"""South Africa and Ghana: DLMS meters with STS prepayment; synthetic."""
