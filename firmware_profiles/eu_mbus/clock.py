@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from firmware_profiles.codecs.mbus.value import Stamp
 
 _SUMMER = timedelta(hours=1)
 _ZERO = timedelta(0)
@@ -24,11 +20,11 @@ def _standard_offset(year: int, zone: tzinfo) -> timedelta:
     return (begin.utcoffset() or _ZERO) - (begin.dst() or _ZERO)
 
 
-def to_utc(stamp: Stamp, zone: tzinfo) -> datetime | None:
-    """The instant of a meter's stamp; None at the ends of the calendar."""
+def to_utc(local: datetime, zone: tzinfo, *, summer: bool = False) -> datetime | None:
+    """The instant of a meter's local time; None at the ends of the calendar."""
     try:
-        utc = stamp.local - _standard_offset(stamp.local.year, zone)
-        return (utc - (_SUMMER if stamp.summer else _ZERO)).replace(tzinfo=UTC)
+        utc = local - _standard_offset(local.year, zone)
+        return (utc - _SUMMER if summer else utc).replace(tzinfo=UTC)
     except OverflowError:
         return None
 

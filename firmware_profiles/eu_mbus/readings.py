@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from firmware_profiles.api import Decoded
@@ -56,7 +56,7 @@ def _moments(records: Iterable[Record], zone: tzinfo) -> dict[int, _Moment]:
             continue
         if stamp.date_only and (header.storage == 0 or header.storage in found):
             continue
-        time = to_utc(stamp, zone)
+        time = to_utc(stamp.local, zone, summer=stamp.summer)
         if time is not None:
             quality = Quality.CLOCK_INVALID if stamp.invalid else Quality.ACTUAL
             found[header.storage] = _Moment(time, quality, stamp)
@@ -133,7 +133,7 @@ class Collector:
             return False
         for index, number in enumerate(row.numbers):
             local = row.time(stamp.local, index)
-            time = to_utc(replace(stamp, local=local), self._zone) if local else None
+            time = to_utc(local, self._zone, summer=stamp.summer) if local else None
             if number is None or time is None or abs(number * place.factor) > _INT64_MAX:
                 continue
             reading = Reading(place.register, number * place.factor, time, quality)
