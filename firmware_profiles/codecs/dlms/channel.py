@@ -20,6 +20,7 @@ from firmware_profiles.codecs.dlms.security import (
     AUTHENTICATED,
     GENERAL_DED,
     GENERAL_GLO,
+    SUITE_MASK,
     open_body,
     open_general,
     read_length,
@@ -38,7 +39,6 @@ _INITIATE = {
 _GLO_INITIATE = frozenset(_INITIATE.values())
 _CLEAR = frozenset({Tag.EXCEPTION_RESPONSE, Tag.CONFIRMED_SERVICE_ERROR})
 """What a server may send in clear although the session is protected."""
-_SUITE_MASK = 0x0F
 
 
 class SecureChannel:
@@ -97,10 +97,6 @@ class SecureChannel:
                 raise DecodeError(DecodeErrorKind.KEY, f"the APDU {tag:02X} is not ciphered")
             return apdu
         opened = self._open(tag, apdu)
-        if self.control & ~opened.control & ~_SUITE_MASK:
-            raise DecodeError(
-                DecodeErrorKind.KEY, f"security control {opened.control:02X} is too little"
-            )
         self.floor = opened.counter
         return opened.apdu
 
@@ -146,4 +142,4 @@ class SecureChannel:
         body = cursor.take(read_length(cursor))
         if cursor.remaining:
             raise malformed("bytes behind the ciphered APDU", cursor.offset)
-        return open_body(self.peer_title, body, keys)
+        return open_body(self.peer_title, body, keys, least=self.control & ~SUITE_MASK)

@@ -74,7 +74,8 @@ def open_general(apdu: bytes, keys: Keys | None, *, verify: bool = True) -> Open
     Args:
         apdu: from the tag DB or DC on; bytes behind it are refused.
         keys: the sender's; `unicast` is the encryption key. Without an authentication key the
-            tag cannot be checked, and is not: some networks give customers one key only.
+            tag cannot be checked, and is not: some networks give customers one key only. With
+            one, an APDU that is not authenticated is refused.
         verify: False deciphers without looking at the tag.
 
     Raises:
@@ -85,11 +86,25 @@ def open_general(apdu: bytes, keys: Keys | None, *, verify: bool = True) -> Open
     body = cursor.take(read_length(cursor))
     if cursor.remaining:
         raise malformed(f"{cursor.remaining} bytes behind the ciphered APDU", cursor.offset)
-    return open_body(title, body, keys, verify=verify)
+    least = AUTHENTICATED if verify and keys is not None and keys.authentication else 0
+    return open_body(title, body, keys, least=least, verify=verify)
 
 
-def open_body(title: bytes, body: bytes, keys: Keys | None, *, verify: bool = True) -> Opened:
-    """Decipher the body of a ciphered APDU; see the module. Raises DecodeError."""
+def open_body(
+    title: bytes, body: bytes, keys: Keys | None, *, least: int = 0, verify: bool = True
+) -> Opened:
+    """Decipher the body of a ciphered APDU; see the module.
+
+    Args:
+        title: the sender's system title.
+        body: security control and what follows.
+        keys: the sender's.
+        least: bits of the security control that must be set: less would be a downgrade.
+        verify: False deciphers without looking at the tag.
+
+    Raises:
+        DecodeError: KEY, REPLAY, TRUNCATED, MALFORMED, UNSUPPORTED.
+    """
     cursor = Cursor(body)
     control, counter = cursor.u8(), cursor.unsigned(4)
     if control & SUITE_MASK not in SUITES or control & COMPRESSED:
@@ -98,6 +113,8 @@ def open_body(title: bytes, body: bytes, keys: Keys | None, *, verify: bool = Tr
         raise malformed(f"a system title of {len(title)} bytes")
     if keys is None:
         raise DecodeError(DecodeErrorKind.KEY, "the telegram is encrypted and there is no key")
+    if least & ~control:
+        raise DecodeError(DecodeErrorKind.KEY, f"security control {control:02X} is too little")
     if keys.counter_floor is not None and counter <= keys.counter_floor:
         raise DecodeError(
             DecodeErrorKind.REPLAY,

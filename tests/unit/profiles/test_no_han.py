@@ -220,7 +220,8 @@ PLAIN = notification(axdr.structure(axdr.uint32(5)))
 @pytest.mark.parametrize("control", [0x10, 0x20, 0x30, 0x21, 0x31])
 def test_ciphered_lists(control):
     sealed = seal_general(TITLE, PLAIN, KEYS, control=control, counter=7)
-    decoded = NO.decode(sealed, keys=KEYS)
+    keys = KEYS if control & 0x10 else Keys(KEYS.unicast)
+    decoded = NO.decode(sealed, keys=keys)
     assert decoded.readings[0].value == 5
     assert decoded.counter == 7
     assert decoded.device["system_title"] == TITLE.hex().upper()
@@ -246,6 +247,14 @@ def test_keys_and_counters_decide(keys, kind):
     with pytest.raises(DecodeError) as caught:
         NO.decode(sealed, keys=keys)
     assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("control", [0x00, 0x20])
+def test_a_list_without_a_tag_is_refused_where_tags_are_due(control):
+    sealed = seal_general(TITLE, PLAIN, KEYS, control=control, counter=7)
+    with pytest.raises(DecodeError) as caught:
+        NO.decode(sealed, keys=KEYS)
+    assert caught.value.kind is DecodeErrorKind.KEY
 
 
 def test_a_wrong_key_without_a_tag_is_seen_by_what_comes_out():
