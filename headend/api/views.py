@@ -248,11 +248,13 @@ class ReadSuccess(View, frozen=True):
     `expected` is the denominator: for each meter the interval ENDs in (`period_from`, `period_to`],
     counted from its registration, or from its first stored interval when it was registered later
     than that. `stored` counts those of them with at least one value of `channel`. A meter with
-    nothing in the window that was registered after it counts in `meters_not_counted`.
+    nothing in the window that was registered after it counts in `meters_not_counted`. `newest` is
+    the newest value of `channel` in the fleet.
     """
 
     period_from: Instant
     period_to: Instant
+    newest: Instant | None
     channel: str
     meters: int
     meters_not_counted: int

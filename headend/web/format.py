@@ -13,7 +13,7 @@ THIN: Final = "\u202f"
 MISSING: Final = "\u2013"
 _KILO: Final = {"Wh": "kWh", "varh": "kvarh", "VAh": "kVAh", "W": "kW", "var": "kvar", "VA": "kVA"}
 _KILO_FROM: Final = 10_000
-_STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"))
+_STEPS: Final = ((172_800, 86_400, "d"), (3600, 3600, "h"), (60, 60, "min"))
 
 
 def number(value: int | Decimal) -> str:
@@ -50,10 +50,10 @@ def when(moment: datetime | None, zone: ZoneInfo | None = None) -> str:
 
 
 def span(length: timedelta) -> str:
-    """A length of time in its largest unit: `32 s`, `5 min`, `3 h`, `12 d`."""
+    """A length of time in one unit: `32 s`, `5 min`, `24 h`, `12 d`."""
     seconds = max(int(length.total_seconds()), 0)
-    for size, unit in _STEPS:
-        if seconds >= size:
+    for least, size, unit in _STEPS:
+        if seconds >= least:
             return f"{number(seconds // size)}{THIN}{unit}"
     return f"{seconds}{THIN}s"
 

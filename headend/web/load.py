@@ -102,6 +102,8 @@ def load_curve(tenant_id: int, meter: str, day: date | None) -> Plan[LoadCurve |
         limit=_DAY_VALUES_MAX,
     )
     values = [(row["ts"], row["value"]) for row in rows]
+    if day is None:  # a meter that is younger than a day begins with its first value
+        start = max(start, _on_grid(values[0][0], step))
     meaning = channels[last["channel"]]
     return LoadCurve(
         meter=meter,
@@ -125,9 +127,14 @@ def _bounds(
     day: date | None, zone: ZoneInfo, newest: datetime, step: timedelta
 ) -> tuple[datetime, datetime]:
     if day is None:
-        end = _EPOCH + -((_EPOCH - newest) // step) * step
+        end = _on_grid(newest, step)
         return end - _WINDOW, end
     return _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
+
+
+def _on_grid(moment: datetime, step: timedelta) -> datetime:
+    """The END of the interval that a moment lies in."""
+    return _EPOCH - (_EPOCH - moment) // step * step
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -23,6 +23,7 @@ from headend.api.routes.meters import LAST_NAME, find_meter, meter_view, span
 from headend.api.routes.reports import ReadSuccessQuery, read_success_plan
 from headend.api.services import Caller, Parts, Services
 from headend.service.accounts import top_up
+from headend.web.happenings import Happening, newest_first
 from headend.web.load import LoadCurve, load_curve, zone_of
 from headend.web.mesh import draw
 from headend.web.render import render
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 router = APIRouter(include_in_schema=False)
 ROWS: Final = 50
 STATEMENT_ROWS: Final = 50
+HAPPENINGS: Final = 6
 YEAR_MIN: Final = 1970
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,5})?")
 Prefix = Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9_-]*$")]
@@ -74,9 +76,22 @@ async def fleet(
         meters=[meter_view(row) for row in rows[:ROWS]],
         more=rows[ROWS - 1]["meter"] if len(rows) > ROWS else None,
         picture=draw(await read_topology(parts, who)),
+        happened=await _happened(parts, who),
         curve=await _shown_curve(parts, who),
         q=q,
     )
+
+
+async def _happened(parts: Services, who: Principal) -> list[Happening]:
+    """The newest events and commands in one list."""
+    events = await parts.rows(
+        who.tenant_id, "events", before=None, kind=None, meter=None, limit=HAPPENINGS
+    )
+    commands = await command_routes.find_commands(parts, who, limit=HAPPENINGS)
+    return newest_first(
+        [views.Event(**row) for row in events],
+        [command_routes.command_view(row) for row in commands],
+    )[:HAPPENINGS]
 
 
 async def _shown_curve(parts: Services, who: Principal) -> LoadCurve | None:

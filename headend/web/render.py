@@ -47,7 +47,11 @@ def _environment() -> Environment:
         supply=words.supply,
     )
     found.globals.update(
-        quantity=fmt.quantity, plural=fmt.plural, supply=words.supply, navigation=NAVIGATION
+        quantity=fmt.quantity,
+        span=fmt.span,
+        plural=fmt.plural,
+        supply=words.supply,
+        navigation=NAVIGATION,
     )
     return found
 

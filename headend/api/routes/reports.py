@@ -32,6 +32,7 @@ class ReadSuccessQuery(BaseModel):
     period_from: Instant | None = None
     period_to: Instant | None = None
     channel: Channel = BILLED_CHANNEL
+    grace_s: Annotated[int, Field(ge=0, le=86_400)] = 3600
     worst: Annotated[int, Field(ge=0, le=1000)] = 20
 
 
@@ -43,9 +44,9 @@ async def read_success(
 
     The denominator: for each meter the interval ENDs in (`period_from`, `period_to`], counted from
     its registration, or from its first stored interval if it was registered after that. Without
-    `period_to` the window ends with the newest interval stored in the fleet, without
-    `period_from` it is a day long. `ratio_ppm` is stored / expected in millionths, null when
-    nothing was expected.
+    `period_to` the window ends `grace_s` before the newest interval stored in the fleet: what is
+    younger may still be on its way. Without `period_from` it is a day long. `ratio_ppm` is
+    stored / expected in millionths, null when nothing was expected.
     """
     return answer(
         await parts.store.run(who.tenant_id, read_success_plan(who.tenant_id, query, parts.now()))
@@ -58,10 +59,8 @@ def read_success_plan(
     """The report. Raises Problem(invalid) when the window is empty or above WINDOW_MAX."""
     known = yield SQL("channels")
     channels = [row["id"] for row in known if row["name"] == query.channel]
-    end = query.period_to
-    if end is None:
-        newest = yield SQL("newest_interval", tenant_id=tenant_id, channels=channels)
-        end = newest[0]["newest"] or now
+    newest = (yield SQL("newest_interval", tenant_id=tenant_id, channels=channels))[0]["newest"]
+    end = query.period_to or (newest or now) - timedelta(seconds=query.grace_s)
     start = query.period_from or end - WINDOW
     if not timedelta(0) < end - start <= WINDOW_MAX:
         raise invalid(
@@ -75,17 +74,22 @@ def read_success_plan(
         period_to=end,
         limit=max(query.worst, 1),
     )
-    return _report(rows, start, end, query)
+    return _report(rows, start, end, newest, query)
 
 
 def _report(
-    rows: list[Row], start: datetime, end: datetime, query: ReadSuccessQuery
+    rows: list[Row],
+    start: datetime,
+    end: datetime,
+    newest: datetime | None,
+    query: ReadSuccessQuery,
 ) -> views.ReadSuccess:
     total = rows[0] if rows else dict.fromkeys(_TOTALS, 0)
     expected, stored = total["expected_all"], total["stored_all"]
     return views.ReadSuccess(
         period_from=start,
         period_to=end,
+        newest=newest,
         channel=query.channel,
         meters=total["meters"],
         meters_not_counted=total["meters_not_counted"],

@@ -101,7 +101,15 @@ def test_only_all_is_a_hundred_percent():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h"), (90_000, "1 d")],
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (90_000, "25 h"),
+        (172_800, "2 d"),
+    ],
 )
 def test_how_long_ago(seconds, text):
     assert fmt.ago(NOW - timedelta(seconds=seconds), NOW) == text.replace(" ", THIN) + " ago"
