@@ -1,6 +1,6 @@
 """The answer of a simulated meter: a wired long frame with the long header.
 
-    06 6D            date and time, type I
+    06 6D            date and time, type I; 46 6D again for values of storage number 1
     04 .. 06 .. 07   the values as binary numbers of 4, 6 or 8 bytes
     0D 78            the meter's id as text, when it is not eight digits
 
@@ -38,7 +38,7 @@ _ID_DIGITS, _ID_BYTES_MAX = 8, 64
 _YEAR_FIRST, _YEAR_LAST = 2000, 2127
 _DIFS = {4: 0x04, 6: 0x06, 8: 0x07}
 """Bytes of a binary number -> DIF."""
-_TARIFF_LAST = 3
+_TARIFF_LAST = 15
 _DEVICE_TYPES = {
     "el": 0x02,
     "gas": 0x03,
@@ -52,20 +52,36 @@ _DEVICE_TYPES = {
 
 
 class _Form(NamedTuple):
-    """How a channel is written: the table and quantity of its VIF, and the VIFEs behind it."""
+    """How a channel is written.
+
+    Attributes:
+        prefix: FB or FD in front of the VIF.
+        table: where its code stands.
+        quantity: its name there.
+        vifes: what stands behind it.
+        shift: decimal exponent that the VIFEs add.
+        storage: storage number, 0 or 1.
+    """
 
     prefix: bytes
     table: vif.Table
     quantity: str
     vifes: bytes = b""
+    shift: int = 0
+    storage: int = 0
 
 
 _EXPORT_VIFE = b"\x3c"
+_PER_1000_VIFE = 0x73
 _FORMS = {
     "el.energy.import": _Form(b"", vif.PRIMARY, "energy"),
     "el.energy.export": _Form(b"", vif.PRIMARY, "energy", _EXPORT_VIFE),
     "el.power.import": _Form(b"", vif.PRIMARY, "power"),
     "el.power.export": _Form(b"", vif.PRIMARY, "power", _EXPORT_VIFE),
+    "el.reactive.import": _Form(b"\xfb", vif.FB, "reactive", bytes((_PER_1000_VIFE,)), -3),
+    "el.reactive.export": _Form(
+        b"\xfb", vif.FB, "reactive", bytes((_PER_1000_VIFE | 0x80,)) + _EXPORT_VIFE, -3
+    ),
     "el.frequency": _Form(b"\xfb", vif.FB, "frequency"),
     **{
         f"el.{name}.l{phase}": _Form(b"\xfd", vif.FD, name, bytes((0xFC, phase)))
@@ -82,6 +98,7 @@ _FORMS = {
     },
     "cool.energy": _Form(b"", vif.PRIMARY, "energy"),
     "hca.units": _Form(b"", vif.PRIMARY, "units"),
+    "hca.units.setday": _Form(b"", vif.PRIMARY, "units", storage=1),
 }
 
 
@@ -97,7 +114,8 @@ def _vib(form: _Form, register: Register) -> bytes:
     """The VIB of a register at its scaler. Raises ProfileError when there is no such VIF."""
     for code, quantity in form.table.items():
         same = quantity.name == form.quantity and quantity.unit is register.unit
-        if same and quantity.exponent == register.scaler and quantity.multiplier == 1:
+        exponent = quantity.exponent + form.shift
+        if same and exponent == register.scaler and quantity.multiplier == 1:
             octet = bytes((code | 0x80 if form.vifes else code,))
             return form.prefix + octet + form.vifes
     raise ProfileError(
@@ -118,6 +136,14 @@ def _number(reading: Reading, register: Register) -> bytes:
     return value.to_bytes(size, "little", signed=True)
 
 
+def _dib(dif: int, tariff: int) -> bytes:
+    """DIF and the DIFEs that a tariff below 16 needs, two bits in each."""
+    low, high = (tariff & 3) << 4, (tariff >> 2) << 4
+    if not tariff:
+        return bytes((dif,))
+    return bytes((dif | 0x80, low | 0x80, high) if high else (dif | 0x80, low))
+
+
 def _record(reading: Reading, spec: ProfileSpec) -> bytes:
     channel = reading.register.channel
     base, tariff = _split_tariff(channel)
@@ -125,12 +151,11 @@ def _record(reading: Reading, spec: ProfileSpec) -> bytes:
     if form is None or register is None or register.unit is not reading.register.unit:
         raise ProfileError(f"{spec.name} does not write {channel} in {reading.register.unit}")
     data = _number(reading, register)
-    dif = _DIFS[len(data)]
-    dib = bytes((dif | 0x80, tariff << 4)) if tariff else bytes((dif,))
-    return dib + _vib(form, register) + data
+    dif = _DIFS[len(data)] | form.storage << 6
+    return _dib(dif, tariff) + _vib(form, register) + data
 
 
-def _time(moment: datetime, zone: tzinfo) -> bytes:
+def _time(moment: datetime, zone: tzinfo, storage: int) -> bytes:
     """Date and time of type I, in standard time. Raises ProfileError outside 2000 to 2127."""
     local = standard_time(moment, zone)
     if not _YEAR_FIRST <= local.year <= _YEAR_LAST:
@@ -138,7 +163,7 @@ def _time(moment: datetime, zone: tzinfo) -> bytes:
     year = local.year - _YEAR_FIRST
     clock = (local.second, local.minute, local.hour | local.isoweekday() << 5)
     date = (local.day | (year & 7) << 5, local.month | (year >> 3) << 4)
-    return b"\x06\x6d" + bytes((*clock, *date, 0))
+    return bytes((0x06 | storage << 6, 0x6D, *clock, *date, 0))
 
 
 def _device_type(report: Report) -> int:
@@ -150,6 +175,13 @@ def _device_type(report: Report) -> int:
     if len(found) > 1 or None in found:
         raise ProfileError("an M-Bus device reports channels of one commodity")
     return found.pop() or 0
+
+
+def _storages(report: Report) -> tuple[int, ...]:
+    """The storage numbers whose time must be told."""
+    channels = {reading.register.channel for reading in report.readings}
+    stored = any(_FORMS[channel].storage for channel in channels & _FORMS.keys())
+    return (0, 1) if stored else (0,)
 
 
 def _identity(meter: str) -> tuple[bytes, bytes]:
@@ -178,7 +210,8 @@ def frame_of(report: Report, spec: ProfileSpec, zone: tzinfo) -> bytes:
     address = Address(identification, _MAKER, _VERSION, _device_type(report))
     head = Transport(RESPONSE, Body.RECORDS, address, 0, 0, 0, 0)
     values = b"".join(_record(reading, spec) for reading in report.readings)
-    body = write_transport(head) + _time(report.time, zone) + values + text
+    times = b"".join(_time(report.time, zone, storage) for storage in _storages(report))
+    body = write_transport(head) + times + values + text
     if len(body) > _USER_DATA_BYTES_MAX:
         raise ProfileError(f"{len(body)} bytes do not fit an M-Bus frame")
     return write_long_frame(_CONTROL, _PRIMARY, body)

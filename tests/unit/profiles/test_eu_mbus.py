@@ -213,15 +213,21 @@ def test_what_a_meter_reports_fits_a_mesh_frame_and_comes_back(profile):
 COMMODITIES = {
     "el": ["el.energy.import", "el.energy.import.t1", "el.energy.import.t3", "el.energy.export",
            "el.power.import", "el.power.export", "el.voltage.l1", "el.voltage.l3", "el.current.l2",
-           "el.frequency"],
+           "el.frequency", "el.reactive.import", "el.reactive.export"],
     "gas": ["gas.volume"],
     "water": ["water.volume", "water.flow"],
     "hot water": ["water.hot.volume"],
     "heat": ["heat.energy", "heat.volume", "heat.power", "heat.flow", "heat.temp.flow",
              "heat.temp.return", "heat.temp.delta"],
     "cooling": ["cool.energy"],
-    "allocator": ["hca.units"],
+    "allocator": ["hca.units", "hca.units.setday"],
 }  # fmt: skip
+
+
+def test_every_channel_of_the_profile_can_be_written(profile):
+    for channel in profile.spec.registers:
+        wanted = report(profile, [channel])
+        assert profile.decode(profile.encode(wanted)).readings == wanted.readings, channel
 
 
 @pytest.mark.parametrize("commodity", COMMODITIES)
@@ -268,7 +274,8 @@ def test_what_cannot_be_written_is_refused(profile):
         refused(profile, Report("m", NOON, (Reading(register, 1, NOON),)), match)
     refused(profile, report(profile, ["gas.volume"], value=1 << 63), "binary")
     refused(profile, report(profile, ["gas.volume", "water.volume"]), "one commodity")
-    refused(profile, report(profile, ["el.reactive.import"]), "does not write")
+    demand = Register("el.demand.import", Obis.parse("1-0:1.4.0"), Unit.W, 0)
+    refused(profile, Report("m", NOON, (Reading(demand, 1, NOON),)), "does not write")
     refused(profile, report(profile, ["gas.volume"], meter="m" * 65), "meter id")
     early = datetime(1999, 1, 1, tzinfo=UTC)
     refused(profile, report(profile, ["gas.volume"], time=early), "year")
