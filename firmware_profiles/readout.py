@@ -52,7 +52,7 @@ def readings_of_readout(readout: Readout, register_for: RegisterFor, zone: tzinf
 
 def _obis(address: str) -> Obis | None:
     try:
-        return Obis.parse(address)
+        return Obis.parse(address.strip())
     except ModelError:
         return None
 

@@ -69,6 +69,8 @@ def decode(payload: bytes, register_for: RegisterFor, zone: tzinfo, *, verify: b
     if frame.function != link.USER_DATA:
         return Decoded(device, (), None, {"apdu": frame.apdu.hex()})
     answer = read.decode(frame.apdu)
+    if answer is None:
+        return Decoded(device, (), None, {"apdu": frame.apdu.hex()})
     if answer.request:
         return Decoded(device, (), None, {"request": " ".join(str(r.oad) for r in answer.results)})
     return _decoded(device, answer.results, register_for, zone)

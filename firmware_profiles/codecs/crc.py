@@ -27,6 +27,11 @@ def crc16_x25(data: bytes) -> int:
     return _reverse16(crc_hqx(data.translate(_REVERSED), 0xFFFF)) ^ 0xFFFF
 
 
+def crc16_kermit(data: bytes) -> int:
+    """CRC-16/KERMIT: as CRC-16/X.25, but from 0 and not inverted; some Holley meters' SML."""
+    return _reverse16(crc_hqx(data.translate(_REVERSED), 0))
+
+
 def _mod_x15(value: int) -> int:
     """Remainder of a polynomial by x^15 + x + 1.
 

@@ -24,6 +24,8 @@ VALUES_MAX = 4096
 _STX, _ETX = 0x02, 0x03
 _SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
 _IDENTIFICATION = re.compile(r"/([!-~]{1,64}[ -~]{0,64})\r?\n((?:\r?\n)?)")
+_FILL = "\r\n\x00\x7f "
+"""What a line may carry before the telegram; idle FF without its parity bit is 7F."""
 _ADDRESS = re.compile(r"[^()/!\x00-\x1f\x7f]{1,32}")
 _BRACKET = re.compile(r"\(([^()\x00-\x1f\x7f]{0,128})\)([\r\n]*)")
 
@@ -134,7 +136,7 @@ def _check_block(octets: bytes, start: int, *, verify: bool) -> int:
 
 def _identification(text: str) -> tuple[str | None, bool, int]:
     """The identification, whether an empty line follows it, and where the data begin."""
-    lead = len(text) - len(text.lstrip("\r\n"))
+    lead = len(text) - len(text.lstrip(_FILL))
     if not text.startswith("/", lead):
         return None, False, lead
     match = _IDENTIFICATION.match(text, lead)

@@ -4,8 +4,8 @@
 
 Historic mode separates with a space, standard mode with a tab. The check is the low six bits of a
 sum of characters, plus 20H: in historic mode over label..data, in standard mode over
-label..separator before the check. Each group is checked alone, so a group that fails is left out
-and named, and only a frame without one good group is refused. Labels may repeat.
+label..separator before the check. Each group is checked alone, so a damaged group is left out and
+named, and only a frame without one good group is refused. Labels may repeat.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ohmesh.model.errors import DecodeError, DecodeErrorKind
 BYTES_MAX = 65536
 GROUPS_MAX = 1024
 _STX, _ETX, _EOT = b"\x02", b"\x03", b"\x04"
+_UNREADABLE = "?"
 _SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
 _GROUP = re.compile(
     rb"\n(?P<body>(?P<label>[!-~]{1,16})(?P<sep>[ \t])"
@@ -53,7 +54,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame: the good groups, and the labels of those left out because their check fails."""
+    """A frame: the good groups, and the labels (or `?`) of those left out as damaged."""
 
     mode: Mode
     groups: tuple[Group, ...]
@@ -70,30 +71,29 @@ def decode(telegram: bytes, *, verify: bool = True) -> Frame:
 
     Args:
         telegram: the bytes.
-        verify: False keeps the groups whose check fails.
+        verify: False keeps the groups whose check fails, if they can be read.
 
     Raises:
         DecodeError: whatever the bytes.
     """
     octets = _between_marks(telegram)
     start = octets.find(_STX) + 1
-    position, end = start, len(octets)
     groups: list[Group] = []
     rejected: list[str] = []
     separator = _STX
-    while position < end:
-        match = _GROUP.match(octets, position)
-        if not match:
-            raise malformed("no group", position)
+    position = octets.find(b"\n", start)
+    while position >= 0:
         if len(groups) + len(rejected) >= GROUPS_MAX:
             raise DecodeError(DecodeErrorKind.BUDGET, f"over {GROUPS_MAX} groups", offset=position)
-        separator = match["sep"]
-        group = _group(match)
-        if verify and not _check_fits(match):
-            rejected.append(group.label)
+        match = _GROUP.match(octets, position)
+        if match is None:
+            rejected.append(_UNREADABLE)
+        elif verify and not _check_fits(match):
+            rejected.append(match["label"].decode("ascii"))
         else:
-            groups.append(group)
-        position = match.end()
+            separator = match["sep"]
+            groups.append(_group(match))
+        position = octets.find(b"\n", match.end() if match else position + 1)
     if not groups:
         raise bad_checksum("no group with a good check", start)
     return Frame(Mode(separator), tuple(groups), tuple(rejected))

@@ -28,6 +28,8 @@ from firmware_profiles.codecs.dlt698.data import Budget, length, read
 if TYPE_CHECKING:
     from firmware_profiles.codecs.dlt698.data import Data
 
+_OTHER_SERVICES = frozenset({*range(0x01, 0x0A), 0x10, *range(0x81, 0x8A), 0x6E, 0xEE})
+"""Link, connect, release, get, set, action, report, proxy, errors; from client and server."""
 _GET_REQUEST, _GET_RESPONSE, _REPORT, _SECURITY = 0x05, 0x85, 0x88, 0x90
 
 
@@ -68,14 +70,22 @@ class Answer:
     request: bool = False
 
 
-def decode(apdu: bytes) -> Answer:
-    """Decode an APDU with values. Raises DecodeError, UNSUPPORTED for another service."""
+def decode(apdu: bytes) -> Answer | None:
+    """Decode an APDU with values.
+
+    Returns:
+        The values, or None for a service that reads nothing: connect, set, action ...
+
+    Raises:
+        DecodeError: whatever the bytes; UNSUPPORTED for encrypted APDUs and unknown services.
+    """
     cursor = Cursor(apdu)
     service = cursor.u8()
     if service == _SECURITY:
         return decode(_plain(cursor))
     choice = cursor.u8()
-    cursor.skip(1)
+    if cursor.remaining:
+        cursor.skip(1)
     if service == _GET_REQUEST and choice in (1, 2):
         count = 1 if choice == 1 else length(cursor)
         return Answer(tuple([Result(oad(cursor)) for _ in range(count)]), request=True)
@@ -84,6 +94,8 @@ def decode(apdu: bytes) -> Answer:
         return Answer((_result(cursor, budget),))
     if service in (_GET_RESPONSE, _REPORT) and choice in (1, 2, 3, 4):
         return Answer(_results(cursor, budget, service, choice))
+    if service in _OTHER_SERVICES:
+        return None
     raise unsupported(f"the service {service:02X} {choice:02X}")
 
 

@@ -142,18 +142,13 @@ def _message(content: bytes, start: int, *, verify: bool) -> tuple[Message, int]
             pass
         case _:
             raise malformed("no message body and check", start)
-    # Before the end mark stands the CRC element, which its own type-length byte measures.
+    # Before the end mark stands the CRC element, which its own type-length byte measures. It is a
+    # big-endian number of a CRC with its low byte first.
     checked = content[start : position - 1 - (crc.tag & 0x0F)]
-    if verify and crc.value != _check(checked):
+    if verify and not transport.crc_fits(checked, transport.swapped(crc.value)):
         raise bad_checksum("the CRC of a message does not fit", position - 1)
     width = (tag.tag & 0x0F) - 1
     return Message(transaction, group.value, abort.value, tag.value, body, width), position
-
-
-def _check(octets: bytes) -> int:
-    """The CRC as messages carry it, low byte first in a big-endian number."""
-    crc = crc16_x25(octets)
-    return (crc & 0xFF) << 8 | crc >> 8
 
 
 def _encode_message(message: Message) -> bytes:
@@ -164,7 +159,11 @@ def _encode_message(message: Message) -> bytes:
         [number(message.tag, signed=False, width=message.tag_width), message.body],
     ]
     octets = bytes((_MESSAGE,)) + b"".join(encode(element) for element in head)
-    return octets + encode(number(_check(octets), signed=False, width=2)) + b"\x00"
+    return (
+        octets
+        + encode(number(transport.swapped(crc16_x25(octets)), signed=False, width=2))
+        + b"\x00"
+    )
 
 
 def _entry(item: Tree) -> Entry:

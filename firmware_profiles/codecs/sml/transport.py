@@ -2,13 +2,13 @@
 
     1B1B1B1B 01010101 | content, 1B1B1B1B doubled | 0..3 zeros | 1B1B1B1B 1A pad crc_lo crc_hi
 
-The CRC-16/X.25 covers everything before itself. Length without the CRC-carrying tail is a multiple
-of four.
+The CRC-16/X.25 covers everything before itself; some Holley meters (DTZ541) compute CRC-16/KERMIT
+instead, here and in messages. The frame's length is a multiple of four.
 """
 
 from __future__ import annotations
 
-from firmware_profiles.codecs.crc import crc16_x25
+from firmware_profiles.codecs.crc import crc16_kermit, crc16_x25
 from firmware_profiles.codecs.cursor import bad_checksum, malformed, unsupported
 from ohmesh.model.errors import DecodeError, DecodeErrorKind
 
@@ -42,6 +42,21 @@ def unframe(telegram: bytes, *, verify: bool = True) -> bytes:
             first = first or error
         start = telegram.find(_START, start + len(_START))
     raise first or malformed("no start sequence")
+
+
+def crc_fits(octets: bytes, given: int) -> bool:
+    """Whether a CRC is that of the standard, or the one that Holley computes.
+
+    Args:
+        octets: what it covers.
+        given: the CRC, read with its low byte first; Holley writes the high byte first.
+    """
+    return crc16_x25(octets) == given or crc16_kermit(octets) == swapped(given)
+
+
+def swapped(crc: int) -> int:
+    """A CRC with its bytes in the other order."""
+    return (crc & 0xFF) << 8 | crc >> 8
 
 
 def frame(content: bytes) -> bytes:
@@ -82,7 +97,7 @@ def _finish(telegram: bytes, start: int, escape: int, content: bytes, *, verify:
     if telegram[escape + 4] != _END:
         raise unsupported(f"the escape sequence {telegram[escape + 4]:02X}", escape + 4)
     given = int.from_bytes(telegram[escape + 6 : escape + 8], "little")
-    if verify and crc16_x25(telegram[start : escape + 6]) != given:
+    if verify and not crc_fits(telegram[start : escape + 6], given):
         raise bad_checksum("the CRC of the frame does not fit", escape + 6)
     padding = telegram[escape + 5]
     if padding > min(3, len(content)):

@@ -134,7 +134,7 @@ def test_a_bad_sum_is_refused_unless_told_otherwise():
         (answer(0x00010000, "563412"), DecodeErrorKind.MALFORMED),
         (answer(0x00010000, "00000000") * 300, DecodeErrorKind.BUDGET),
         (frame698("8501002000020101FF"), DecodeErrorKind.UNSUPPORTED),
-        (frame698("860100"), DecodeErrorKind.UNSUPPORTED),
+        (frame698("FF0100"), DecodeErrorKind.UNSUPPORTED),
         (frame698("85010020000201" + "0101" * 60 + "00"), DecodeErrorKind.BUDGET),
         (frame698("85010020000201" + "010182FFFF"), DecodeErrorKind.TRUNCATED),
         (frame698("8502008200FF"), DecodeErrorKind.TRUNCATED),
@@ -179,6 +179,7 @@ def test_refusals_and_requests_of_698_are_texts():
     assert CN.decode(frame698("850101200002010006")).texts == {"error.20000201": "6"}
     assert CN.decode(frame698("0501002000020100", control=0x43)).texts == {"request": "20000201"}
     assert CN.decode(frame698("0100", control=0x81)).texts == {"apdu": "0100"}
+    assert CN.decode(frame698("860100")).texts == {"apdu": "860100"}
 
 
 def test_a_scrambled_apdu_is_read():

@@ -53,6 +53,10 @@ def test_the_block_check():
     assert [r.quantity for r in DE.decode(bad, verify=False).readings] == [Decimal(1500)]
 
 
+def test_idle_bytes_and_blanks_before_a_set_are_passed_over():
+    assert readings_of(b"\xff\xff/ESY5Q\r\n\r\n 1.8.0(1*kWh)\r\n!\r\n\xff") == [Decimal(1000)]
+
+
 def test_the_answer_to_a_single_read_has_no_end_mark():
     assert readings_of(checked("1.8.0(1.5*kWh)", head="")) == [Decimal(1500)]
 

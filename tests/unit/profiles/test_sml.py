@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from firmware_profiles.api import Report
+from firmware_profiles.codecs.crc import crc16_kermit
 from firmware_profiles.codecs.sml import messages as sml
 from firmware_profiles.codecs.sml import transport, tree
 from firmware_profiles.de_sml.profile import profile
@@ -63,6 +64,24 @@ def test_a_wrong_checksum_is_refused_unless_told_otherwise(shared_records, paylo
         DE.decode(damaged)
     assert caught.value.kind is DecodeErrorKind.CHECKSUM
     assert DE.decode(damaged, verify=False) == DE.decode(octets)
+
+
+def test_holley_s_own_crc_and_time():
+    """A DTZ541 computes CRC-16/KERMIT, high byte first, and sends the bare second index."""
+    value = tree.encode(power(tree.number(3764, signed=True, width=2), -1).value)
+    index = tree.encode(tree.number(77, signed=False, width=4))
+    entry = b"\x77\x07" + POWER + b"\x01" + index + b"\x62\x1b\x52\xff" + value + b"\x01"
+    body = b"\x77\x01\x0b" + SERVER + b"\x01" + index + b"\x71" + entry + b"\x01\x01"
+    message = b"\x76\x02\x01\x62\x00\x62\x00\x72\x63\x07\x01" + body
+    message += b"\x63" + crc16_kermit(message).to_bytes(2, "big") + b"\x00"
+    head = bytes.fromhex("1b1b1b1b01010101") + message + bytes(-len(message) % 4)
+    head += bytes.fromhex("1b1b1b1b1a") + bytes((-len(message) % 4,))
+    payload = head + crc16_kermit(head).to_bytes(2, "big")
+    decoded = DE.decode(payload)
+    assert [r.quantity for r in decoded.readings] == [Decimal("376.4")]
+    assert decoded.texts["seconds_index"] == "77"
+    with pytest.raises(DecodeError):
+        DE.decode(payload[:-1] + bytes((payload[-1] ^ 1,)))
 
 
 def test_a_good_frame_after_a_broken_one_is_read():

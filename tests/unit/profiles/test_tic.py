@@ -63,6 +63,12 @@ def test_a_group_that_fails_is_left_out_and_named():
     assert FR.decode(payload, verify=False).device["id"] == "026548931895"
 
 
+def test_noise_costs_one_group_only():
+    payload = framed(group("EAST", "000000001"), "\nEA\x07ST\t0\tX\r", group("EAIT", "000000002"))
+    assert tic.decode(payload).rejected == ("?",)
+    assert [r.value for r in FR.decode(payload).readings] == [1, 2]
+
+
 def test_repeated_labels_are_all_kept():
     payload = framed(group("SINSTS", "00100"), group("SINSTS", "00200"))
     assert [r.value for r in FR.decode(payload).readings] == [100, 200]
@@ -111,7 +117,8 @@ def test_contracted_power_is_in_volt_amperes():
         (b"\x02\x03", DecodeErrorKind.CHECKSUM),
         (b"\x02\nADCO 1\x04", DecodeErrorKind.TRUNCATED),
         (b"\x02\nADCO 1\x04\x03", DecodeErrorKind.TRUNCATED),
-        (b"\x02\nA\r\x03", DecodeErrorKind.MALFORMED),
+        (b"\x02\nA\r\x03", DecodeErrorKind.CHECKSUM),
+        (b"no frame", DecodeErrorKind.MALFORMED),
         (b"\x02" + b"\nA 1 R\r" * 2000 + b"\x03", DecodeErrorKind.BUDGET),
         (b"\x02" * 70_000, DecodeErrorKind.BUDGET),
     ],
