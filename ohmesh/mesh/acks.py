@@ -2,6 +2,7 @@
 
 from ohmesh.mesh.constants import ACK_BITMAP_BITS, ROOT_WINDOW_BITS
 
+_WINDOW_MASK = (1 << ROOT_WINDOW_BITS) - 1
 _AIR_MASK = (1 << ACK_BITMAP_BITS) - 1
 
 
@@ -31,6 +32,16 @@ class AckWindow:
         if 0 <= ahead < ROOT_WINDOW_BITS:
             self.bits |= 1 << ahead
             self._advance()
+
+    def rebase(self, high_water: int) -> None:
+        """Put the mark where the origin says it is; what was marked beyond it stays."""
+        behind = self.high_water - high_water
+        if behind > 0:
+            self.bits = (self.bits << behind) & _WINDOW_MASK
+            self.high_water = high_water
+            self._advance()
+        else:
+            self.raise_floor(high_water + 1)
 
     def raise_floor(self, floor: int) -> None:
         """The origin holds nothing below ``floor`` any more."""

@@ -6,7 +6,7 @@
     ADV     TAG  15 dtsn1  16 size_code1  17 config_version1  18 time4                    22 B
     SOL     0 flags1  1 root4  5 epoch4  9 seq2                                           11 B
     UPHEAD  0 origin4  4 fseq4  8 root4  12 rank2  14 hop_limit1  15 age2  17 flags1      18 B
-    UP      UPHEAD  18 base_oseq4  then records: delta2 age2 length1 payload              22 B +
+    UP      UPHEAD  18 life2  20 base_oseq4  then records: delta2 age2 length1 payload    24 B +
     REG     UPHEAD  18 life2  20 lifetime2  22 floor4  then n <= 3: parent4 etx1          26 B +
     REPORT  UPHEAD  18 status1  19 dseq4  23 near4  27 far4                               31 B
     OUTAGE  UPHEAD  18 kind1  then n <= 32: node4                                         19 B +
@@ -32,7 +32,7 @@ _TAG = struct.Struct(">IIHHBBB")
 _ADV_TAIL = struct.Struct(">BBBI")
 _SOL = struct.Struct(">BIIH")
 _UPHEAD = struct.Struct(">IIIHBHB")
-_BASE = struct.Struct(">I")
+_BASE = struct.Struct(">HI")
 _RECORD = struct.Struct(">HHB")
 _REG = struct.Struct(">HHI")
 _PARENT = struct.Struct(">IB")
@@ -165,7 +165,7 @@ def _decode_sol(body: bytes) -> f.Sol:
 
 def _encode_up(frame: f.Up) -> bytes:
     base = frame.records[0].oseq
-    parts = [_pack_up(frame.head), _BASE.pack(base)]
+    parts = [_pack_up(frame.head), _BASE.pack(frame.life, base)]
     for record in frame.records:
         parts.append(_RECORD.pack(record.oseq - base, record.age_s, len(record.payload)))
         parts.append(record.payload)
@@ -174,7 +174,7 @@ def _encode_up(frame: f.Up) -> bytes:
 
 def _decode_up(body: bytes) -> f.Up:
     head = _up_head(body)
-    (base,) = _BASE.unpack_from(body, _UPHEAD.size)
+    life, base = _BASE.unpack_from(body, _UPHEAD.size)
     offset = _UPHEAD.size + _BASE.size
     records: list[f.Record] = []
     while offset < len(body):
@@ -185,7 +185,7 @@ def _decode_up(body: bytes) -> f.Up:
         _require(bool(records) or delta == 0)
         records.append(f.Record(base + delta, age_s, body[offset - length : offset]))
     _require(bool(records) and records[-1].oseq <= 0xFFFFFFFF)
-    return f.Up(head, tuple(records))
+    return f.Up(head, life, tuple(records))
 
 
 def _encode_reg(frame: f.Reg) -> bytes:

@@ -240,6 +240,8 @@ class Formation:
             return
         if adv.tag.root == core.root:
             self._trickle.hear_consistent()
+        elif core.attached and not core.config.is_root:
+            self._court(now_ms, row)
         if core.phase is Phase.SEEKING and not core.timers.is_set(Timer.DECIDE):
             core.timers.set(Timer.DECIDE, now_ms + self._collect_ms())
         self._follow_root(now_ms, row, adv)
@@ -257,6 +259,14 @@ class Formation:
             if not first:
                 self._uplink.register_within(now_ms, self._register_spread_ms())
             self.reset_trickle(now_ms, ResetCause.VERSION)
+
+    def _court(self, now_ms: int, row: Neighbour) -> None:
+        """Our root lost its uplink and a neighbour's has one: prove the link to it at once."""
+        ours, theirs = self._core.flags, row.tag.flags
+        if ours & TagFlag.GROUNDED or not theirs & TagFlag.GROUNDED or row.proven:
+            return
+        if self._probing < c.PROBE_BEST and not row.is_denied(now_ms):
+            self._probe(now_ms, row)
 
     def _register_spread_ms(self) -> int:
         nodes = 1 << self.size_code
@@ -330,14 +340,18 @@ class Formation:
             self._try_second_tier(now_ms)
         if core.attached:
             return
-        unproven = [row for row in core.neighbours if row.has_route() and not self._fresh(row)]
-        for row in sorted(unproven, key=lambda row: row.cost)[: c.PROBE_BEST]:
+        routed = [row for row in core.neighbours if row.has_route() and not self._is_settled(row)]
+        routed.sort(key=lambda row: row.cost)
+        fresh = [row for row in routed if not row.is_denied(now_ms)]
+        # The denied are asked again only at the pace of soliciting: they may be off for hours.
+        for row in (fresh or routed)[: c.PROBE_BEST]:
             self._probe(now_ms, row)
-        core.timers.set(Timer.DECIDE, now_ms + self._collect_ms())
+        if fresh:
+            core.timers.set(Timer.DECIDE, now_ms + self._collect_ms())
 
-    def _fresh(self, row: Neighbour) -> bool:
-        """Return whether a neighbour acknowledged us since we began to seek."""
-        return row.acked_ms > self._held_until_ms
+    def _is_settled(self, row: Neighbour) -> bool:
+        """Return whether probing tells nothing new: it answered since we seek, over a fair link."""
+        return row.acked_ms > self._held_until_ms and row.etx_128ths <= c.MAX_LINK_METRIC
 
     def _try_second_tier(self, now_ms: int) -> None:
         """Nothing feasible: take any neighbour heard after hold-down, with a new distance."""
@@ -378,16 +392,16 @@ class Formation:
         self._arm_probe(now_ms)
         if not core.attached or core.flags & TagFlag.COLLECT_ONLY or self._probing:
             return
-        target = self._probe_target(now_ms)
-        if target is not None:
-            self._probe(now_ms, target)
-
-    def _probe_target(self, now_ms: int) -> Neighbour | None:
-        core = self._core
         stale_ms = now_ms - self._probe_period_ms(now_ms) // 2
         parent = core.neighbours.get(core.parents[0])
         if parent is not None and parent.acked_ms < stale_ms:
-            return parent
+            self._probe(now_ms, parent)
+        candidate = self._probe_candidate(parent, stale_ms)
+        if candidate is not None:
+            self._probe(now_ms, candidate)
+
+    def _probe_candidate(self, parent: Neighbour | None, stale_ms: int) -> Neighbour | None:
+        core = self._core
         routed = [row for row in core.neighbours if row.has_route() and row is not parent]
         routed.sort(key=lambda row: row.cost)
         best = [row for row in routed[: c.PROBE_BEST] if row.acked_ms < stale_ms]

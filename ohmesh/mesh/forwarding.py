@@ -22,6 +22,7 @@ _TRUSTED_ETX = 192
 """At ETX 1.5 eight failures in a row mean a dead neighbour (1 in 6500 otherwise)."""
 _SEEN_ANSWERS = {Verdict.DUPLICATE: HackStatus.DUP, Verdict.LOOPED: HackStatus.LOOP}
 _BUSY_ROUNDS_MAX = 3
+_BUSY_DOUBLINGS_MAX = 4
 
 
 class JobKind(Enum):
@@ -63,6 +64,7 @@ class Job:
     not_before_ms: int = 0
     rounds: int = 0
     resyncs: int = 0
+    busy: bool = False
 
 
 class Forwarder:
@@ -173,8 +175,12 @@ class Forwarder:
         if job.rounds_max and job.rounds >= job.rounds_max:
             self._finish(now_ms, job, ok=False)
             return
-        wait = c.RETRY_MS[min(job.rounds, len(c.RETRY_MS)) - 1]
-        job.not_before_ms = now_ms + self._core.spread(self._core.paced(wait, 1))
+        wait_ms = self._core.paced(c.RETRY_MS[min(job.rounds, len(c.RETRY_MS)) - 1], 1)
+        if job.busy:
+            # Somebody would take it but has no room just now: that passes faster than a death.
+            wait_ms = min(wait_ms, c.BUSY_PAUSE_MS << min(job.rounds, _BUSY_DOUBLINGS_MAX))
+            job.busy = False
+        job.not_before_ms = now_ms + self._core.spread(wait_ms)
         job.refused.clear()
         self._core.timers.set_earlier(Timer.QUEUE, job.not_before_ms)
 
@@ -262,8 +268,9 @@ class Forwarder:
         if status is HackStatus.BUSY:
             if row is not None:
                 row.busy_until_ms = now_ms + core.spread(c.BUSY_PAUSE_MS)
-            job.rounds += 1
+            job.busy = True
             if job.kind is JobKind.DOWN and job.rounds < _BUSY_ROUNDS_MAX:
+                job.rounds += 1
                 job.not_before_ms = now_ms + core.spread(c.BUSY_PAUSE_MS)
                 return
         if status in (HackStatus.NOTCHILD, HackStatus.RESYNC) and row is not None:

@@ -66,6 +66,8 @@ class UpFlag(IntFlag):
 
     NONE = 0
     PRIORITY = 3
+    ACK_WANTED = 8
+    """Some payload was sent before and is still not acknowledged."""
     RANK_ERROR = 4
     """A relay saw a rank that did not fall (RFC 6553, R)."""
 
@@ -184,9 +186,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """Payloads of one origin, oseq rising."""
+    """Payloads of one origin, oseq rising; ``life`` as in Reg."""
 
     head: UpHead
+    life: int
     records: tuple[Record, ...]
 
 

@@ -6,6 +6,9 @@ from ohmesh.mesh import constants as c
 from ohmesh.mesh import etx
 from ohmesh.mesh.frames import NO_TAG, Tag
 
+_DEAD_FAILURES = 2
+"""Exchanges in a row nobody answered that mean death and not loss."""
+
 
 class Neighbour:
     """One row; times are ms, -1 = never."""
@@ -86,6 +89,10 @@ class Neighbour:
 
     def succeed(self, now_ms: int, attempts: int) -> None:
         """Fold an acknowledged exchange."""
+        if self.failures >= _DEAD_FAILURES:
+            # It was away, not far: what we learned while it was off says nothing of the link.
+            self.etx_128ths = etx.from_rssi(self.rssi_dbm)
+            self.samples = 0
         self.etx_128ths = etx.fold(
             self.etx_128ths,
             attempts=attempts,
@@ -99,7 +106,10 @@ class Neighbour:
         self.deny_ms = 0
 
     def fail(self, attempts: int) -> None:
-        """Fold an exchange nobody answered."""
+        """Fold an exchange nobody answered; the dead are not made worse by dying longer."""
+        self.failures += 1
+        if self.failures > _DEAD_FAILURES:
+            return
         self.etx_128ths = etx.fold(
             self.etx_128ths,
             attempts=attempts,
@@ -107,7 +117,6 @@ class Neighbour:
             samples=self.samples,
         )
         self.samples += 1
-        self.failures += 1
 
     def deny(self, now_ms: int, *, first_ms: int, max_ms: int) -> None:
         """Leave it out for a time that doubles at each failure in a row."""

@@ -29,6 +29,7 @@ from ohmesh.mesh.frames import (
     Tag,
     TagFlag,
     Up,
+    UpFlag,
     UpFrame,
 )
 from ohmesh.mesh.outputs import Delivered, PersistRoute
@@ -226,11 +227,9 @@ class RootSide:
             return
         head = pending.frame.head
         self._forwarder.duplicates.remember(now_ms, head.origin, head.fseq, head.hop_limit)
-        row = self.routes.get(head.origin)
-        if row is not None:
-            for record in pending.frame.records:
-                row.window.mark(record.oseq)
-            self._after_mark(now_ms, head.origin, row, len(pending.frame.records))
+        row = self.routes.mark(now_ms, pending.frame)
+        if row is not None and not row.provisional:
+            self._after_mark(now_ms, row, pending.frame)
 
     def housekeeping(self, now_ms: int) -> None:
         """Drop what is over its time."""
@@ -257,11 +256,13 @@ class RootSide:
             elif self.routes.path(now_ms, other) is not None:
                 self._acknowledge(now_ms, other, owed)
 
-    def _after_mark(self, now_ms: int, node: int, row: Registration, count: int) -> None:
-        row.since_ack += count
+    def _after_mark(self, now_ms: int, row: Registration, frame: Up) -> None:
+        row.since_ack += len(frame.records)
         if row.since_ack >= self._core.config.ack_every:
-            self._acknowledge(now_ms, node, row)
-        elif row.window.has_gap and row.ack_due_ms < 0:
+            self._acknowledge(now_ms, frame.head.origin, row)
+            return
+        wanted = row.window.has_gap or frame.head.flags & UpFlag.ACK_WANTED
+        if wanted and row.ack_due_ms < 0:
             gap_ms = self._core.paced(c.ACK_GAP_MS, 4)
             pause_ms = self._core.scaled(c.TRICKLE_RESET_GAP_MS)
             row.ack_due_ms = max(now_ms + gap_ms, row.acked_ms + pause_ms)
@@ -269,7 +270,7 @@ class RootSide:
 
     def acks_due(self, now_ms: int) -> None:
         """Ask for the gaps that did not fill by themselves."""
-        for node in self.routes:
+        for node in list(self.routes):
             row = self.routes.get(node)
             if row is None or row.ack_due_ms < 0:
                 continue
@@ -277,8 +278,7 @@ class RootSide:
                 self._core.timers.set_earlier(Timer.ROOT_ACKS, row.ack_due_ms)
                 continue
             row.ack_due_ms = -1
-            if row.window.has_gap:
-                self._acknowledge(now_ms, node, row)
+            self._acknowledge(now_ms, node, row)
 
     def _acknowledge(self, now_ms: int, node: int, row: Registration) -> None:
         """Send the cumulative acknowledgement, or owe it until a route is known."""

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.acks import AckWindow
-from ohmesh.mesh.frames import Reg
+from ohmesh.mesh.constants import ROOT_WINDOW_BITS
+from ohmesh.mesh.frames import Reg, Up
+
+_PROVISIONAL_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Registration:
     since_ack: int = 0
     ack_due_ms: int = -1
     acked_ms: int = -1
+    provisional: bool = False
+    """Known by its payloads only: where its numbers begin is not known yet."""
 
 
 class RouteTable:
@@ -75,10 +80,9 @@ class RouteTable:
         node = reg.head.origin
         row = self._rows.get(node)
         if row is None:
-            if len(self._rows) >= c.ROUTES_MAX:
+            row = self._insert(now_ms, node, reg.life, reg.floor - 1)
+            if row is None:
                 return None
-            row = Registration(0, reg.life, (), now_ms, 0, AckWindow(reg.floor - 1))
-            self._rows[node] = row
         elif row.life != reg.life:
             # The node lost its store: its numbers started again and mean other payloads.
             row.life = reg.life
@@ -89,7 +93,39 @@ class RouteTable:
         row.parents = reg.parents
         row.heard_ms = now_ms
         row.expires_ms = now_ms + reg.lifetime_s * 1000
+        if row.provisional:
+            row.window.rebase(reg.floor - 1)
+            row.provisional = False
         row.window.raise_floor(reg.floor)
+        return row
+
+    def mark(self, now_ms: int, frame: Up) -> Registration | None:
+        """Note the payloads of a frame as safe. Returns: the row, None if there is no room.
+
+        A node is often heard before its registration; its payloads are noted all the same, or it
+        would have to send them again.
+        """
+        node = frame.head.origin
+        row = self._rows.get(node)
+        if row is None or row.life != frame.life:
+            if row is not None:
+                # Another store than the one registered: its registration will tell.
+                return None
+            start = max(0, frame.records[0].oseq - 1 - ROOT_WINDOW_BITS // 2)
+            row = self._insert(now_ms, node, frame.life, start)
+            if row is None:
+                return None
+            row.provisional = True
+            row.expires_ms = now_ms + _PROVISIONAL_MS
+        for record in frame.records:
+            row.window.mark(record.oseq)
+        return row
+
+    def _insert(self, now_ms: int, node: int, life: int, high_water: int) -> Registration | None:
+        if len(self._rows) >= c.ROUTES_MAX:
+            return None
+        row = Registration(0, life, (), now_ms, 0, AckWindow(high_water))
+        self._rows[node] = row
         return row
 
     def forget(self, node: int) -> bool:
@@ -140,6 +176,7 @@ class RouteTable:
         return [
             RouteEntry(node, row.parents, len(self.path(now_ms, node) or ()), now_ms - row.heard_ms)
             for node, row in self._rows.items()
+            if not row.provisional
         ]
 
     def _is_banned(self, now_ms: int, near: int, far: int) -> bool:

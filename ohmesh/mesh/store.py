@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.codec import RECORD_DELTA_MAX, RECORD_OVERHEAD_BYTES, RECORDS_ROOM_BYTES
-from ohmesh.mesh.frames import Record
+from ohmesh.mesh.frames import Record, UpFlag
 
 _UNSENT = -1
 _OSEQ_MAX = 0xFFFFFFFF
@@ -20,6 +20,7 @@ class Entry:
     priority: int
     since_ms: int
     sent_ms: int = _UNSENT
+    again: bool = False
 
 
 class Store:
@@ -70,7 +71,10 @@ class Store:
         return oseq, overflow
 
     def draw(self, now_ms: int) -> tuple[tuple[Record, ...], int]:
-        """Take what fits one frame, most urgent first. Returns: records and top priority."""
+        """Take what fits one frame, most urgent first.
+
+        Returns: the records, and the flags of the frame: top priority, ACK_WANTED.
+        """
         taken: dict[int, Entry] = {}
         room = RECORDS_ROOM_BYTES
         while self._ready:
@@ -86,7 +90,10 @@ class Store:
             taken[oseq] = entry
             room -= need
         records = tuple(_record(now_ms, oseq, taken[oseq]) for oseq in sorted(taken))
-        return records, max((entry.priority for entry in taken.values()), default=0)
+        flags = max((entry.priority for entry in taken.values()), default=0)
+        if any(entry.again for entry in taken.values()):
+            flags |= UpFlag.ACK_WANTED
+        return records, flags
 
     def sent(self, now_ms: int, oseqs: Iterable[int]) -> None:
         """Note that a parent took custody."""
@@ -100,6 +107,7 @@ class Store:
         for oseq in oseqs:
             entry = self._entries.get(oseq)
             if entry is not None:
+                entry.again = entry.again or entry.sent_ms != _UNSENT
                 entry.sent_ms = _UNSENT
                 heapq.heappush(self._ready, (-entry.priority, oseq))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ohmesh.mesh.config import StationConfig
+from ohmesh.mesh.constants import BROADCAST
 from ohmesh.mesh.outputs import (
     CommandResult,
     Delivered,
@@ -29,6 +30,7 @@ from ohmesh.mesh.outputs import (
 from ohmesh.mesh.station import Station
 
 _AIR_MS = 4
+_DESTINATION = slice(8, 12)
 _COMMIT_MIN_MS = 5
 _COMMIT_SPREAD_MS = 45
 
@@ -265,8 +267,10 @@ class World:
         self.totals.transmitted += 1
         if self.tap is not None:
             self.tap(node, frame)
+        # Stations drop what is not addressed to them; not handing it over only saves time.
+        dst = int.from_bytes(frame[_DESTINATION], "big")
         for other, rssi_dbm in self.links[node].items():
-            if self._coin.randrange(100) >= self.loss_percent:
+            if dst in (other, BROADCAST) and self._coin.randrange(100) >= self.loss_percent:
                 hear = _hearing(self, other, frame, rssi_dbm)
                 self.at(self.now_ms + _AIR_MS, hear)
 

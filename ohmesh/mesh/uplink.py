@@ -3,7 +3,7 @@
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.core import Core
 from ohmesh.mesh.forwarding import Forwarder, Job, JobKind
-from ohmesh.mesh.frames import Record, Reg, RegAck, Report, Up, UpHead
+from ohmesh.mesh.frames import Record, Reg, RegAck, Report, Up, UpFlag, UpHead
 from ohmesh.mesh.outputs import ForgetPayload, PersistPayload
 from ohmesh.mesh.store import Store
 from ohmesh.mesh.timers import Timer
@@ -17,6 +17,7 @@ class Uplink:
     """Own payloads and registration of a node that is not a root."""
 
     __slots__ = (
+        "_awaiting",
         "_core",
         "_forwarder",
         "_pause_ms",
@@ -41,6 +42,7 @@ class Uplink:
         """The state blob must be written: the next oseq may not be read off the store alone."""
         self._sending = False
         self._reg_fseq = 0
+        self._awaiting = False
         self._reg_sent_ms = -1
         self._tries = 0
         self._pause_ms = 0
@@ -61,11 +63,11 @@ class Uplink:
         """Hand the next frame of payloads to the forwarder; one at a time."""
         if self._sending or not self._core.attached or not self.store.has_ready:
             return
-        records, priority = self.store.draw(now_ms)
+        records, flags = self.store.draw(now_ms)
         if not records:
             return
-        frame = Up(self._head(priority), records)
-        job = Job(JobKind.UP, frame, now_ms, priority=priority)
+        frame = Up(self._head(flags), self.life, records)
+        job = Job(JobKind.UP, frame, now_ms, priority=flags & UpFlag.PRIORITY)
         job.done = lambda at_ms, ok: self._up_done(at_ms, records, ok=ok)
         self._sending = self._forwarder.submit(job)
         if not self._sending:
@@ -127,6 +129,7 @@ class Uplink:
         self._forwarder.submit(job)
         self._reg_fseq = frame.head.fseq
         self._reg_sent_ms = now_ms
+        self._awaiting = True
         self._tries += 1
         core.timers.set(Timer.REGISTER, now_ms + core.spread(self._retry_ms()))
 
@@ -162,12 +165,14 @@ class Uplink:
         if missing:
             core.trace("store.missing", len(missing))
             self.store.unsent(missing)
-        if ack.head.origin == core.root and answers_ours:
+        if ack.head.origin == core.root and answers_ours and self._awaiting:
             self._registered(now_ms, ack.lifetime_s)
 
     def _registered(self, now_ms: int, lifetime_s: int) -> None:
         core = self._core
         self.registered_root = core.root
+        # Later acknowledgements echo the same registration and must not push its refresh back.
+        self._awaiting = False
         self._tries = 0
         self._pause_ms = 0
         refresh_ms = lifetime_s * 10 * c.REG_REFRESH_PERCENT

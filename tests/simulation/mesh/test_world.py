@@ -1,0 +1,311 @@
+"""Whole networks on virtual time: they form, deliver, heal and stay free of loops."""
+
+import pytest
+
+from ohmesh.mesh.constants import INFINITE_RANK
+from ohmesh.mesh.testing import World, street
+
+QUARTER_MS = 900_000
+
+
+def formed(seed=1, **more):
+    world = street(seed, **more)
+    world.boot_all(1000)
+    assert world.run(300_000, lambda: world.now_ms > 1000 and not world.unjoined()), (
+        world.unjoined()
+    )
+    return world
+
+
+def meters(world):
+    return [node for node in world.stations() if not world.nodes[node].config.is_root]
+
+
+def report(world, label, sent):
+    for node in meters(world):
+        payload = f"{label}/{node}".encode()
+        world.submit(node, payload)
+        sent.add((node, payload))
+
+
+def arrived(world):
+    return {(origin, p) for (origin, _), copies in world.delivered.items() for _, p in copies}
+
+
+def children(world):
+    counts = {}
+    for node in meters(world):
+        parent = world.station(node).parent
+        counts[parent] = counts.get(parent, 0) + 1
+    return counts
+
+
+def busiest_relay(world):
+    return max((count, node) for node, count in children(world).items() if node > 100)[1]
+
+
+@pytest.mark.parametrize(
+    ("seed", "count", "roots", "loss", "divisor"),
+    [(1, 30, 1, 0, 1), (2, 60, 2, 10, 1), (3, 60, 2, 20, 20), (4, 45, 3, 15, 7)],
+)
+def test_all_join_deliver_and_are_acknowledged(seed, count, roots, loss, divisor):
+    world = formed(seed, meters=count, roots=roots, loss_percent=loss, timer_divisor=divisor)
+    sent = set()
+    for turn in range(4):
+        report(world, turn, sent)
+        world.run(world.now_ms + QUARTER_MS // divisor)
+        assert world.cycle() == []
+    assert arrived(world) == sent
+    world.run(world.now_ms + 8_000_000 // divisor)
+    assert world.backlog() == 0
+    assert not any(slot.disk.payloads for slot in world.nodes.values())
+    ranks = {node: world.station(node).rank for node in world.stations()}
+    assert max(ranks.values()) < INFINITE_RANK
+    for node in meters(world):
+        assert ranks[node] > ranks[world.station(node).parent] - 300
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_survivors_of_a_dead_relay_heal_and_lose_nothing(seed):
+    world = formed(seed, meters=50, roots=2, range_m=36, loss_percent=15)
+    sent = set()
+    report(world, "before", sent)
+    world.run(world.now_ms + 60_000)
+    victim = busiest_relay(world)
+    world.kill(victim)
+    died_ms = world.now_ms
+    report(world, "during", sent)
+    assert world.run(died_ms + 60_000, lambda: not world.unattached())
+    world.run(died_ms + 60_000)
+    report(world, "after", sent)
+    world.run(world.now_ms + QUARTER_MS)
+    report(world, "later", sent)
+    world.run(world.now_ms + 8_000_000)
+    assert {one for one in sent - arrived(world) if one[0] != victim} == set()
+    assert world.backlog() == 0
+    assert world.cycle() == []
+
+
+def test_any_one_relay_may_die():
+    """Every position, on one small network at demo speed."""
+    for victim in range(101, 121):
+        world = formed(7, meters=20, roots=1, range_m=45, loss_percent=10, timer_divisor=20)
+        sent = set()
+        report(world, "before", sent)
+        world.run(world.now_ms + 300)
+        world.kill(victim)
+        report(world, "during", sent)
+        world.run(world.now_ms + 60_000)
+        report(world, "after", sent)
+        world.run(world.now_ms + 420_000)
+        missing = {one for one in sent - arrived(world) if one[0] != victim}
+        assert missing == set(), victim
+        assert world.unattached() == []
+
+
+def test_nodes_of_a_dead_gateway_move_to_the_other():
+    world = formed(5, meters=40, roots=2, loss_percent=10)
+    sent = set()
+    report(world, "before", sent)
+    world.run(world.now_ms + 30_000)
+    orphans = [node for node in meters(world) if world.station(node).root == 1]
+    assert len(orphans) > 5
+    world.kill(1)
+    died_ms = world.now_ms
+    report(world, "during", sent)
+
+    def moved():
+        homes = [world.station(node) for node in meters(world)]
+        return all(home.root == 2 and home.joined for home in homes)
+
+    assert world.run(died_ms + 180_000, moved)
+    report(world, "after", sent)
+    world.run(world.now_ms + 8_000_000)
+    assert arrived(world) == sent
+    assert len(world.station(2).routes()) == 40
+
+
+def test_nodes_leave_a_gateway_that_lost_its_uplink_and_come_back_to_a_lone_one():
+    world = formed(5, meters=40, roots=2, loss_percent=5)
+    assert any(world.station(node).root == 1 for node in meters(world))
+    world.set_grounded(1, grounded=False)
+    world.run(world.now_ms + 25_000)
+    assert any(world.station(node).root == 1 for node in meters(world))  # a blip moves nobody
+    world.run(world.now_ms + 1_200_000)
+    assert all(world.station(node).root == 2 for node in meters(world))
+    world.kill(2)
+    sent = set()
+    report(world, "alone", sent)
+    world.run(world.now_ms + 1_200_000)
+    # A root without uplink still stores, and is better than none.
+    assert all(world.station(node).root == 1 for node in meters(world))
+    assert arrived(world) >= sent
+
+
+def test_reboot_with_its_store_loses_nothing_and_repeats_no_number():
+    world = formed(6, meters=20, roots=1, loss_percent=10)
+    sent = set()
+    node = busiest_relay(world)
+    for turn in range(3):
+        for i in range(5):
+            payload = b"%d/%d" % (turn, i)
+            world.submit(node, payload)
+            sent.add((node, payload))
+        world.kill(node)
+        world.run(world.now_ms + 5_000)
+        world.boot(node)
+        world.run(world.now_ms + 60_000)
+    world.run(world.now_ms + 8_000_000)
+    assert arrived(world) >= sent
+    assert world.station(node).backlog == 0
+    for (origin, _), copies in world.delivered.items():
+        if origin == node:
+            assert len({payload for _, payload in copies}) == 1
+
+
+def test_store_and_forward_over_a_long_partition():
+    world = formed(8, meters=12, roots=1)
+    links = {node: dict(world.links[1]) for node in (1,)}
+    for other in links[1]:
+        world.cut(1, other)
+    sent = set()
+    for turn in range(40):
+        report(world, turn, sent)
+        world.run(world.now_ms + QUARTER_MS)
+    assert arrived(world) & sent == set()
+    for other, rssi in links[1].items():
+        world.link(1, other, rssi)
+    world.run(world.now_ms + 600_000)
+    assert arrived(world) == sent
+    world.run(world.now_ms + 8_000_000)
+    assert world.backlog() == 0
+
+
+def test_commands_reach_every_meter():
+    world = formed(9, meters=40, roots=2, range_m=36, loss_percent=15)
+    world.run(world.now_ms + 30_000)
+    for token, node in enumerate(meters(world), 1):
+        world.command(world.station(node).root, node, b"open %d" % node, token)
+        world.run(world.now_ms + 2_000)
+    world.run(world.now_ms + 120_000)
+    assert len(world.results) == 40
+    assert all(result.ok for result in world.results.values())
+    assert world.received == {node: [b"open %d" % node] for node in meters(world)}
+
+
+def test_command_finds_its_way_round_a_dead_relay():
+    world = formed(10, meters=30, roots=1, range_m=36, loss_percent=5)
+    world.run(world.now_ms + 30_000)
+    relay = busiest_relay(world)
+    below = [node for node in meters(world) if world.station(node).parent == relay]
+    world.kill(relay)
+    for token, node in enumerate(below, 1):
+        world.command(1, node, b"close", token)
+    world.run(world.now_ms + 900_000)
+    assert [world.results[token].ok for token in range(1, len(below) + 1)] == [True] * len(below)
+
+
+def test_command_to_a_dead_or_unknown_meter_ends():
+    world = formed(11, meters=9, roots=1)
+    world.kill(105)
+    world.command(1, 105, b"x", 1)
+    world.command(1, 999, b"x", 2)
+    assert (world.results[2].ok, world.results[2].reason.value) == (False, "no_route")
+    world.run(world.now_ms + 1_000_000)
+    assert (world.results[1].ok, world.results[1].reason.value) == (False, "expired")
+
+
+def test_command_waits_in_the_mailbox_until_the_meter_is_back():
+    world = formed(12, meters=9, roots=1)
+    world.kill(105)
+    world.command(1, 105, b"x", 1)
+    world.run(world.now_ms + 300_000)
+    assert 1 not in world.results
+    world.boot(105)
+    world.run(world.now_ms + 60_000)
+    assert world.results[1].ok
+    assert world.received[105] == [b"x"]
+
+
+def test_gateway_reboot_without_disk_is_found_again():
+    world = formed(13, meters=25, roots=1, loss_percent=10)
+    world.kill(1)
+    world.run(world.now_ms + 120_000)
+    assert world.cycle() == []
+    world.boot(1, blank=True)
+    back_ms = world.now_ms
+    assert world.run(
+        back_ms + 300_000,
+        lambda: len(world.station(1).routes()) == 25 and not world.unattached(),
+    )
+    sent = set()
+    report(world, "back", sent)
+    world.run(world.now_ms + 8_000_000)
+    assert arrived(world) >= sent
+
+
+def test_gateway_whose_clock_fell_back_overtakes_its_own_past():
+    world = formed(14, meters=9, roots=1)
+    world.kill(1)
+    slot = world.nodes[1]
+    slot.config = type(slot.config)(node=1, net=0x0A11, is_root=True, epoch=0)
+    world.boot(1, blank=True)
+    world.run(world.now_ms + 600_000)
+    assert world.totals.traces["root.overtook"] >= 1
+    assert world.unattached() == []
+
+
+def test_replayed_air_changes_nothing():
+    world = formed(15, meters=12, roots=1)
+    air = []
+    world.tap = lambda node, frame: air.append((node, frame))
+    sent = set()
+    for turn in range(12):
+        report(world, turn, sent)
+        world.run(world.now_ms + QUARTER_MS)
+    world.tap = None
+    before = {node: (s.rank, s.parent, s.root) for node, s in world.stations().items()}
+    copies = sum(len(copies) for copies in world.delivered.values())
+    for _, frame in air[: len(air) // 2]:
+        for node in list(world.stations()):
+            world.inject(node, frame)
+    assert world.totals.rejected["replay"] > 100
+    assert sum(len(copies) for copies in world.delivered.values()) == copies
+    assert {node: (s.rank, s.parent, s.root) for node, s in world.stations().items()} == before
+
+
+def test_same_seed_same_run():
+    runs = []
+    for _ in range(2):
+        world = formed(16, meters=20, roots=2, loss_percent=20)
+        air = []
+        world.tap = lambda node, frame, air=air: air.append((node, frame))
+        report(world, 0, set())
+        world.run(world.now_ms + QUARTER_MS)
+        runs.append(air)
+    assert runs[0] == runs[1]
+
+
+def test_flapping_links_close_no_loop():
+    world = formed(17, meters=30, roots=2, range_m=40, loss_percent=10, timer_divisor=10)
+    pairs = sorted({tuple(sorted((a, b))) for a in world.links for b in world.links[a]})
+    flapping = pairs[::4]
+    sent = set()
+    for turn in range(30):
+        for one, other in flapping:
+            if turn % 3:
+                world.link(one, other)
+            else:
+                world.cut(one, other)
+        report(world, turn, sent)
+        for _ in range(20):
+            world.run(world.now_ms + 1_000)
+            assert world.cycle() == []
+    world.run(world.now_ms + 1_600_000)
+    assert arrived(world) == sent
+
+
+def test_world_refuses_to_speak_for_the_dead():
+    world = World(1)
+    with pytest.raises(KeyError):
+        world.station(5)

@@ -1,0 +1,32 @@
+"""Duplicate cache: a copy is not a loop."""
+
+from ohmesh.mesh.constants import DUPLICATE_HORIZON_MS
+from ohmesh.mesh.duplicates import DuplicateCache, Verdict
+
+
+def test_verdicts():
+    cache = DuplicateCache(8)
+    assert cache.look(0, 7, 1, 60) is Verdict.NEW
+    cache.remember(0, 7, 1, 60)
+    assert cache.look(5, 7, 1, 60) is Verdict.DUPLICATE  # lost acknowledgement
+    assert cache.look(5, 7, 1, 61) is Verdict.DUPLICATE  # a shorter way, custody is ours
+    assert cache.look(5, 7, 1, 59) is Verdict.LOOPED
+    assert cache.look(5, 7, 2, 60) is Verdict.NEW
+    assert cache.look(5, 8, 1, 60) is Verdict.NEW
+
+
+def test_horizon():
+    cache = DuplicateCache(8)
+    cache.remember(0, 7, 1, 60)
+    assert cache.look(DUPLICATE_HORIZON_MS, 7, 1, 60) is Verdict.DUPLICATE
+    assert cache.look(DUPLICATE_HORIZON_MS + 1, 7, 1, 60) is Verdict.NEW
+
+
+def test_bounded_and_forgetting():
+    cache = DuplicateCache(3)
+    for fseq in range(10):
+        cache.remember(0, 7, fseq, 60)
+    assert len(cache) == 3
+    assert cache.look(0, 7, 9, 60) is Verdict.DUPLICATE
+    cache.forget(7, 9)
+    assert cache.look(0, 7, 9, 60) is Verdict.NEW
