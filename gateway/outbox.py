@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from gateway.admission import check_telegram
 from gateway.outbox_file import OutboxFile, OutboxState, open_outbox
 from gateway.outbox_summary import summarise, write_summary
+from gateway.urgency import is_urgent
 from ohmesh.model.errors import OutboxFull, StoreError
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ _WAITING_MAX = 10_000
 """Telegrams that may wait for a commit; more are refused, as when the outbox is full."""
 _GROUP_MAX = 2000
 """Telegrams in one transaction, so that the first of them does not wait long."""
+_URGENT_MAX = 10_000
+"""Urgent numbers remembered; later ones go in their turn."""
 _HOUSEKEEPING_S = 10.0
 _ALARM_FILL = 0.8
 
@@ -88,6 +92,8 @@ class Outbox:
         self._waiting_telegrams = 0
         self._work = asyncio.Event()
         self._alarmed = False
+        self._urgent: list[int] = []
+        self._urgent_found: list[int] = []
         self.on_commit: Callable[[], None] = lambda: None
         """Called after each commit of new telegrams."""
 
@@ -106,6 +112,11 @@ class Outbox:
     def state(self) -> OutboxState:
         """Where it stands; `next_seq` counts committed telegrams only."""
         return replace(self._state, acked_through=self._acked_through)
+
+    @property
+    def urgent(self) -> Sequence[int]:
+        """Unacknowledged numbers that go ahead of a backlog, ascending, at most 10 000."""
+        return self._urgent
 
     async def append(self, telegrams: Sequence[Telegram]) -> tuple[int, range]:
         """Commit telegrams, all or none.
@@ -149,6 +160,7 @@ class Outbox:
             )
             return False
         self._acked_through = through
+        del self._urgent[: bisect_left(self._urgent, through)]
         return True
 
     async def run(self) -> None:
@@ -183,8 +195,14 @@ class Outbox:
             return
         for waiting, result in zip(group, results, strict=True):
             _resolve(waiting, self._state.epoch, result)
+            self._note_urgent(waiting.telegrams, result)
         self._watch_fill()
         self.on_commit()
+
+    def _note_urgent(self, telegrams: Sequence[Telegram], result: range | OutboxFull) -> None:
+        if isinstance(result, range) and len(self._urgent) < _URGENT_MAX:
+            numbered = zip(result, telegrams, strict=True)
+            self._urgent += [seq for seq, telegram in numbered if is_urgent(telegram)]
 
     def _take_group(self) -> list[_Waiting]:
         taken, telegrams = 0, 0
@@ -230,7 +248,7 @@ class Outbox:
         """Do work in the file's thread, then take over its state."""
 
         def job() -> tuple[_T, OutboxState]:
-            file = self._opened()
+            file = self._file or self._open()
             try:
                 return work(file), file.state
             except StoreError:
@@ -242,15 +260,17 @@ class Outbox:
         self._take_over(state)
         return result
 
-    def _opened(self) -> OutboxFile:
-        """The file, opened anew after an error; runs in the file's thread."""
-        if self._file is None:
-            self._file = open_outbox(self._settings.path, max_bytes=self._settings.max_bytes)
-        return self._file
+    def _open(self) -> OutboxFile:
+        """Open the file, for the first time or after an error; runs in the file's thread."""
+        file = open_outbox(self._settings.path, max_bytes=self._settings.max_bytes)
+        self._urgent_found = file.urgent(_URGENT_MAX)
+        self._file = file
+        return file
 
     def _take_over(self, state: OutboxState) -> None:
         if state.epoch != self._state.epoch:
             self._acked_through = self._acked_on_disk = state.acked_through
+            self._urgent = self._urgent_found
         self._state = state
 
     def _watch_fill(self) -> None:

@@ -27,6 +27,7 @@ import apsw
 from gateway.disk import sync_folder
 from gateway.outbox_summary import OutboxSpan
 from gateway.salvage import readable_rows
+from gateway.urgency import URGENT_HEADS
 from ohmesh.model.errors import ConfigError, OutboxFull, SchemaMismatch, StoreError
 from ohmesh.model.telegram import Telegram, TelegramKind
 
@@ -68,6 +69,15 @@ CREATE TABLE ack_mark(minute INTEGER PRIMARY KEY, through INTEGER NOT NULL) STRI
 """
 _COLUMNS = "kind, source, meter, profile, received_at_ms, payload"
 _BATCH = f"SELECT seq, {_COLUMNS} FROM telegram WHERE seq >= ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
+
+_HEADS = ", ".join(f"'{head.hex().upper()}'" for head in URGENT_HEADS)
+_URGENT = f"""
+SELECT seq FROM telegram
+WHERE seq >= ? AND (
+    kind = ? OR (kind = 0 AND hex(substr(payload, 1, 1)) IN ({_HEADS}))
+)
+ORDER BY seq LIMIT ?
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +203,12 @@ class OutboxFile:
                     raise DamagedError(f"telegram {from_seq + len(telegrams)} is missing")
                 telegrams.append(_telegram(row[1:]))
         return telegrams
+
+    def urgent(self, limit: int) -> list[int]:
+        """The numbers of the first unacknowledged urgent telegrams, ascending."""
+        with _store_errors(self._connection.filename):
+            found = self._connection.execute(_URGENT, (self._acked, TelegramKind.DELIVERY, limit))
+            return [seq for (seq,) in found]
 
     def acknowledge(self, through: int, *, now_ms: int) -> None:
         """Note that all rows below `through` are acknowledged."""

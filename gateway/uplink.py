@@ -75,7 +75,8 @@ class Uplink:
         while True:
             self._wake.clear()
             state = self._outbox.state
-            self._sender.observe(state.epoch, state.acked_through, state.next_seq)
+            urgent = self._outbox.urgent
+            self._sender.observe(state.epoch, state.acked_through, state.next_seq, urgent)
             now_ms = _monotonic_ms()
             step = self._sender.step(now_ms)
             if not self._up:
@@ -101,8 +102,7 @@ class Uplink:
             _log.error("the outbox cannot be read: %s", error)
             await asyncio.sleep(_PAUSE_S)
         else:
-            end_seq = step.first_seq + len(telegrams)
-            self._sender.sent(epoch, step.first_seq, end_seq, _monotonic_ms())
+            self._sender.sent(epoch, step, len(telegrams), _monotonic_ms())
 
     async def _sleep(self, wait_ms: float | None) -> None:
         """Until something happens, or the time is over."""

@@ -10,6 +10,7 @@ import pytest
 from gateway import outbox as outbox_module
 from gateway.outbox import Outbox, OutboxSettings
 from ohmesh.model.errors import ModelError, OutboxFull, StoreError
+from ohmesh.model.telegram import TelegramKind
 
 MIB = 1024 * 1024
 
@@ -185,3 +186,19 @@ async def test_the_alarm_sounds_once_and_ends_once(path, telegram, caplog):
         outbox.acknowledge(epoch, 4)
         await outbox.append([telegram(6)])
         assert [r.levelname for r in caplog.records if "fill" in r.message] == ["ERROR", "INFO"]
+
+
+async def test_urgent_numbers_are_known_until_they_are_acknowledged_and_after_a_restart(
+    path, telegram
+):
+    urgent = [replace(telegram(n), payload=b"\x12 result %d" % n) for n in (1, 2)]
+    delivery = replace(telegram(3), kind=TelegramKind.DELIVERY, payload=b"report")
+    async with running(path) as outbox:
+        epoch, _ = await outbox.append([telegram(0), *urgent, telegram(4), delivery])
+        assert list(outbox.urgent) == [1, 2, 4]
+        outbox.acknowledge(epoch, 2)
+        assert list(outbox.urgent) == [2, 4]
+    async with running(path) as outbox:
+        assert list(outbox.urgent) == [2, 4]
+        await outbox.append([telegram(5), urgent[0]])
+        assert list(outbox.urgent) == [2, 4, 6]
