@@ -18,7 +18,7 @@ from headend.backoff import full_jitter_s
 from headend.commands import sending
 from headend.prepayment import engine
 from headend.store import db, guard, migrate
-from ohmesh.model.errors import ConfigError, OhmeshError
+from ohmesh.model.errors import ConfigError
 from ohmesh.model.ids import GatewayId
 from ohmesh.wire import topics
 
@@ -83,26 +83,30 @@ class Worker:
 
     def step(self, connection: Connection) -> None:
         """One round. Raises Unavailable."""
-        for account in self._ask(connection, engine.due_rating(ACCOUNTS_MAX)):
-            self._for_account(connection, account, engine.rate_account(account, self._now()))
-        for account in self._ask(connection, engine.due_supply(self._now(), ACCOUNTS_MAX)):
-            self._for_account(connection, account, engine.evaluate_account(account, self._now()))
+        now, avoid = self._now(), self._avoid()
+        for account in self._ask(connection, engine.due_rating(ACCOUNTS_MAX, avoid)):
+            self._for_account(connection, account, engine.rate_account(account, now))
+        for account in self._ask(connection, engine.due_supply(now, ACCOUNTS_MAX, avoid)):
+            self._for_account(connection, account, engine.evaluate_account(account, now))
         self._ask(connection, sending.expire(self._now()))
         for due in self._ask(connection, sending.look(self._now())):
             self._send(connection, due)
+
+    def _avoid(self) -> list[int]:
+        now_s = time.monotonic()
+        self._avoided = {a: until_s for a, until_s in self._avoided.items() if until_s > now_s}
+        return list(self._avoided)
 
     def _ask(self, connection: Connection, plan: Plan[_T]) -> _T:
         with db.transaction(connection):
             return db.run(connection, plan)
 
     def _for_account(self, connection: Connection, account: int, plan: Plan[_T]) -> None:
-        if self._avoided.get(account, 0.0) > time.monotonic():
-            return
         try:
             self._ask(connection, plan)
         except db.Unavailable:
             raise
-        except OhmeshError:
+        except Exception:  # noqa: BLE001 - the supervisor: a fault here stops nobody else's supply
             _log.exception("account %d cannot be worked on; left alone for a while", account)
             self._avoided[account] = time.monotonic() + AVOID_S
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from headend.ingest.decode import DIRECT_SOURCE, received_at, received_us
+from headend.ingest.decode import DIRECT_SOURCE, clean, received_at, received_us
 from headend.ingest.effects import NO_GATEWAY, Gateway, Item
 from headend.ingest.rows import Telegrams
 from headend.ingest.statements import SQL
@@ -153,11 +153,6 @@ def settle(connection: Connection, taken: Sequence[int], still: Sequence[tuple[i
                 messages=[held.reason.message for _, held in still],
             ),
         )
-
-
-def clean(text: str) -> str:
-    """Text from outside as the store can hold it."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "")[:300]
 
 
 def _insert(connection: Connection, rows: Sequence[dict[str, object]]) -> None:

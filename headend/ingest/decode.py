@@ -111,7 +111,12 @@ class Outcome:
 
 def refuse(code: str, error: object) -> Outcome:
     """The outcome of a telegram that goes to quarantine."""
-    return Outcome(reason=Reason(code, str(error)[:MESSAGE_MAX].replace("\0", "")))
+    return Outcome(reason=Reason(code, clean(str(error))))
+
+
+def clean(text: str) -> str:
+    """Text from outside as the store can hold it: UTF-8, no zero characters, a line's length."""
+    return text[:MESSAGE_MAX].encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def received_at(telegram: Telegram) -> datetime:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from headend.ingest.decode import clean
 from headend.ingest.statements import SQL
 from headend.store import db
 from ohmesh.model.command import (
@@ -154,7 +155,7 @@ def _deliver(
         return
     if report.status is DeliveryStatus.DELIVERED:
         state = advance(state, CommandEvent.DELIVERED)
-    detail = f"{report.status.name.lower()} {report.detail}".replace("\0", "").strip()
+    detail = clean(f"{report.status.name.lower()} {report.detail}").strip()
     db.execute(connection, SQL("deliver_command", id=row["id"], state=state, detail=detail))
     row["state"] = state
 

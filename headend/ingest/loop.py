@@ -141,8 +141,8 @@ class Ingest:
         except db.Unavailable:
             self._source.again(taken)
             raise
-        except StoreError:
-            _log.exception("the database refused %d messages; trying one by one", len(taken))
+        except Exception:  # noqa: BLE001 - the supervisor: a bad message or a bug stops nobody else
+            _log.exception("%d messages cannot be stored together; one by one now", len(taken))
             self._one_by_one(connection, taken)
 
     def _one_by_one(self, connection: Connection, deliveries: Sequence[Delivery]) -> None:
@@ -159,9 +159,20 @@ class Ingest:
             self._store(connection, work, [delivery])
         except db.Unavailable:
             raise
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - as above
             _log.warning("a message on %s goes to quarantine whole: %s", delivery.topic, error)
-            self._store(connection, work, [delivery], hold=str(error))
+            self._held(connection, work, delivery, str(error))
+
+    def _held(self, connection: Connection, work: Work, delivery: Delivery, error: str) -> None:
+        try:
+            self._store(connection, work, [delivery], hold=error)
+        except db.Unavailable:
+            raise
+        except StoreError:
+            _log.exception(
+                "a message on %s cannot even be held; its sender keeps it", delivery.topic
+            )
+            self._source.done([delivery])
 
     def _store(
         self,
@@ -194,10 +205,19 @@ class Ingest:
         if not told and time.monotonic() < self._look_at_s:
             return
         self._look_at_s = time.monotonic() + LOOK_AGAIN_S
-        tried, good = self._writer.requeue(connection, REQUEUE_MAX)
+        tried, good = self._requeue_some(connection)
         if tried:
             self._look_at_s = 0.0
             _log.info("%d of %d quarantined telegrams decode now", good, tried)
+
+    def _requeue_some(self, connection: Connection) -> tuple[int, int]:
+        try:
+            return self._writer.requeue(connection, REQUEUE_MAX)
+        except db.Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the supervisor, as above
+            _log.exception("quarantined telegrams cannot be stored together; the next alone")
+            return self._writer.requeue(connection, 1, hold=str(error))
 
 
 class Evidence:

@@ -124,25 +124,29 @@ class Writer:
         journal.write_states(connection, work.states, {g.id for g, _ in batches})
         return stored
 
-    def requeue(self, connection: Connection, limit: int) -> tuple[int, int]:
+    def requeue(
+        self, connection: Connection, limit: int, hold: str | None = None
+    ) -> tuple[int, int]:
         """Decode quarantined telegrams again whose meter was registered or changed since.
+
+        With `hold` they stay where they are with this message, until their meter changes again.
 
         Returns: (telegrams tried, telegrams that gave something now). Raises StoreError.
         """
         known = dict(self._channels)
         try:
             with db.transaction(connection):
-                return self._requeue(connection, limit)
+                return self._requeue(connection, limit, hold)
         except BaseException:
             self._channels = known
             raise
 
-    def _requeue(self, connection: Connection, limit: int) -> tuple[int, int]:
+    def _requeue(self, connection: Connection, limit: int, hold: str | None) -> tuple[int, int]:
         taken = archive.take_quarantined(connection, limit)
         if not taken:
             return 0, 0
         items = self._with_meters(connection, [item for _, item in taken])
-        effects = self._effects(connection, items, None)
+        effects = self._effects(connection, items, hold)
         self._write_readings(connection, effects, Stored([]))
         journal.write(connection, effects)
         numbers = {id(item): number for (number, _), item in zip(taken, items, strict=True)}

@@ -32,7 +32,7 @@ from ohmesh.model.command import CommandState, RelayState
 from ohmesh.model.errors import PrepaymentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from headend.prepayment.rating import Charge, Rated
@@ -173,6 +173,7 @@ def evaluate(account: Row, now: datetime) -> Plan[Decision | None]:
         reason=decision.reason,
         now=now,
         command_id=command.id,
+        tries=account["tries"] + 1 if decision.reason == supply.AGAIN else 0,
     )
     detail = {"decision_seq": sequence, "wallet_mu": wallet_mu, "command": str(command.id)}
     yield from note(account, now, f"supply.{decision.reason}", detail)
@@ -191,6 +192,7 @@ def _facts(account: Row, wallet_mu: int) -> Facts:
         desired=RelayState(account["desired"]),
         actual=None if account["actual"] is None else RelayState(account["actual"]),
         command=command,
+        tries=account["tries"],
     )
 
 
@@ -206,13 +208,20 @@ def note(account: Row, at: datetime, kind: str, detail: Mapping[str, object]) ->
     )
 
 
-def due_rating(limit: int) -> Plan[list[int]]:
+def due_rating(limit: int, avoid: Collection[int]) -> Plan[list[int]]:
     """Accounts whose meters have committed readings since they were last rated."""
-    rows = yield SQL("due_rating", limit=limit)
+    rows = yield SQL("due_rating", limit=limit, avoid=list(avoid))
     return [row["account_id"] for row in rows]
 
 
-def due_supply(now: datetime, limit: int) -> Plan[list[int]]:
+def due_supply(now: datetime, limit: int, avoid: Collection[int]) -> Plan[list[int]]:
     """Accounts whose supply may need a decision, reconnections first."""
-    rows = yield SQL("due_supply", retry_before=now - supply.RETRY_PAUSE, limit=limit)
+    rows = yield SQL(
+        "due_supply",
+        now=now,
+        pause=supply.RETRY_PAUSE,
+        pause_max=supply.RETRY_PAUSE_MAX,
+        limit=limit,
+        avoid=list(avoid),
+    )
     return [row["account_id"] for row in rows]

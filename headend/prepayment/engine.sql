@@ -2,7 +2,7 @@
 -- The supply row is the account's lock: balance and decision change under it alone.
 select a.id, a.tenant_id, a.name, a.meter_id, a.rated_channel, m.name as meter,
        t.price_mu_per_kwh, t.currency,
-       s.desired, s.decision_seq, s.command_id,
+       s.desired, s.decision_seq, s.command_id, s.tries,
        r.rated_to, r.register_wh, r.charge_milli_mu, r.posted_mu, r.batches as rated_batches,
        ms.relay as actual, ms.batches,
        c.state as command_state, c.resolved_at as command_resolved_at
@@ -19,7 +19,7 @@ for update of s
 -- name: save_decision
 update ohmesh.supply
 set desired = %(desired)s, decision_seq = %(decision_seq)s, reason = %(reason)s,
-    decided_at = %(now)s, command_id = %(command_id)s
+    decided_at = %(now)s, command_id = %(command_id)s, tries = %(tries)s
 where account_id = %(account_id)s
 
 -- name: save_rating
@@ -49,7 +49,7 @@ select r.account_id
 from ohmesh.rating_state r
 join ohmesh.account a on a.id = r.account_id
 join ohmesh.meter_status ms on ms.meter_id = a.meter_id
-where ms.batches <> r.batches
+where ms.batches <> r.batches and r.account_id <> all (%(avoid)s)
 order by r.account_id limit %(limit)s
 
 -- name: due_supply
@@ -61,11 +61,13 @@ join ohmesh.rating_state r on r.account_id = s.account_id
 left join ohmesh.account_balance w on w.account_id = s.account_id and w.book = 'wallet'
 left join ohmesh.meter_status ms on ms.meter_id = a.meter_id
 left join ohmesh.command c on c.id = s.command_id
-where (coalesce(w.credits_mu - w.debits_mu, 0) > 0 and s.desired = 0)
+where ((coalesce(w.credits_mu - w.debits_mu, 0) > 0 and s.desired = 0)
    or (coalesce(w.credits_mu - w.debits_mu, 0) <= 0 and s.desired = 1 and r.posted_mu > 0)
    or (ms.relay is distinct from s.desired and ms.relay is distinct from 2
        and (ms.relay is not null or c.id is not null)
-       and (c.id is null or c.resolved_at < %(retry_before)s))
+       and (c.id is null or c.resolved_at
+            < %(now)s - least(%(pause_max)s, %(pause)s * (2 ^ least(s.tries, 10))))))
+  and s.account_id <> all (%(avoid)s)
 order by s.desired desc, s.account_id limit %(limit)s
 
 -- name: insert_event

@@ -25,8 +25,11 @@ from ohmesh.model.command import FINAL, CommandKind, CommandState, RelayState
 CUT_LIFE: Final = timedelta(minutes=15)
 RESTORE_LIFE: Final = timedelta(hours=1)
 """How long one command lives; the decision lives on and issues the next."""
-RETRY_PAUSE: Final = timedelta(seconds=30)
-"""After a command ended without the wanted state."""
+RETRY_PAUSE, RETRY_PAUSE_MAX = timedelta(seconds=30), timedelta(hours=1)
+"""After a command ended without the wanted state; it doubles with each try."""
+
+
+AGAIN: Final = "relay_differs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Facts:
         desired: the last decision.
         actual: relay as last read back; None: never.
         command: the last decision's command; None: none was needed.
+        tries: commands issued again since the last change of mind.
     """
 
     wallet_mu: int
@@ -54,6 +58,7 @@ class Facts:
     desired: RelayState
     actual: RelayState | None
     command: LastCommand | None
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +84,9 @@ def decide(facts: Facts, now: datetime) -> Decision | None:
     if wanted is not facts.desired:
         exhausted = wanted is RelayState.DISCONNECTED
         return _issue(wanted, now, "credit_exhausted" if exhausted else "credit_restored")
-    if _settled(facts) or _under_way(facts.command, now):
+    if _settled(facts) or _under_way(facts, now):
         return None
-    return _issue(wanted, now, "relay_differs")
+    return _issue(wanted, now, AGAIN)
 
 
 def _wanted(facts: Facts) -> RelayState:
@@ -99,12 +104,18 @@ def _settled(facts: Facts) -> bool:
     return facts.actual in {RelayState.CONNECTED, RelayState.READY_FOR_RECONNECTION}
 
 
-def _under_way(command: LastCommand | None, now: datetime) -> bool:
+def pause(tries: int) -> timedelta:
+    """How long after a command that ended without the wanted state the next may follow."""
+    return min(RETRY_PAUSE_MAX, RETRY_PAUSE * (1 << min(tries, 10)))
+
+
+def _under_way(facts: Facts, now: datetime) -> bool:
+    command = facts.command
     if command is None:
         return False
     if command.state not in FINAL or command.resolved_at is None:
         return True
-    return now < command.resolved_at + RETRY_PAUSE
+    return now < command.resolved_at + pause(facts.tries)
 
 
 def _issue(wanted: RelayState, now: datetime, reason: str) -> Decision:

@@ -72,6 +72,10 @@ def connect(url: str, *, name: str, autocommit: bool = False) -> Connection:
             application_name=f"ohmesh {name}",
             connect_timeout=5,
             autocommit=autocommit,
+            keepalives_idle=10,  # a peer that vanished without a word is noticed in half a minute
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=30_000,
         )
 
 

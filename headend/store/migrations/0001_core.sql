@@ -244,7 +244,8 @@ create table ohmesh.supply (                      -- desired against actual, pre
     decision_seq bigint not null default 0,
     reason      text not null default 'opened',
     decided_at  timestamptz not null default now(),
-    command_id  uuid references ohmesh.command
+    command_id  uuid references ohmesh.command,
+    tries       int not null default 0             -- commands issued again since the last change of mind
 ) with (fillfactor = 70);
 
 -- ---------------------------------------------------------------- news for listeners
