@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import pytest
 
+from headend.ingest import journal
+from headend.service.fleet import change_meter
 from headend.store import bootstrap
 from meter_sim.servers.broker import Broker
 from meter_sim.servers.database import Database
@@ -158,3 +160,37 @@ def test_the_head_end_ends_on_sigterm(configured, tmp_path):
                 process.wait(2)
             process.send_signal(signal.SIGTERM)
             assert process.wait(5) == 0, (tmp_path / role).read_text()
+
+
+def test_a_bug_in_storing_holds_one_message_and_stops_nobody(
+    store, shared_broker, kit, monkeypatch, until
+):
+    """What cannot be stored goes to quarantine whole; without the bug it is decoded."""
+    store.gateway("gwb")
+    store.meter("M1")
+    store.meter("M2")
+    write, broken = journal.write, [True]
+
+    def fail_for_m2(connection, effects):
+        if broken[0] and any(counter >= 1000 for _, counter in effects.counters):
+            raise RuntimeError("a bug")
+        write(connection, effects)
+
+    monkeypatch.setattr(journal, "write", fail_for_m2)
+    url = shared_broker.url
+    with kit.running_ingest(store, url), kit.GatewaySide(url, "gwb") as gateway:
+        for n in range(6):
+            bad = n == 3
+            one = kit.telegram(n, meter="M2" if bad else "M1", counter=n + 1000 * bad)
+            gateway.send(n, [one])
+        gateway.wait_ack(6)
+        assert store.counts() == {"readings": 5, "telegrams": 6, "held": 1}
+        held = store.rows("select reason, message from bulk.telegram_quarantine")[0]
+        assert held == {"reason": "store", "message": "a bug"}
+        store.ask(change_meter(1, "M2", interval_s=1800))
+        until(lambda: store.value("select meter_version from bulk.telegram_quarantine") == 2)
+        assert store.counts()["held"] == 1
+        broken[0] = False
+        store.ask(change_meter(1, "M2", interval_s=900))
+        until(lambda: store.counts()["held"] == 0)
+    assert store.counts() == {"readings": 6, "telegrams": 6, "held": 0}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.prepayment.supply import CUT_LIFE, Facts, LastCommand, decide
+from headend.prepayment.supply import CUT_LIFE, Facts, LastCommand, decide, pause
 from ohmesh.model.command import FINAL, CommandKind, CommandState, RelayState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -131,3 +131,14 @@ def test_no_cut_with_credit_and_none_without_a_charge(wallet, actual, desired, s
         assert decision.not_after == START + MINUTE + CUT_LIFE
     if wallet > 0 and decision is not None:
         assert decision.kind is CommandKind.RELAY_ON
+
+
+def test_a_relay_that_does_not_obey_is_asked_ever_less_often():
+    pauses = [pause(tries) for tries in range(20)]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (timedelta(seconds=30), timedelta(hours=1))
+    failed = LastCommand(CommandState.FAILED, START)
+    off, on = RelayState.DISCONNECTED, RelayState.CONNECTED
+    facts = Facts(5, charged=True, desired=on, actual=off, command=failed, tries=3)
+    assert decide(facts, START + pauses[3] - timedelta(seconds=1)) is None
+    assert decide(facts, START + pauses[3]).kind is CommandKind.RELAY_ON
