@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from firmware_profiles.api import Decoded
@@ -50,6 +51,7 @@ def readings_of_readout(readout: Readout, register_for: RegisterFor, zone: tzinf
     return Decoded(_device(readout, texts), tuple(readings), time, texts)
 
 
+@lru_cache(maxsize=4096)
 def _obis(address: str) -> Obis | None:
     try:
         return Obis.parse(address.strip())

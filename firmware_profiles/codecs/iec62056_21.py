@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from functools import reduce
 from operator import xor
+from typing import NamedTuple
 
 from firmware_profiles.codecs.cursor import bad_checksum, malformed
 from ohmesh.model.errors import DecodeError, DecodeErrorKind
@@ -30,9 +31,11 @@ _ADDRESS = re.compile(r"[^()/!\x00-\x1f\x7f]{1,32}")
 _BRACKET = re.compile(r"\(([^()\x00-\x1f\x7f]{0,128})\)([\r\n]*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """The content of one pair of brackets: its text and its unit text, None without `*`."""
+class Value(NamedTuple):
+    """The content of one pair of brackets: its text and its unit text, None without `*`.
+
+    A tuple, as DataSet, because a readout has dozens of them.
+    """
 
     text: str
     unit: str | None = None
@@ -41,8 +44,7 @@ class Value:
         return self.text if self.unit is None else f"{self.text}*{self.unit}"
 
 
-@dataclass(frozen=True, slots=True)
-class DataSet:
+class DataSet(NamedTuple):
     """One data set.
 
     Attributes:
