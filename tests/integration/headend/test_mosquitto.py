@@ -1,0 +1,99 @@
+"""The same on Mosquitto, with its default limits: what it drops or forgets is not missed."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from meter_sim.servers.process import LOOPBACK, free_port, listening, spawn, stop, wait_until
+
+pytestmark = pytest.mark.mosquitto
+TELEGRAMS = 600
+
+
+class Mosquitto:
+    """One broker without persistence, killed and started at will."""
+
+    def __init__(self, folder, *, queue_limit):
+        self.port = free_port()
+        self.url = f"mqtt://{LOOPBACK}:{self.port}"
+        self.log = folder / "mosquitto.log"
+        self.config = folder / "mosquitto.conf"
+        self.config.write_text(
+            f"listener {self.port} {LOOPBACK}\nallow_anonymous true\n"
+            f"max_queued_messages {queue_limit}\nmax_inflight_messages 20\n"
+        )
+        self.process = None
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = spawn(["/usr/sbin/mosquitto", "-c", self.config], log=log)
+        wait_until(lambda: listening(self.port), self.process, self.log)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        stop(self.process)
+
+
+def test_a_broker_that_is_killed_and_forgets_loses_and_doubles_nothing(store, kit, tmp_path):
+    store.gateway()
+    store.meter()
+    telegrams = [kit.telegram(n) for n in range(TELEGRAMS)]
+    with (
+        Mosquitto(tmp_path, queue_limit=10) as broker,
+        kit.running_ingest(store, broker.url),
+        kit.GatewaySide(broker.url) as gateway,
+    ):
+        sender = threading.Thread(
+            target=gateway.drain, args=(telegrams,), kwargs={"batch": 5, "pause_s": 0.02}
+        )
+        sender.start()
+        for _ in range(4):
+            sender.join(0.3)
+            assert sender.is_alive(), "the kill came after the traffic"
+            broker.kill()
+            broker.start()
+            sender.join(1.5)
+        sender.join()
+    assert store.counts() == {"readings": TELEGRAMS, "telegrams": TELEGRAMS, "held": 0}
+
+
+def test_what_waited_in_the_session_while_ingest_was_away_is_taken(store, kit, tmp_path):
+    """The broker keeps the session; nobody sends again."""
+    store.gateway()
+    store.meter()
+    with Mosquitto(tmp_path, queue_limit=1000) as broker:
+        with kit.running_ingest(store, broker.url):
+            pass
+        with kit.GatewaySide(broker.url) as gateway:
+            for first in range(0, 100, 5):
+                gateway.send(first, [kit.telegram(n) for n in range(first, first + 5)])
+            assert store.counts()["telegrams"] == 0
+            with kit.running_ingest(store, broker.url):
+                gateway.wait_ack(100)
+    assert store.counts() == {"readings": 100, "telegrams": 100, "held": 0}
+
+
+def test_two_workers_share_the_uplinks_of_mosquitto(store, kit, tmp_path):
+    store.gateway()
+    store.meter()
+    telegrams = [kit.telegram(n) for n in range(TELEGRAMS)]
+    with (
+        Mosquitto(tmp_path, queue_limit=1000) as broker,
+        kit.running_ingest(store, broker.url, client_id="one", shared=True) as one,
+        kit.running_ingest(store, broker.url, client_id="two", shared=True) as two,
+        kit.GatewaySide(broker.url) as gateway,
+    ):
+        gateway.drain(telegrams, batch=5)
+        shares = (one.totals["telegrams"], two.totals["telegrams"])
+    assert min(shares) > 0
+    assert sum(shares) == TELEGRAMS
+    assert store.counts() == {"readings": TELEGRAMS, "telegrams": TELEGRAMS, "held": 0}
