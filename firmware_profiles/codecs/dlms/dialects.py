@@ -38,10 +38,11 @@ KAIFA = Dialect(
 )
 """The length of the list tells what it holds. Kaifa, KFM_001 OBIS lists 1 to 3."""
 
-KAMSTRUP = Dialect("Kamstrup", {Unit.A: -2, Unit.WH: 1, Unit.VARH: 1})
-"""Kamstrup HAN NVE interface description: currents in 0.01 A, energies in 10 Wh."""
+KAMSTRUP = Dialect("Kamstrup", {Unit.A: -2, Unit.WH: 1, Unit.VARH: 1, Unit.ONE: -2})
+"""Kamstrup HAN NVE interface description: currents in 0.01 A, energies in 10 Wh; power factors of
+Danish lists in 0.01."""
 
-KAMSTRUP_CT = Dialect("Kamstrup", {Unit.A: -3, Unit.WH: 1, Unit.VARH: 1})
+KAMSTRUP_CT = Dialect("Kamstrup", {Unit.A: -3, Unit.WH: 1, Unit.VARH: 1, Unit.ONE: -2})
 """Transformer meters (type 685..): currents in 0.001 A."""
 
 ISKRA = Dialect(

@@ -91,7 +91,9 @@ def _split_wrapper(payload: bytes) -> list[bytes]:
     """APDUs behind wrapper headers: version 0001, source, destination, length, each 2 bytes."""
     cursor = Cursor(payload)
     messages: list[bytes] = []
-    while cursor.remaining and len(messages) < _MESSAGES_MAX:
+    while cursor.remaining:
+        if len(messages) == _MESSAGES_MAX:
+            raise DecodeError(DecodeErrorKind.BUDGET, "too many messages", offset=cursor.offset)
         cursor.expect(WRAPPER_VERSION, "wrapper version")
         cursor.skip(4)
         messages.append(cursor.take(cursor.unsigned(2)))
