@@ -35,8 +35,10 @@ _ID_LINES = {
     "0-0:96.1.1": "id",
 }
 _VERSION_LINES = ("0-0:96.1.4", "1-3:0.2.8")
-_NUMBER = re.compile(r"(-?\d{1,18})\.?(\d{0,18})(\*[^()*]+|)", re.ASCII).fullmatch
+_NUMBER = re.compile(r"(-?\d{1,18})\.?(\d{0,18})(\*[^()*]{1,12}|)", re.ASCII).fullmatch
 """Digits, decimals, and the unit with its star."""
+_OBIS_LENGTH_MAX = 24
+"""A longer text is no code; the caches below must not keep what a stranger makes up."""
 
 
 class _Stamp(NamedTuple):
@@ -156,7 +158,7 @@ def _plan(obis_text: str, unit_text: str) -> tuple[Register, int] | None:
 def _value(obis: str, group: str, stamp: _Stamp) -> Reading | None:
     """The reading of `value*unit`; None for what is no number, or has no meaning as one."""
     match = _NUMBER(group)
-    plan = _plan(obis, match[3]) if match else None
+    plan = _plan(obis, match[3]) if match and len(obis) <= _OBIS_LENGTH_MAX else None
     if match is None or plan is None:
         return None
     register, exponent = plan
@@ -217,7 +219,9 @@ def _mbus_reading(line: P1Line, device_type: int | None, zone: tzinfo) -> Readin
         number, _, unit_text = groups[1].partition("*")
     else:
         return None
-    known, obis, match = text_unit(unit_text), _obis(line.obis), _NUMBER(number)
+    match = _NUMBER(f"{number}*{unit_text}")
+    known = text_unit(unit_text) if match else None
+    obis = _obis(line.obis) if len(line.obis) <= _OBIS_LENGTH_MAX else None
     if known is None or obis is None or match is None:
         return None
     unit, exponent = known

@@ -217,3 +217,9 @@ def test_captured_telegrams_are_written_back_to_the_byte(shared_records, payload
         if parse_p1(payload(record), verify=False).to_bytes() == payload(record)
     ]
     assert {"p1-v2-2", "p1-v4-2", "p1-v5", "p1-fluvius-v171", "p1-se-c"} <= set(same)
+
+
+def test_made_up_names_and_units_are_texts():
+    decoded = NL.decode(sealed(f"1-0:{'9' * 50}(5*W)", f"1-0:1.8.0(5*{'k' * 50})"))
+    assert decoded.readings == ()
+    assert len(decoded.texts) == 2
