@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ohmesh.model.reading import Reading
     from ohmesh.model.unit import Unit
 
+_PROFILE = re.compile(r"(?:\d+-\d+:)?P\.0[12]")
 _MAKER = re.compile(r"[A-Za-z]{3}")
 _SEASONS = {"0": False, "1": True}
 _ID_CODES = {(0, 0): "id", (96, 1): "serial"}
@@ -44,10 +45,12 @@ def readings_of_readout(readout: Readout, register_for: RegisterFor, zone: tzinf
     time = _clock(readout, zone)
     for data in readout.data:
         found = _reading(data, units, register_for, time, zone)
-        if found is None:
-            texts[data.address] = "".join(str(value) for value in data.values).strip()
-        else:
+        if found is not None:
             readings.append(found)
+        elif rows := _load_profile(data, register_for, zone):
+            readings += rows
+        else:
+            texts[data.address] = "".join(str(value) for value in data.values).strip()
     return Decoded(_device(readout, texts), tuple(readings), time, texts)
 
 
@@ -85,6 +88,49 @@ def _reading(
     mantissa, exponent = parse_number(first.text.strip(), data.offset)
     own = _own_stamp(data.values, zone)
     return reading(register_for(obis, unit), (mantissa, exponent + prefix), own or time)
+
+
+def _load_profile(data: DataSet, register_for: RegisterFor, zone: tzinfo) -> list[Reading]:
+    """The readings of a load profile P.01 or P.02, none when the set is something else.
+
+        P.01(first stamp)(status)(period, minutes)(n) n x (code)(unit)  rows of n x (value)
+
+    The stamp is the end of the first row's period. Source: VDEW specification of electronic
+    load-profile meters 2.1.2, on IEC 62056-21 data readout.
+    """
+    match = _PROFILE.fullmatch(data.address)
+    values = [value.text.strip() for value in data.values]
+    head = values[:4]
+    if not match or len(head) < 4 or not (head[2].isdecimal() and head[3].isdecimal()):
+        return []
+    first, period, width = (
+        _stamp(head[0], zone),
+        timedelta(minutes=int(head[2][:4])),
+        int(head[3][:4]),
+    )
+    columns = [_column(*pair) for pair in zip(values[4::2], values[5::2], strict=False)][:width]
+    if first is None or not width or len(columns) < width:
+        return []
+    cells = values[4 + 2 * width :]
+    return [
+        reading(
+            register_for(column[0], column[1]),
+            _shifted(parse_number(cell, data.offset), column[2]),
+            first + index // width * period,
+        )
+        for index, cell in enumerate(cells)
+        if (column := columns[index % width]) and any(c.isdigit() for c in cell)
+    ]
+
+
+def _column(code: str, unit_text: str) -> tuple[Obis, Unit, int] | None:
+    """OBIS code, unit and exponent of a column; None when we do not know them."""
+    obis, known = _obis(code), _unit(unit_text)
+    return (obis, *known) if obis and known else None
+
+
+def _shifted(number: tuple[int, int], exponent: int) -> tuple[int, int]:
+    return number[0], number[1] + exponent
 
 
 def _unit(text: str | None) -> tuple[Unit, int] | None:

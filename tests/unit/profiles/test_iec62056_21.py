@@ -89,6 +89,26 @@ def test_a_maximum_has_its_own_time_and_others_the_clock_s():
     ]
 
 
+def test_a_load_profile_gives_its_rows():
+    head = "P.01(1260815143000)(08)(15)(2)(1.5)(kW)(2.5)(kW)\r\n"
+    found = readings(head + "(0.123)(0.000)\r\n(0.125)(---)\r\n!\r\n")
+    half_past, quarter_to = (datetime(2026, 8, 15, 12, m, tzinfo=UTC) for m in (30, 45))
+    assert found == [
+        ("1-0:1.5.0", Decimal(123), half_past),
+        ("1-0:2.5.0", Decimal(0), half_past),
+        ("1-0:1.5.0", Decimal(125), quarter_to),
+    ]
+
+
+@pytest.mark.parametrize(
+    "body", ["(x)(08)(15)(1)(1.5)(kW)(1)", "(2608151430)(08)(15)(9)(1.5)(kW)", "(1)(2)", "(1)"]
+)
+def test_what_is_no_load_profile_is_a_text(body):
+    decoded = DE.decode(f"P.01{body}\r\n!\r\n".encode())
+    assert decoded.readings == ()
+    assert "P.01" in decoded.texts
+
+
 @pytest.mark.parametrize(("season", "hour"), [("0", 1), ("1", 0)])
 @pytest.mark.parametrize("clock", ["023000", "02:30:00", "1023000"])
 def test_the_season_decides_in_the_hour_that_comes_twice(season, hour, clock):
