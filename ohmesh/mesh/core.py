@@ -94,7 +94,7 @@ class Core:
         self.root = 0
         self.rank = c.INFINITE_RANK
         self.hops = 0
-        self.flags = TagFlag.NONE
+        self.flags: int = TagFlag.NONE
         # A boot forgets what was advertised; a random start makes it show.
         self.generation = rng.randrange(GENERATIONS)
         self.load = 0

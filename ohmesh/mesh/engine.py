@@ -184,8 +184,9 @@ class Engine:
             core.answer(src, lseq, HackStatus.NOROUTE)
 
     def _adv(self, now_ms: int, row: Neighbour, adv: Adv) -> None:
+        if adv.tag != row.tag:
+            self.core.dirty = True
         self.formation.heard_adv(now_ms, row, adv)
-        self.core.dirty = True
         if self.root_side is not None:
             self.root_side.heard_tag(now_ms, adv.tag)
 

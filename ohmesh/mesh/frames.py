@@ -5,7 +5,8 @@ OUTAGE), what travels along a source route with a ``DownHead`` (DOWN, REGACK).
 """
 
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import IntEnum
+from typing import Final
 
 from ohmesh.mesh.constants import INFINITE_RANK
 
@@ -47,36 +48,36 @@ class HackStatus(IntEnum):
         return self <= HackStatus.DUP
 
 
-class TagFlag(IntFlag):
-    """Flags of a route tag."""
+class TagFlag:
+    """Flags of a route tag; plain integers, because they are read for every neighbour."""
 
-    NONE = 0
-    GROUNDED = 1
+    NONE: Final = 0
+    GROUNDED: Final = 1
     """The root reaches the head-end."""
-    ACCEPTS = 2
+    ACCEPTS: Final = 2
     """The sender takes children."""
-    COLLECT_ONLY = 4
+    COLLECT_ONLY: Final = 4
     """Outage mode: no registration, no probing."""
-    BOOT = 8
+    BOOT: Final = 8
     """The sender has just started: it has no children any more."""
 
 
-class UpFlag(IntFlag):
+class UpFlag:
     """Flags of an upward frame; the two lowest bits are the priority."""
 
-    NONE = 0
-    PRIORITY = 3
-    ACK_WANTED = 8
+    NONE: Final = 0
+    PRIORITY: Final = 3
+    ACK_WANTED: Final = 8
     """Some payload was sent before and is still not acknowledged."""
-    RANK_ERROR = 4
+    RANK_ERROR: Final = 4
     """A relay saw a rank that did not fall (RFC 6553, R)."""
 
 
-class SolFlag(IntFlag):
+class SolFlag:
     """Flags of a solicitation."""
 
-    NONE = 0
-    SEQ_REQUEST = 1
+    NONE: Final = 0
+    SEQ_REQUEST: Final = 1
     """Ask the root named for a sequence newer than the one given (RFC 8966, 3.8.2.1)."""
 
 

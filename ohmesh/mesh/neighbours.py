@@ -51,8 +51,11 @@ class Neighbour:
 
     @property
     def cost(self) -> int:
-        """Path cost through this neighbour: its rank and the link (RFC 6719, section 3.3)."""
-        return self.tag.rank + max(self.etx_128ths, c.MIN_HOP_RANK_INCREASE)
+        """Path cost through this neighbour: its rank and the link (RFC 6719, section 3.3).
+
+        The estimate is never below 128, so a rank always rises by MinHopRankIncrease.
+        """
+        return self.tag.rank + self.etx_128ths
 
     @property
     def proven(self) -> bool:

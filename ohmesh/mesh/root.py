@@ -168,7 +168,7 @@ class RootSide:
         else:
             self._restate(now_ms, core.flags, c.ROOT_RANK + c.UNGROUNDED_RANK_PENALTY)
 
-    def _restate(self, now_ms: int, flags: TagFlag, rank: int) -> None:
+    def _restate(self, now_ms: int, flags: int, rank: int) -> None:
         core = self._core
         core.trace("root.grounded", int(bool(flags & TagFlag.GROUNDED)))
         core.flags = flags

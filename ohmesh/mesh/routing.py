@@ -32,12 +32,13 @@ NO_CHANGE = Change()
 
 def is_usable(row: Neighbour, now_ms: int) -> bool:
     """Return whether a neighbour can be a parent as far as its link goes."""
+    tag = row.tag
     return (
-        row.proven
-        and row.has_route()
+        row.acked_ms >= 0
+        and tag.root != 0
         and row.etx_128ths <= c.MAX_LINK_METRIC
-        and row.cost < c.MAX_PATH_COST
-        and not row.is_denied(now_ms)
+        and row.deny_until_ms <= now_ms
+        and tag.rank + row.etx_128ths < c.MAX_PATH_COST
     )
 
 
@@ -106,7 +107,7 @@ class Routing:
         core.parents = tuple(row.id for row in rows)
         core.rank = chosen.cost
         core.hops = min(chosen.tag.hops + 1, 0xFF)
-        inherited = TagFlag(chosen.tag.flags) & (TagFlag.GROUNDED | TagFlag.COLLECT_ONLY)
+        inherited = chosen.tag.flags & (TagFlag.GROUNDED | TagFlag.COLLECT_ONLY)
         core.flags = inherited | TagFlag.ACCEPTS
         return Change(
             gained=not was_attached,

@@ -30,6 +30,7 @@ from ohmesh.mesh.outputs import (
 from ohmesh.mesh.station import Station
 
 _AIR_MS = 4
+_ASK_MS = 20
 _DESTINATION = slice(8, 12)
 _COMMIT_MIN_MS = 5
 _COMMIT_SPREAD_MS = 45
@@ -85,6 +86,8 @@ class World:
         self.results: dict[int, CommandResult] = {}
         self.totals = Totals()
         self.tap: Callable[[int, bytes], None] | None = None
+        self.delay_spread_ms = 0
+        """Up to this much is added to each frame's way: frames overtake each other."""
         self.commit: Callable[[Delivered], bool] = lambda _delivered: True
         self._seed = seed
         self._coin = random.Random(seed)  # noqa: S311 - simulation, not secrets
@@ -143,13 +146,16 @@ class World:
         heapq.heappush(self._events, (when_ms, self._order, action))
 
     def run(self, until_ms: int, stop: Callable[[], bool] | None = None) -> bool:
-        """Run to a time. Returns: True if ``stop`` became true before."""
+        """Run to a time; ``stop`` is asked every 20 ms. Returns: True if it became true before."""
+        asked_ms = -_ASK_MS
         while self._events and self._events[0][0] <= until_ms:
             when_ms, _, action = heapq.heappop(self._events)
             self.now_ms = when_ms
             action()
-            if stop is not None and stop():
-                return True
+            if stop is not None and self.now_ms - asked_ms >= _ASK_MS:
+                asked_ms = self.now_ms
+                if stop():
+                    return True
         self.now_ms = until_ms
         return False
 
@@ -272,7 +278,8 @@ class World:
         for other, rssi_dbm in self.links[node].items():
             if dst in (other, BROADCAST) and self._coin.randrange(100) >= self.loss_percent:
                 hear = _hearing(self, other, frame, rssi_dbm)
-                self.at(self.now_ms + _AIR_MS, hear)
+                late_ms = self._coin.randrange(self.delay_spread_ms + 1)
+                self.at(self.now_ms + _AIR_MS + late_ms, hear)
 
     def _arm(self, node: int) -> None:
         slot = self.nodes[node]

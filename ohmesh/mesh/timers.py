@@ -2,7 +2,8 @@
 
 from enum import IntEnum, auto
 
-_NEVER = -1
+_NEVER = 1 << 62
+"""Later than any time; every comparison works without asking whether a deadline stands."""
 
 
 class Timer(IntEnum):
@@ -42,9 +43,7 @@ class Timers:
 
     def set_earlier(self, timer: Timer, at_ms: int) -> None:
         """Set the deadline unless an earlier one stands."""
-        due = self._due[timer]
-        if due == _NEVER or at_ms < due:
-            self._due[timer] = at_ms
+        self._due[timer] = min(at_ms, self._due[timer])
 
     def cancel(self, timer: Timer) -> None:
         """Clear a deadline."""
@@ -56,8 +55,7 @@ class Timers:
 
     def take(self, timer: Timer, now_ms: int) -> bool:
         """Return whether the deadline has come, and clear it if so."""
-        due = self._due[timer]
-        if due == _NEVER or due > now_ms:
+        if self._due[timer] > now_ms:
             return False
         self._due[timer] = _NEVER
         return True
@@ -65,4 +63,5 @@ class Timers:
     @property
     def next_ms(self) -> int | None:
         """The earliest deadline."""
-        return min((due for due in self._due if due != _NEVER), default=None)
+        earliest = min(self._due)
+        return earliest if earliest != _NEVER else None

@@ -65,7 +65,7 @@ def test_all_join_deliver_and_are_acknowledged(seed, count, roots, loss, divisor
         assert ranks[node] > ranks[world.station(node).parent] - 300
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_survivors_of_a_dead_relay_heal_and_lose_nothing(seed):
     world = formed(seed, meters=50, roots=2, range_m=36, loss_percent=15)
     sent = set()
@@ -88,16 +88,16 @@ def test_survivors_of_a_dead_relay_heal_and_lose_nothing(seed):
 
 def test_any_one_relay_may_die():
     """Every position, on one small network at demo speed."""
-    for victim in range(101, 121):
-        world = formed(7, meters=20, roots=1, range_m=45, loss_percent=10, timer_divisor=20)
+    for victim in range(101, 113):
+        world = formed(7, meters=12, roots=1, range_m=36, loss_percent=10, timer_divisor=20)
         sent = set()
         report(world, "before", sent)
         world.run(world.now_ms + 300)
         world.kill(victim)
         report(world, "during", sent)
-        world.run(world.now_ms + 60_000)
+        world.run(world.now_ms + 30_000)
         report(world, "after", sent)
-        world.run(world.now_ms + 420_000)
+        world.run(world.now_ms + 60_000)
         missing = {one for one in sent - arrived(world) if one[0] != victim}
         assert missing == set(), victim
         assert world.unattached() == []
@@ -291,7 +291,7 @@ def test_flapping_links_close_no_loop():
     pairs = sorted({tuple(sorted((a, b))) for a in world.links for b in world.links[a]})
     flapping = pairs[::4]
     sent = set()
-    for turn in range(30):
+    for turn in range(20):
         for one, other in flapping:
             if turn % 3:
                 world.link(one, other)
