@@ -49,10 +49,9 @@ REQUESTER: Final = "prepayment"
 
 def lock_account(account_id: int) -> Plan[Row]:
     """The account with everything a decision needs, locked. Raises PrepaymentError."""
-    row = first((yield SQL("lock_account", account_id=account_id)))
-    if row is None:
+    if not (yield SQL("lock_account", account_id=account_id)):
         raise PrepaymentError("unknown_account", f"there is no account {account_id}")
-    return row
+    return (yield SQL("locked_account", account_id=account_id))[0]
 
 
 def rate_account(account_id: int, now: datetime) -> Plan[Charge | None]:

@@ -1,5 +1,9 @@
 -- name: lock_account
 -- The supply row is the account's lock: balance and decision change under it alone.
+select account_id from ohmesh.supply where account_id = %(account_id)s for update
+
+-- name: locked_account
+-- A statement of its own: what is joined to a row that was waited for is as old as the wait.
 select a.id, a.tenant_id, a.name, a.meter_id, a.rated_channel, m.name as meter,
        t.price_mu_per_kwh, t.currency,
        s.desired, s.decision_seq, s.command_id, s.tries,
@@ -14,7 +18,6 @@ join ohmesh.rating_state r on r.account_id = a.id
 left join ohmesh.meter_status ms on ms.meter_id = a.meter_id
 left join ohmesh.command c on c.id = s.command_id
 where a.id = %(account_id)s
-for update of s
 
 -- name: save_decision
 update ohmesh.supply

@@ -8,8 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from headend.mqtt import MqttClient
+from headend.ingest.work import sort
+from headend.ingest.writer import Writer
+from headend.mqtt import Delivery, MqttClient
+from headend.prepayment.engine import rate_account
 from headend.service.accounts import add_tariff, open_account, top_up
+from headend.store import db
 from headend.worker import Worker
 from ohmesh.model.command import CommandKind, CommandResult, RelayState, ResultStatus
 from ohmesh.model.errors import Conflict, PrepaymentError
@@ -17,6 +21,7 @@ from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire.downlink import decode_down
 from ohmesh.wire.metercommand import decode_command, encode_result
 from ohmesh.wire.sealed import SealedKind, seal, unseal
+from ohmesh.wire.uplink import encode_batch
 
 PRICE_MU = 20_000  # 0.2 a kWh
 
@@ -162,3 +167,45 @@ def test_a_meter_without_a_key_gets_no_prepaid_account(store):
     store.ask(add_tariff(1, "flat", currency="EUR", price_mu_per_kwh=PRICE_MU))
     with pytest.raises(PrepaymentError, match="no key"):
         store.ask(open_account(1, "bob", meter="P1", tariff="flat", now=now()))
+
+
+def test_workers_that_race_charge_every_kwh_once(store, kit):
+    """Four workers rate one account while its readings arrive one by one."""
+    store.gateway()
+    store.meter()
+    prepaid(store, amount_mu=0)
+    writer, connection = Writer(store.keystore), store.connect("ingest")
+
+    def arrive(number):
+        payload = encode_batch("gw1", 1, number, [kit.telegram(number)])
+        work, _ = sort([Delivery("ohmesh/v1/gw/gw1/up", payload)], 10)
+        writer.store(connection, work, now_ms=0)
+
+    arrive(0)
+    account = store.value("select id from ohmesh.account")
+    store.work(rate_account(account, now()))
+    over, errors = threading.Event(), []
+
+    def race():
+        mine = store.connect("worker")
+        try:
+            while not over.is_set():
+                with mine.transaction():
+                    db.run(mine, rate_account(account, now()))
+        except Exception as error:  # noqa: BLE001 - shown by the assertion below
+            errors.append(error)
+
+    threads = [threading.Thread(target=race) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 120):
+        arrive(number)
+    over.set()
+    for thread in threads:
+        thread.join()
+    store.work(rate_account(account, now()))
+    assert errors == []
+    charged = store.value("select sum(amount_mu) from ohmesh.transfer where code = 20")
+    assert charged == 119 * PRICE_MU
+    wallet = "select debits_mu - credits_mu from ohmesh.account_balance where book = 'wallet'"
+    assert store.value(wallet) == 119 * PRICE_MU
