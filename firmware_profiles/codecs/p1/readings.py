@@ -158,13 +158,16 @@ def _plan(obis_text: str, unit_text: str) -> tuple[Register, int] | None:
 def _value(obis: str, group: str, stamp: _Stamp) -> Reading | None:
     """The reading of `value*unit`; None for what is no number, or has no meaning as one."""
     match = _NUMBER(group)
-    plan = _plan(obis, match[3]) if match and len(obis) <= _OBIS_LENGTH_MAX else None
-    if match is None or plan is None:
+    if match is None or len(obis) > _OBIS_LENGTH_MAX:
+        return None
+    whole, fraction, unit_text = match.groups()
+    plan = _plan(obis, unit_text)
+    if plan is None:
         return None
     register, exponent = plan
-    fraction = match[2]
-    register, value = to_register(register, int(match[1] + fraction), exponent - len(fraction))
-    return Reading(register, value, *stamp)
+    register, value = to_register(register, int(whole + fraction), exponent - len(fraction))
+    time, quality = stamp
+    return Reading(register, value, time, quality)
 
 
 def _grouped(line: P1Line, stamp: _Stamp, zone: tzinfo) -> list[Reading]:

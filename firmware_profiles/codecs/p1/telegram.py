@@ -129,18 +129,25 @@ def _refuse_if_cut(names: set[str], *, ended: bool, offset: int) -> None:
 
 def _split(body: str, offset: int) -> tuple[str, bool, tuple[P1Line, ...]]:
     """Identification, whether a blank line follows it, and the objects."""
-    rows = body.split("\n")
+    rows = body.replace("\r\n", "\n").split("\n")
     if rows[-1].strip():
         raise DecodeError(
             DecodeErrorKind.TRUNCATED, "the last line has no end", offset=offset + len(body)
         )
     lines: list[P1Line] = []
     for row in rows[1:-1]:
-        obis, bracket, rest = row.rstrip("\r").partition("(")
-        if rest[-1:] == ")" and obis:
+        obis, _, rest = row.partition("(")
+        if obis and rest.endswith(")"):
             lines.append(P1Line(obis, rest[:-1]))
-        elif rest[-1:] == ")" and lines and not lines[-1].folded:
-            lines[-1] = lines[-1]._replace(folded=rest[:-1])
-        elif obis or bracket:
-            raise malformed(f"the line {row[:40]!r} is no object", offset)
-    return rows[0].rstrip("\r"), len(rows) > 2 and not rows[1].strip(), tuple(lines)
+        elif row.strip():
+            _fold(lines, row, offset)
+    return rows[0], len(rows) > 2 and not rows[1].strip(), tuple(lines)
+
+
+def _fold(lines: list[P1Line], row: str, offset: int) -> None:
+    """Add a line of groups alone to the object before it."""
+    if not row.startswith("(") or not row.endswith(")"):
+        raise malformed(f"the line {row[:40]!r} is no object", offset)
+    if not lines or lines[-1].folded:
+        raise malformed("a line of groups without an object", offset)
+    lines[-1] = lines[-1]._replace(folded=row[1:-1])

@@ -1,7 +1,7 @@
 """Round trips and garbage: P1, HDLC, A-XDR, the profiles built on them."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,16 +43,16 @@ def test_crcs_agree_with_their_definition(data):
 def test_numbers_are_written_and_read_exactly(mantissa, exponent, digits):
     text = number_text(mantissa, exponent, whole_digits=digits)
     read, scale = parse_number(text)
-    assert Decimal(read).scaleb(scale) == Decimal(mantissa).scaleb(exponent)
+    assert read * Fraction(10) ** scale == mantissa * Fraction(10) ** exponent
 
 
-@given(st.text(max_size=30))
+@given(st.one_of(st.text(max_size=30), st.text("0123456789.,+-", max_size=45)))
 def test_any_text_is_a_number_or_a_decode_error(text):
     try:
         mantissa, exponent = parse_number(text)
     except DecodeError:
         return
-    assert Decimal(mantissa).scaleb(exponent) == Decimal(text.replace(",", "."))
+    assert mantissa * Fraction(10) ** exponent == Fraction(text.replace(",", "."))
 
 
 addresses = st.integers(0, 3).flatmap(
