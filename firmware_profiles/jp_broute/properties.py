@@ -46,6 +46,7 @@ _NO_POWER = frozenset({0x7FFFFFFF, 0x7FFFFFFE, -0x80000000})
 _NO_CURRENT = frozenset({0x7FFF, 0x7FFE, -0x8000})
 _IMPORT, _EXPORT = Obis.parse("1-0:1.8.0"), Obis.parse("1-0:2.8.0")
 _POWER = Obis.parse("1-0:16.7.0")
+_COUNT = Obis.parse("1-0:0.3.0")
 _CURRENTS = (Obis.parse("1-0:31.7.0"), Obis.parse("1-0:71.7.0"))
 """R and T are the first and the third conductor; a single-phase three-wire service has no S."""
 ENERGY = {
@@ -110,6 +111,9 @@ class _Meter:
                 for obis, count in zip(ENERGY[code], counts, strict=True):
                     if count < _NO_DATA:
                         yield self._energy(code, obis, count, time)
+        elif code == 0xE1 and self._exponent is not None and self._found.keys().isdisjoint(ENERGY):
+            # Alone, it tells what a count of this meter is worth.
+            yield number_reading(Register("raw.E1", _COUNT, Unit.WH, 0), (1, self._exponent))
         elif code == 0xE7:
             value = _signed(data, 4)
             if value not in _NO_POWER:

@@ -53,6 +53,11 @@ def test_the_unit_of_an_energy(code, wh):
     assert found(*items) == [("el.energy.import", 7 * wh, None)]
 
 
+def test_the_unit_alone_says_what_a_count_is_worth():
+    assert found(TENTHS) == [("raw.E1", 100, None)]
+    assert found(TENTHS, COEFFICIENT) == [("raw.E1", 100, None)]
+
+
 def test_the_coefficient_multiplies_and_a_refused_one_is_one():
     ten = Property(0xD3, count(10))
     energy = Property(0xE0, count(7))
