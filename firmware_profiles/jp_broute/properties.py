@@ -119,12 +119,14 @@ class _Meter:
             if value not in _NO_POWER:
                 yield number_reading(self._register_for(_POWER, Unit.W), (value, 0), self.time)
         elif code == 0xE8:
-            _need(data, 4)
-            for obis, half in zip(_CURRENTS, (data[:2], data[2:]), strict=True):
-                value = _signed(half, 2)
-                if value not in _NO_CURRENT:
-                    register = self._register_for(obis, Unit.A)
-                    yield number_reading(register, (value, -1), self.time)
+            yield from self._currents(data)
+
+    def _currents(self, data: bytes) -> Iterator[Reading]:
+        _need(data, 4)
+        for obis, half in zip(_CURRENTS, (data[:2], data[2:]), strict=True):
+            value = _signed(half, 2)
+            if value not in _NO_CURRENT:
+                yield number_reading(self._register_for(obis, Unit.A), (value, -1), self.time)
 
     def text(self, code: int, data: bytes) -> str:
         """A property without readings, for people."""
