@@ -21,10 +21,14 @@ from headend.keystore import Keystore
 from headend.mqtt import MqttClient
 from headend.service.fleet import NewGateway, NewMeter, register_gateway, register_meter
 from headend.store import db
+from headend.worker import Worker
+from ohmesh.model.command import CommandKind, CommandResult, RelayState, ResultStatus
 from ohmesh.model.reading import Reading
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire import topics
-from ohmesh.wire.sealed import SealedKind, seal
+from ohmesh.wire.downlink import decode_down
+from ohmesh.wire.metercommand import decode_command, encode_result
+from ohmesh.wire.sealed import SealedKind, seal, unseal
 from ohmesh.wire.uplink import decode_ack, encode_batch
 
 PROFILE = "nl_dsmr"
@@ -239,6 +243,64 @@ def running_ingest(store: Store, url: str, *, client_id: str = "test-ingest", sh
         assert not thread.is_alive()
 
 
+@contextmanager
+def running_worker(store, url):
+    client = MqttClient(url, client_id=f"worker-{store.name}")
+    worker = Worker(url=store.urls["worker"], keystore=store.keystore, publish=client.publish)
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stop,), name="worker")
+    client.start()
+    assert client.wait_connected(10)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        stop.set()
+        thread.join(10)
+        client.stop()
+        assert not thread.is_alive()
+
+
+class Meter:
+    """A meter behind a gateway: executes sealed commands once, with the sequence as its fence."""
+
+    def __init__(self, key, name="M1"):
+        self.key, self.name = key, name
+        self.relay = RelayState.CONNECTED
+        self.counter = 1000
+        self.executed = []
+        self.done = {}
+        self.fence = 0
+
+    def obey(self, payload):
+        """Take one downlink message; the telegram that answers it."""
+        down = decode_down(payload)
+        opened = unseal(self.key, self.name, down.payload)
+        assert opened.kind is SealedKind.COMMAND
+        command = decode_command(opened.body)
+        if command.id not in self.done:
+            self.done[command.id] = self.execute(command)
+        return self.telegram(SealedKind.RESULT, encode_result(self.done[command.id]))
+
+    def execute(self, command):
+        status = ResultStatus.OK
+        if command.sequence < self.fence:
+            status = ResultStatus.STALE
+        elif command.kind in {CommandKind.RELAY_ON, CommandKind.RELAY_OFF}:
+            self.fence = command.sequence
+            self.executed.append(command.kind)
+            on = command.kind is CommandKind.RELAY_ON
+            self.relay = RelayState.CONNECTED if on else RelayState.DISCONNECTED
+        at_s = int(datetime.now(UTC).timestamp())
+        return CommandResult(command.id, status, self.relay, at_s)
+
+    def telegram(self, kind, body):
+        self.counter += 1
+        sealed = seal(self.key, self.name, kind, self.counter, body)
+        at_ms = int(datetime.now(UTC).timestamp() * 1000)
+        return Telegram(TelegramKind.METER, "mesh", self.name, "", at_ms, sealed)
+
+
 @pytest.fixture
 def kit():
     """The helpers above, for test modules."""
@@ -250,6 +312,8 @@ def kit():
     Kit.telegram = staticmethod(telegram)
     Kit.GatewaySide = GatewaySide
     Kit.running_ingest = staticmethod(running_ingest)
+    Kit.running_worker = staticmethod(running_worker)
+    Kit.Meter = Meter
     Kit.START, Kit.STEP, Kit.KEY = START, STEP, KEY
     return Kit
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from headend.service.commands import NewCommand, create_command
 from meter_sim.servers.process import LOOPBACK, free_port, listening, spawn, stop, wait_until
+from ohmesh.model.command import CommandKind
 
 pytestmark = pytest.mark.mosquitto
 TELEGRAMS = 600
@@ -64,6 +69,47 @@ def test_a_broker_that_is_killed_and_forgets_loses_and_doubles_nothing(store, ki
             sender.join(1.5)
         sender.join()
     assert store.counts() == {"readings": TELEGRAMS, "telegrams": TELEGRAMS, "held": 0}
+
+
+def test_every_command_ends_although_the_broker_forgets(store, kit, tmp_path, until):
+    """Commands, results and acknowledgements are all lost at times; the table settles it."""
+    store.gateway()
+    store.meter()
+    meter, outbox, over = kit.Meter(kit.KEY), [kit.telegram(0)], threading.Event()
+
+    def live(gateway):
+        """A gateway with its meter: takes what comes down, and sends its outbox until acked."""
+        while not over.is_set():
+            gateway.try_send(0, list(outbox))
+            with contextlib.suppress(queue.Empty):
+                outbox.append(meter.obey(gateway.downs.get(timeout=0.2)))
+
+    def state(value):
+        return lambda: (
+            store.value("select state from ohmesh.command order by sequence desc") == value
+        )
+
+    with (
+        Mosquitto(tmp_path, queue_limit=10) as broker,
+        kit.running_ingest(store, broker.url),
+        kit.running_worker(store, broker.url),
+        kit.GatewaySide(broker.url) as gateway,
+    ):
+        thread = threading.Thread(target=live, args=(gateway,))
+        thread.start()
+        until(lambda: store.value("select gateway_id is not null from ohmesh.meter_status"))
+        for number, kind in enumerate([CommandKind.RELAY_OFF, CommandKind.RELAY_ON]):
+            broker.kill()
+            now = datetime.now(UTC)
+            request = NewCommand("M1", kind, now + timedelta(hours=1), str(number), "test")
+            store.ask(create_command(1, request, now))
+            until(state("sent"))
+            broker.start()
+            until(state("done"), 60)
+        over.set()
+        thread.join()
+    assert meter.executed == [CommandKind.RELAY_OFF, CommandKind.RELAY_ON]
+    assert store.value("select min(attempts) from ohmesh.command") >= 2
 
 
 def test_what_waited_in_the_session_while_ingest_was_away_is_taken(store, kit, tmp_path):

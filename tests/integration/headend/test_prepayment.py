@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 
 from headend.ingest.work import sort
 from headend.ingest.writer import Writer
-from headend.mqtt import Delivery, MqttClient
+from headend.mqtt import Delivery
 from headend.prepayment.engine import rate_account
 from headend.service.accounts import add_tariff, open_account, top_up
 from headend.store import db
-from headend.worker import Worker
-from ohmesh.model.command import CommandKind, CommandResult, RelayState, ResultStatus
+from ohmesh.model.command import CommandKind, RelayState
 from ohmesh.model.errors import Conflict, PrepaymentError
-from ohmesh.model.telegram import Telegram, TelegramKind
-from ohmesh.wire.downlink import decode_down
-from ohmesh.wire.metercommand import decode_command, encode_result
-from ohmesh.wire.sealed import SealedKind, seal, unseal
 from ohmesh.wire.uplink import encode_batch
 
 PRICE_MU = 20_000  # 0.2 a kWh
@@ -28,59 +22,6 @@ PRICE_MU = 20_000  # 0.2 a kWh
 
 def now():
     return datetime.now(UTC)
-
-
-@contextmanager
-def running_worker(store, url):
-    client = MqttClient(url, client_id=f"worker-{store.name}")
-    worker = Worker(url=store.urls["worker"], keystore=store.keystore, publish=client.publish)
-    stop = threading.Event()
-    thread = threading.Thread(target=worker.run, args=(stop,), name="worker")
-    client.start()
-    assert client.wait_connected(10)
-    thread.start()
-    try:
-        yield worker
-    finally:
-        stop.set()
-        thread.join(10)
-        client.stop()
-        assert not thread.is_alive()
-
-
-class Meter:
-    """A meter behind a gateway: executes sealed commands once, with the sequence as its fence."""
-
-    def __init__(self, gateway, key, name="M1"):
-        self.gateway, self.key, self.name = gateway, key, name
-        self.relay = RelayState.CONNECTED
-        self.counter = 1000
-        self.seq = 100
-        self.executed = []
-        self.fence = 0
-
-    def obey(self, payload):
-        """Take one downlink message; the telegram that answers it."""
-        down = decode_down(payload)
-        opened = unseal(self.key, self.name, down.payload)
-        assert opened.kind is SealedKind.COMMAND
-        command = decode_command(opened.body)
-        status = ResultStatus.OK
-        if command.sequence < self.fence:
-            status = ResultStatus.STALE
-        elif command.kind in {CommandKind.RELAY_ON, CommandKind.RELAY_OFF}:
-            self.fence = command.sequence
-            self.executed.append(command.kind)
-            on = command.kind is CommandKind.RELAY_ON
-            self.relay = RelayState.CONNECTED if on else RelayState.DISCONNECTED
-        result = CommandResult(command.id, status, self.relay, int(now().timestamp()))
-        return self.telegram(SealedKind.RESULT, encode_result(result))
-
-    def telegram(self, kind, body):
-        self.counter += 1
-        sealed = seal(self.key, self.name, kind, self.counter, body)
-        at_ms = int(now().timestamp() * 1000)
-        return Telegram(TelegramKind.METER, "mesh", self.name, "", at_ms, sealed)
 
 
 def prepaid(store, *, amount_mu):
@@ -97,10 +38,10 @@ def test_credit_runs_out_supply_is_cut_and_a_top_up_restores_it(store, shared_br
     url = shared_broker.url
     with (
         kit.running_ingest(store, url),
-        running_worker(store, url),
+        kit.running_worker(store, url),
         kit.GatewaySide(url, "gwp") as gateway,
     ):
-        meter = Meter(gateway, kit.KEY)
+        meter = kit.Meter(kit.KEY)
         gateway.send(0, [kit.telegram(0)])
         gateway.wait_ack(1)
         until(lambda: store.value("select register_wh is not null from ohmesh.rating_state"))
