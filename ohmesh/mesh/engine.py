@@ -45,6 +45,7 @@ from ohmesh.mesh.frames import (
     Hack,
     HackStatus,
     Join,
+    Outage,
     Probe,
     RegAck,
     ReportStatus,
@@ -53,6 +54,7 @@ from ohmesh.mesh.frames import (
     UpFrame,
 )
 from ohmesh.mesh.neighbours import Neighbour
+from ohmesh.mesh.outage import OutageRelay
 from ohmesh.mesh.outputs import Received
 from ohmesh.mesh.root import RootSide
 from ohmesh.mesh.store import Store
@@ -66,7 +68,16 @@ _DOWN_PRIORITY = 2
 class Engine:
     """Routing, forwarding and end-to-end delivery of one node, on frames as values."""
 
-    __slots__ = ("_alarms", "_inbox", "core", "formation", "forwarder", "root_side", "uplink")
+    __slots__ = (
+        "_alarms",
+        "_inbox",
+        "core",
+        "formation",
+        "forwarder",
+        "outages",
+        "root_side",
+        "uplink",
+    )
 
     def __init__(
         self,
@@ -85,6 +96,7 @@ class Engine:
         self.root_side = (
             RootSide(self.core, self.forwarder, self.formation) if config.is_root else None
         )
+        self.outages = OutageRelay(self.core, self.forwarder, self.uplink)
         self._inbox = Inbox()
         self._alarms = self._alarm_table()
 
@@ -167,6 +179,11 @@ class Engine:
             self._adv(now_ms, row, frame)
         elif isinstance(frame, Sol):
             self._sol(now_ms, row.id, frame, broadcast=True)
+        elif isinstance(frame, Outage):
+            if self.root_side is not None:
+                self.root_side.outage(now_ms, frame)
+            else:
+                self.outages.heard(now_ms, frame.kind, frame.nodes)
 
     def _unicast(self, now_ms: int, row: Neighbour, frame: Frame, lseq: int) -> None:
         core, src = self.core, row.id
@@ -259,6 +276,7 @@ class Engine:
                 (Timer.ROOT_ACKS, root.acks_due),
                 (Timer.ROOT_COMMANDS, root.commands.due),
                 (Timer.ROOT_GROUND, root.ground_due),
+                (Timer.OUTAGE, root.outage_due),
             )
         return (
             *common,
@@ -269,6 +287,7 @@ class Engine:
             (Timer.PROBE, formation.probe_due),
             (Timer.REGISTER, uplink.register_due),
             (Timer.RESEND, uplink.resend_due),
+            (Timer.OUTAGE, self.outages.due),
         )
 
     def _housekeeping(self, now_ms: int) -> None:

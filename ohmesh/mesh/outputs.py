@@ -68,6 +68,14 @@ class CommandResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerReport:
+    """A root heard that these nodes lost power, or have it again (``restored``)."""
+
+    restored: bool
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Persist:
     """The small state blob (under 64 B); keep the last one and pass it as ``state`` at boot."""
 
@@ -125,6 +133,7 @@ Output = (
     | Delivered
     | Received
     | CommandResult
+    | PowerReport
     | Persist
     | PersistPayload
     | ForgetPayload

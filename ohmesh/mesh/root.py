@@ -20,6 +20,7 @@ from ohmesh.mesh.frames import (
     DownHead,
     HackStatus,
     Outage,
+    OutageKind,
     Reg,
     RegAck,
     Report,
@@ -32,7 +33,8 @@ from ohmesh.mesh.frames import (
     UpFlag,
     UpFrame,
 )
-from ohmesh.mesh.outputs import Delivered, PersistRoute
+from ohmesh.mesh.outage import OutageWatch
+from ohmesh.mesh.outputs import Delivered, ForgetRoute, PersistRoute, PowerReport
 from ohmesh.mesh.routes import Registration, RouteTable
 from ohmesh.mesh.state import State
 from ohmesh.mesh.timers import Timer
@@ -53,6 +55,8 @@ class RootSide:
         "_formation",
         "_forwarder",
         "_grounded",
+        "_kept",
+        "_outages",
         "_owed",
         "_seq_ms",
         "commands",
@@ -73,6 +77,8 @@ class RootSide:
         self.seq = 0
         self._seq_ms = 0
         self._grounded = True
+        self._outages = OutageWatch()
+        self._kept: tuple[PersistRoute, ...] = ()
         self._owed: dict[int, None] = {}
         # Sequences of acknowledgements on their way, so that a link failure finds its node.
         self._acks_under_way: OrderedDict[int, int] = OrderedDict()
@@ -80,13 +86,15 @@ class RootSide:
     def resume(self, held: State, routes: Iterable[PersistRoute]) -> None:
         """Go on after a former boot: never an older epoch, and a call for registrations."""
         self.epoch = max(self.epoch, min(held.epoch + 1, 0xFFFFFFFF))
-        self._formation.dtsn = (held.dtsn + 1) & 0xFF
-        del routes
+        self._kept = tuple(routes)
+        # With a table from disk nobody needs to register anew; without, the call goes out.
+        self._formation.dtsn = held.dtsn if self._kept else (held.dtsn + 1) & 0xFF
 
     def forget(self, node: int) -> None:
         """Drop a node that is homed elsewhere."""
-        self.routes.forget(node)
         self._owed.pop(node, None)
+        if self.routes.forget(node):
+            self._core.emit(ForgetRoute(node))
 
     def sizes(self) -> dict[str, int]:
         """Return the fill of the tables."""
@@ -104,6 +112,9 @@ class RootSide:
         core = self._core
         core.root = core.config.node
         core.rank = c.ROOT_RANK
+        for kept in self._kept:
+            self.routes.restore(now_ms, kept.node, kept.record)
+        self._kept = ()
         core.flags = TagFlag.GROUNDED | TagFlag.ACCEPTS
         core.feasibility.adopt(core.root, (self.epoch, self.seq))
         self._formation.time_offset_s = max(1, core.config.epoch - now_ms // 1000)
@@ -179,6 +190,27 @@ class RootSide:
         self._formation.advertise(now_ms)
         self._formation.reset_trickle(now_ms, ResetCause.ROOT)
 
+    # --- outages ---------------------------------------------------------------------------------
+
+    def outage(self, now_ms: int, frame: Outage) -> None:
+        """Hand a report of lost or restored power over, and quieten the network in a storm."""
+        self._core.emit(PowerReport(frame.kind == OutageKind.RESTORED, frame.nodes))
+        self._outages.report(now_ms, frame.nodes)
+        self.outage_due(now_ms)
+
+    def outage_due(self, now_ms: int) -> None:
+        """Enter or leave collect-only mode."""
+        core = self._core
+        window_ms = core.scaled(c.OUTAGE_WINDOW_MS)
+        storm = self._outages.is_storm(now_ms, len(self.routes), window_ms)
+        if storm != bool(core.flags & TagFlag.COLLECT_ONLY):
+            core.trace("root.collect_only", int(storm))
+            core.flags ^= TagFlag.COLLECT_ONLY
+            self._formation.advertise(now_ms)
+            self._formation.reset_trickle(now_ms, ResetCause.VERSION)
+        if len(self._outages):
+            core.timers.set(Timer.OUTAGE, now_ms + window_ms + 1)
+
     # --- frames coming up -----------------------------------------------------------------------
 
     def take(self, now_ms: int, src: int, lseq: int, frame: UpFrame) -> None:
@@ -201,7 +233,7 @@ class RootSide:
         elif isinstance(frame, Report):
             self._reported(now_ms, frame)
         elif isinstance(frame, Outage):
-            self._core.trace("outage.reported", len(frame.nodes))
+            self.outage(now_ms, frame)
 
     def _deliver(self, now_ms: int, src: int, lseq: int, frame: Up) -> None:
         if self._custody.is_full:
@@ -235,8 +267,9 @@ class RootSide:
         """Drop what is over its time."""
         for _ in range(self._custody.expire(now_ms)):
             self._core.trace("custody.unanswered")
-        for _node in self.routes.expire(now_ms):
+        for node in self.routes.expire(now_ms):
             self._core.trace("route.expired")
+            self._core.emit(ForgetRoute(node))
 
     # --- registrations and acknowledgements -----------------------------------------------------
 
@@ -246,6 +279,9 @@ class RootSide:
         if row is None:
             self._core.trace("register.refused")
             return
+        record = self.routes.changed(node)
+        if record is not None:
+            self._core.emit(PersistRoute(node, record))
         self._formation.size_code = min(len(self.routes).bit_length(), 15)
         self._acknowledge(now_ms, node, row)
         self.commands.life_sign(now_ms, node)

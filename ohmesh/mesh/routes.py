@@ -6,6 +6,7 @@ ancestors are visited, whatever the size of the network. Cycles in stale registr
 """
 
 import heapq
+import struct
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from ohmesh.mesh.constants import ROOT_WINDOW_BITS
 from ohmesh.mesh.frames import Reg, Up
 
 _PROVISIONAL_MS = 600_000
+_RECORD = struct.Struct(">HII")
+_PARENT = struct.Struct(">IH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Registration:
     since_ack: int = 0
     ack_due_ms: int = -1
     acked_ms: int = -1
+    stored: tuple[int, tuple[int, ...]] = (0, ())
+    """Life and parent ids as last handed to the disk: only a change of these costs a write."""
     provisional: bool = False
     """Known by its payloads only: where its numbers begin is not known yet."""
 
@@ -98,6 +103,43 @@ class RouteTable:
             row.provisional = False
         row.window.raise_floor(reg.floor)
         return row
+
+    def changed(self, node: int) -> bytes | None:
+        """Return the record to keep of a node, or None if what is kept still serves.
+
+        A link's ETX moves at every registration and is not worth a write; the registration's
+        sequence is not either, because an older one is refused by its life and by replay windows.
+        """
+        row = self._rows[node]
+        key = (row.life, tuple(parent for parent, _ in row.parents))
+        if key == row.stored:
+            return None
+        row.stored = key
+        fixed = _RECORD.pack(row.life, row.fseq, row.window.high_water)
+        return fixed + b"".join(_PARENT.pack(parent, etx) for parent, etx in row.parents)
+
+    def restore(self, now_ms: int, node: int, record: bytes) -> None:
+        """Put a kept registration back; one that cannot be read is left out and will come anew.
+
+        What was acknowledged since is not on disk, so the window starts low and is provisional:
+        the node's next registration says where its numbers stand.
+        """
+        size = len(record) - _RECORD.size
+        if size < 0 or size % _PARENT.size or len(self._rows) >= c.ROUTES_MAX:
+            return
+        life, fseq, high_water = _RECORD.unpack_from(record)
+        parents = tuple(_PARENT.iter_unpack(record[_RECORD.size :]))
+        row = Registration(
+            fseq,
+            life,
+            tuple((parent, etx) for parent, etx in parents[: c.MAX_PARENTS]),
+            now_ms,
+            now_ms + c.REG_LIFETIME_S * 1000,
+            AckWindow(high_water),
+            stored=(life, tuple(parent for parent, _ in parents)),
+            provisional=True,
+        )
+        self._rows[node] = row
 
     def mark(self, now_ms: int, frame: Up) -> Registration | None:
         """Note the payloads of a frame as safe. Returns: the row, None if there is no room.
@@ -176,7 +218,7 @@ class RouteTable:
         return [
             RouteEntry(node, row.parents, len(self.path(now_ms, node) or ()), now_ms - row.heard_ms)
             for node, row in self._rows.items()
-            if not row.provisional
+            if row.parents
         ]
 
     def _is_banned(self, now_ms: int, near: int, far: int) -> bool:

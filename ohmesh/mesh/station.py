@@ -42,6 +42,8 @@ class Station:
       ``Persist.state`` as ``state`` and the payloads kept as ``pending``. A payload costs one
       small write when submitted; the state blob (22 B) is written once per 4096 frames and once
       per end-to-end acknowledgement, never per payload.
+    * Root: ``PersistRoute`` and ``ForgetRoute`` need not be durable at once; pass what is kept as
+      ``routes`` and commands work again right after a reboot. Without, the nodes register anew.
     * Root: answer each ``Delivered`` with ``custody``; until then the sender keeps the frame.
     """
 
@@ -172,6 +174,27 @@ class Station:
         self._engine.settle(self._now_ms)
         return self._finish()
 
+    def last_gasp(self, now_ms: int) -> list[Output]:
+        """Meter: power is going; tell the neighbours with the energy that is left.
+
+        Raises:
+            MeshUsageError: on a root.
+        """
+        self._advance_meter(now_ms)
+        self._engine.outages.last_gasp()
+        return self._finish()
+
+    def power_restored(self, now_ms: int) -> list[Output]:
+        """Meter: report after a boot that power is back; it goes up when there is a parent.
+
+        Raises:
+            MeshUsageError: on a root.
+        """
+        self._advance_meter(now_ms)
+        self._engine.outages.restored(self._now_ms)
+        self._engine.settle(self._now_ms)
+        return self._finish()
+
     def forget(self, now_ms: int, node: int) -> list[Output]:
         """Root: the node is homed at another gateway now; drop its registration."""
         root = self._root_side()
@@ -253,6 +276,12 @@ class Station:
             msg = "only a root can do this"
             raise MeshUsageError(msg)
         return self._engine.root_side
+
+    def _advance_meter(self, now_ms: int) -> None:
+        if self._config.is_root:
+            msg = "a root cannot do this"
+            raise MeshUsageError(msg)
+        self._advance(now_ms)
 
     def _advance(self, now_ms: int) -> None:
         if not self._started:

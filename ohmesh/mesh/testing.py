@@ -23,6 +23,7 @@ from ohmesh.mesh.outputs import (
     Persist,
     PersistPayload,
     PersistRoute,
+    PowerReport,
     Received,
     Trace,
     Transmit,
@@ -84,6 +85,7 @@ class World:
         self.delivered: dict[tuple[int, int], list[tuple[int, bytes]]] = {}
         self.received: dict[int, list[bytes]] = {}
         self.results: dict[int, CommandResult] = {}
+        self.power: list[PowerReport] = []
         self.totals = Totals()
         self.tap: Callable[[int, bytes], None] | None = None
         self.delay_spread_ms = 0
@@ -178,6 +180,16 @@ class World:
         """Hand a command to a root."""
         self._carry_out(root, self.station(root).command(self.now_ms, node, payload, token))
 
+    def last_gasp(self, node: int) -> None:
+        """Let a meter's power go: its last gasp, then nothing."""
+        self._carry_out(node, self.station(node).last_gasp(self.now_ms))
+        self.kill(node)
+
+    def restore(self, node: int) -> None:
+        """Let a meter's power come back."""
+        self.boot(node)
+        self._carry_out(node, self.station(node).power_restored(self.now_ms))
+
     def set_grounded(self, root: int, *, grounded: bool) -> None:
         """Tell a root about its uplink."""
         self._carry_out(root, self.station(root).set_grounded(self.now_ms, grounded))
@@ -255,6 +267,8 @@ class World:
                 self.received.setdefault(node, []).append(payload)
             case CommandResult(token):
                 self.results[token] = output
+            case PowerReport():
+                self.power.append(output)
             case FrameRejected(reason):
                 name = reason.value
                 self.totals.rejected[name] = self.totals.rejected.get(name, 0) + 1

@@ -3,7 +3,7 @@
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.core import Core
 from ohmesh.mesh.forwarding import Forwarder, Job, JobKind
-from ohmesh.mesh.frames import Record, Reg, RegAck, Report, Up, UpFlag, UpHead
+from ohmesh.mesh.frames import Record, Reg, RegAck, Report, TagFlag, Up, UpFlag, UpHead
 from ohmesh.mesh.outputs import ForgetPayload, PersistPayload
 from ohmesh.mesh.store import Store
 from ohmesh.mesh.timers import Timer
@@ -66,7 +66,7 @@ class Uplink:
         records, flags = self.store.draw(now_ms)
         if not records:
             return
-        frame = Up(self._head(flags), self.life, records)
+        frame = Up(self.head(flags), self.life, records)
         job = Job(JobKind.UP, frame, now_ms, priority=flags & UpFlag.PRIORITY)
         job.done = lambda at_ms, ok: self._up_done(at_ms, records, ok=ok)
         self._sending = self._forwarder.submit(job)
@@ -96,7 +96,7 @@ class Uplink:
 
     def report(self, now_ms: int, status: int, dseq: int, *, near: int, far: int) -> None:
         """Tell the root the fate of a frame on its way down."""
-        frame = Report(self._head(_CONTROL_PRIORITY), status, dseq, near, far)
+        frame = Report(self.head(_CONTROL_PRIORITY), status, dseq, near, far)
         self._forwarder.submit(Job(JobKind.UP, frame, now_ms, priority=_CONTROL_PRIORITY))
 
     # --- registration ---------------------------------------------------------------------------
@@ -118,8 +118,11 @@ class Uplink:
         core = self._core
         if not core.attached:
             return
+        if core.flags & TagFlag.COLLECT_ONLY:
+            core.timers.set(Timer.REGISTER, now_ms + core.spread(core.scaled(c.OUTAGE_WINDOW_MS)))
+            return
         frame = Reg(
-            self._head(_CONTROL_PRIORITY),
+            self.head(_CONTROL_PRIORITY),
             self.life,
             max(1, c.REG_LIFETIME_S // core.config.timer_divisor),
             self.store.floor,
@@ -180,7 +183,8 @@ class Uplink:
         refresh_ms -= core.rng.randrange(refresh_ms // 16 + 1)
         core.timers.set(Timer.REGISTER, now_ms + max(1_000, refresh_ms))
 
-    def _head(self, flags: int) -> UpHead:
+    def head(self, flags: int) -> UpHead:
+        """Return the head of a new frame of ours; its rank is filled in when it is sent."""
         config = self._core.config
         return UpHead(
             origin=config.node,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ohmesh.mesh import PersistRoute
 from ohmesh.mesh.constants import INFINITE_RANK
 from ohmesh.mesh.testing import World, street
 
@@ -242,6 +243,54 @@ def test_gateway_reboot_without_disk_is_found_again():
     report(world, "back", sent)
     world.run(world.now_ms + 8_000_000)
     assert arrived(world) >= sent
+
+
+def test_gateway_reboot_with_its_disk_commands_at_once_and_calls_nobody():
+    world = formed(13, meters=25, roots=1, range_m=36, loss_percent=10)
+    world.run(world.now_ms + 60_000)
+    world.kill(1)
+    world.run(world.now_ms + 20_000)
+    registered = []
+    world.tap = lambda _node, frame: registered.append(frame) if frame[0] & 0xF == 3 else None
+    world.boot(1)
+    for token, node in enumerate(meters(world), 1):
+        world.command(1, node, b"open", token)
+    world.run(world.now_ms + 10_000)
+    ok = [token for token, result in world.results.items() if result.ok]
+    assert len(ok) >= 23
+    assert len(registered) < 10
+    world.run(world.now_ms + 60_000)
+    assert all(world.results[token].ok for token in range(1, 26))
+
+
+def test_route_records_that_cannot_be_read_are_left_out():
+    world = formed(13, meters=4, roots=1)
+    world.kill(1)
+    for node, record in list(world.nodes[1].disk.routes.items()):
+        torn = record.record[: node % 16]
+        world.nodes[1].disk.routes[node] = PersistRoute(node, torn)
+    world.boot(1)
+    world.run(world.now_ms + 7_200_000)
+    assert len(world.station(1).routes()) == 4
+
+
+def test_last_gasps_reach_the_gateway_and_quieten_the_network():
+    world = formed(18, meters=30, roots=1, range_m=40, loss_percent=10)
+    world.run(world.now_ms + 30_000)
+    feeder = range(119, 131)
+    for node in feeder:
+        world.last_gasp(node)
+    world.run(world.now_ms + 20_000)
+    reported = {node for report in world.power if not report.restored for node in report.nodes}
+    assert len(reported & set(feeder)) >= 8
+    assert reported <= set(feeder)
+    assert world.totals.traces["root.collect_only"] == 1
+    for node in feeder:
+        world.restore(node)
+    world.run(world.now_ms + 400_000)
+    back = {node for report in world.power if report.restored for node in report.nodes}
+    assert back == set(feeder)
+    assert not world.unjoined()
 
 
 def test_gateway_whose_clock_fell_back_overtakes_its_own_past():

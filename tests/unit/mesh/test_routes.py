@@ -96,3 +96,17 @@ def test_ack_window():
     assert (window.high_water, window.bits) == (20, 0)
     window.mark(20 + 1 + constants.ROOT_WINDOW_BITS)
     assert window.bits == 0  # too far: left for a later copy
+
+
+def test_a_row_is_written_when_its_parents_change_and_not_for_each_registration():
+    routes = table(reg(10, (ROOT, 128), fseq=1))
+    record = routes.changed(10)
+    assert record is not None
+    routes.register(0, reg(10, (ROOT, 160), fseq=2))
+    assert routes.changed(10) is None
+    routes.register(0, reg(10, (11, 160), (ROOT, 200), fseq=3))
+    assert routes.changed(10) is not None
+    fresh = RouteTable(ROOT)
+    fresh.restore(0, 10, record)
+    assert fresh.path(0, 10) == (10,)
+    assert fresh.register(0, reg(10, (ROOT, 128), fseq=5, floor=9)).window.high_water == 8
