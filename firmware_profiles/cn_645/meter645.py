@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -75,12 +76,8 @@ def encode(report: Report, readings: Mapping[str, Reading], zone: tzinfo) -> byt
     """Answers of a meter: its date, its time, and one frame a reading.
 
     Raises:
-        ProfileError: a meter id that is no number, or a reading that has no item.
+        ProfileError: a meter id without a digit, or a reading that has no item.
     """
-    if not (report.meter.isascii() and report.meter.isdecimal()):
-        raise ProfileError(f"a DL/T 645 address is twelve digits, not {report.meter!r}")
-    if len(report.meter) > _ADDRESS_DIGITS:
-        raise ProfileError(f"a DL/T 645 address is twelve digits, not {report.meter!r}")
     local = report.time.astimezone(zone)
     weekday = local.isoweekday() % 7
     items = [
@@ -88,12 +85,20 @@ def encode(report: Report, readings: Mapping[str, Reading], zone: tzinfo) -> byt
         (items645.CLOCK, bytes.fromhex(f"{local:%S%M%H}")),
         *map(_encode_item, readings.values()),
     ]
-    address = report.meter.zfill(_ADDRESS_DIGITS)
+    address = _address(report.meter)
     frames = [
         dlt645.Frame(address, _READ_ANSWER, identifier.to_bytes(4, "little") + data)
         for identifier, data in items
     ]
     return dlt645.encode(tuple(frames))
+
+
+def _address(meter: str) -> str:
+    """The twelve digits of an address: the last ones of a meter's id, filled with zeros."""
+    digits = "".join(character for character in meter if character in string.digits)
+    if not digits:
+        raise ProfileError(f"a DL/T 645 address is made of digits, and {meter!r} has none")
+    return digits[-_ADDRESS_DIGITS:].zfill(_ADDRESS_DIGITS)
 
 
 def _encode_item(reading: Reading) -> tuple[int, bytes]:

@@ -39,6 +39,8 @@ class FrLinky(BaseProfile):
                 readings.append(found)
             elif group.label != "DATE":
                 texts[group.label] = group.data.strip()
+        if frame.rejected:
+            texts["rejected"] = " ".join(frame.rejected)
         device = {name: texts[label] for label, name in _DEVICE_LABELS.items() if label in texts}
         return Decoded(device, tuple(readings), time, texts)
 

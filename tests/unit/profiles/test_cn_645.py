@@ -228,12 +228,20 @@ def test_a_report_comes_back():
     assert decoded.device == {"id": METER}
 
 
+@pytest.mark.parametrize(
+    ("meter", "address"), [("M0042", "000000000042"), ("9" + METER, METER), ("7", "000000000007")]
+)
+def test_an_address_is_the_last_digits_of_an_id(meter, address):
+    reading = Reading(CN.spec.registers["el.energy.import"], 1, NOON)
+    assert CN.decode(CN.encode(Report(meter, NOON, (reading,)))).device == {"id": address}
+
+
 def test_the_reported_channels_fit_one_frame():
     readings = tuple(Reading(CN.spec.registers[c], 79_999_999, NOON) for c in CN.spec.reported)
     assert len(CN.encode(Report(METER, NOON, readings))) <= FRAME_MAX
 
 
-@pytest.mark.parametrize(("meter", "value"), [("abc", 1), ("1" * 13, 1), ("1", 80_000_000)])
+@pytest.mark.parametrize(("meter", "value"), [("abc", 1), ("1", 80_000_000)])
 def test_what_the_frame_cannot_hold_is_refused(meter, value):
     reading = Reading(CN.spec.registers["el.energy.import"], value, NOON)
     with pytest.raises(ProfileError):

@@ -59,6 +59,7 @@ def test_a_group_that_fails_is_left_out_and_named():
     assert tic.decode(payload).rejected == ("ADCO",)
     decoded = FR.decode(payload)
     assert "id" not in decoded.device
+    assert decoded.texts["rejected"] == "ADCO"
     assert decoded.readings[0].quantity == 470
     assert FR.decode(payload, verify=False).device["id"] == "026548931895"
 
