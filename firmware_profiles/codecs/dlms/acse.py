@@ -295,6 +295,11 @@ def release_request(user: bytes = b"") -> bytes:
     return _tlv(Tag.RLRQ, _tlv(0x80, b"\0") + tail)
 
 
+def parse_release(apdu: bytes) -> bytes:
+    """The user information of an RLRQ, empty for none. Raises DecodeError."""
+    return _optional(_fields(apdu, Tag.RLRQ), 0xBE, 0x04, "user information")
+
+
 def release_response() -> bytes:
     """RLRE, reason normal."""
     return _tlv(Tag.RLRE, _tlv(0x80, b"\0"))

@@ -119,6 +119,12 @@ class Server:
         self._channel = SecureChannel(None, settings.title)
         self.disconnected()
 
+    @property
+    def client_counter(self) -> int:
+        """The highest invocation counter of the client so far, 0 before the first."""
+        live = self._channel.floor if self._channel.floor is not None else 0
+        return max(live, self._client_floor or 0)
+
     def add(self, cosem_object: CosemObject) -> None:
         """Put an object into the device, in the place of one with its class and name."""
         self._objects[cosem_object.class_id, cosem_object.obis] = cosem_object
@@ -149,7 +155,7 @@ class Server:
             if tag == Tag.AARQ:
                 return self._associate(apdu)
             if tag == Tag.RLRQ:
-                return self._release()
+                return self._release(apdu)
             if self.state is State.CLOSED:
                 return _NOT_ALLOWED.to_bytes()
             request = parse_request(self._channel.unprotect(apdu))
@@ -158,7 +164,15 @@ class Server:
             sealed = error.kind in {DecodeErrorKind.KEY, DecodeErrorKind.REPLAY}
             return (_DECIPHERING_ERROR if sealed else _UNKNOWN).to_bytes()
 
-    def _release(self) -> bytes:
+    def _release(self, apdu: bytes) -> bytes:
+        """Close the session.
+
+        What the client sealed into its release counts as seen, so that it cannot be played back.
+        A release without anything sealed closes as well, as losing the line would.
+        """
+        user = acse.parse_release(apdu)
+        if user:
+            self._channel.unprotect(user)
         self.disconnected()
         return acse.release_response()
 
