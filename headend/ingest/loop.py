@@ -76,6 +76,7 @@ class Ingest:
         self._look_at_s = 0.0
         self._evidence = Evidence()
         self.totals: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
 
     def run(self, stop: threading.Event) -> None:
         """Pump until `stop` is set. Raises ConfigError or SchemaMismatch at the start only."""
@@ -205,10 +206,18 @@ class Ingest:
         if not told and time.monotonic() < self._look_at_s:
             return
         self._look_at_s = time.monotonic() + LOOK_AGAIN_S
+        self._tell()
         tried, good = self._requeue_some(connection)
         if tried:
             self._look_at_s = 0.0
             _log.info("%d of %d quarantined telegrams decode now", good, tried)
+
+    def _tell(self) -> None:
+        """One line about what was stored since the last line, if anything was."""
+        if self.totals != self._told:
+            news = self.totals - self._told
+            _log.info("stored %s", ", ".join(f"{n} {name}" for name, n in news.items()))
+            self._told = self.totals.copy()
 
     def _requeue_some(self, connection: Connection) -> tuple[int, int]:
         try:

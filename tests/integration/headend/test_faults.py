@@ -15,7 +15,7 @@ from headend.service.fleet import change_meter
 from headend.store import bootstrap
 from meter_sim.servers.broker import Broker
 from meter_sim.servers.database import Database
-from meter_sim.servers.process import spawn, stop
+from meter_sim.servers.process import free_port, spawn, stop
 
 TELEGRAMS = 600
 KILLS = 6
@@ -32,7 +32,7 @@ def own_database(server_folder, request):
 def configured(store, broker, headend_base, tmp_path):
     """The configuration file of this test's database and broker, with the session's secrets."""
     _, folder = headend_base
-    text = (folder / "headend.toml").read_text()
+    text = (folder / "headend.toml").read_text().replace("port = 8080", f"port = {free_port()}")
     text = text.replace("/headend_base", f"/{store.name}")
     text = text.replace("mqtt://127.0.0.1:1883", broker.url)
     file = tmp_path / "headend.toml"
@@ -152,7 +152,7 @@ def test_two_ingest_processes_share_the_uplinks(store, broker, kit):
 
 
 def test_the_head_end_ends_on_sigterm(configured, tmp_path):
-    for role in ("ingest", "worker"):
+    for role in ("ingest", "worker", "serve"):
         with (tmp_path / role).open("wb") as log:
             argv = [sys.executable, "-m", "ohmesh", "headend", role, "--config", configured]
             process = spawn(argv, log=log)

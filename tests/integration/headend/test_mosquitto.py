@@ -85,9 +85,8 @@ def test_every_command_ends_although_the_broker_forgets(store, kit, tmp_path, un
                 outbox.append(meter.obey(gateway.downs.get(timeout=0.2)))
 
     def state(value):
-        return lambda: (
-            store.value("select state from ohmesh.command order by sequence desc") == value
-        )
+        sql = "select state from ohmesh.command order by sequence desc"
+        return lambda: store.value(sql) == value
 
     with (
         Mosquitto(tmp_path, queue_limit=10) as broker,
