@@ -19,9 +19,8 @@ from ohmesh.wire.aircontrol import AirAction, AirControl
 if TYPE_CHECKING:
     from meter_sim.roster import Roster
 
-HELLO_EVERY_S = 1
-"""How often a process of nodes announces itself."""
 _SILENT_US = 10_000_000
+"""Processes announce themselves every second or oftener."""
 _log = logging.getLogger(__name__)
 
 

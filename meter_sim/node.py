@@ -72,8 +72,6 @@ class MeterNode:
         self._waiting: list[tuple[int, int, int, bytes]] = []
         self._station: Station | None = None
         self._metering = True
-        self.refused = 0
-        """Commands that were none for this meter."""
 
     @property
     def alive(self) -> bool:
@@ -193,7 +191,6 @@ class MeterNode:
         try:
             messages = self.meter.execute(payload, calendar.at(now_ms), now_ms // 1000)
         except WireError as error:
-            self.refused += 1
             _log.warning("meter %s refuses a command: %s", self.meter.config.meter, error)
             return
         self._post(messages, now_ms)

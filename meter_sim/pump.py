@@ -7,6 +7,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from ohmesh.model.errors import OhmeshError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -72,7 +74,10 @@ class Alarm:
 
 
 async def until_told(program: Coroutine[None, None, None]) -> None:
-    """Run a program until it ends, or SIGINT or SIGTERM ends it in good order."""
+    """Run a program until it ends, or SIGINT or SIGTERM ends it in good order.
+
+    An error of ours in one of its tasks comes out as it is, to be told in one line.
+    """
     task = asyncio.create_task(program, name="program")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -81,3 +86,12 @@ async def until_told(program: Coroutine[None, None, None]) -> None:
         await task
     except asyncio.CancelledError:
         return
+    except BaseExceptionGroup as group:
+        ours = group.subgroup(OhmeshError)
+        raise _leaf(ours) if ours else group from None
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

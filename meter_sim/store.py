@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
-from ohmesh.model.errors import ConfigError
+from ohmesh.model.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,20 +65,20 @@ class FleetStore:
     Args:
         folder: where the file lies, made when absent; None keeps everything in memory.
         part: name of the process's share of the meters; one process may hold it at a time.
+
+    Raises:
+        ConfigError: another process holds the part, or the file is none of ours.
+        StoreError: from any method that writes: the disk is full, the file is damaged.
     """
 
     def __init__(self, folder: Path | None, part: str = "all") -> None:
-        self._lock = None
-        if folder:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / f"{part}.lock").open("w")
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                self._lock.close()
-                raise ConfigError(f"another fleet runs meters {part} of {folder}") from None
-        self._sql = sqlite3.connect(folder / _FILE if folder else ":memory:", isolation_level=None)
-        self._sql.executescript("pragma journal_mode=wal; pragma synchronous=off;" + _SCHEMA)
+        with ExitStack() as stack:
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.callback(_lock(folder / f"{part}.lock").close)
+            self._sql = _connect(folder / _FILE if folder else ":memory:")
+            stack.callback(self._sql.close)
+            self._held = stack.pop_all()
         self._open = False
 
     def __enter__(self) -> Self:
@@ -88,9 +89,7 @@ class FleetStore:
 
     def close(self) -> None:
         """Close the file; what was not committed is gone."""
-        self._sql.close()
-        if self._lock:
-            self._lock.close()
+        self._held.close()
 
     def recall(self, node: int) -> Remembered:
         """All that is stored of a node."""
@@ -155,11 +154,37 @@ class FleetStore:
     def commit(self) -> None:
         """Make this turn's changes durable, all of them or none."""
         if self._open:
-            self._sql.execute("commit")
+            self._run("commit", ())
             self._open = False
 
     def _write(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         if not self._open:
-            self._sql.execute("begin immediate")
+            self._run("begin immediate", ())
             self._open = True
-        return self._sql.execute(statement, values)
+        return self._run(statement, values)
+
+    def _run(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
+            return self._sql.execute(statement, values)
+        except sqlite3.Error as error:
+            raise StoreError(f"the meters cannot remember: {error}") from error
+
+
+def _lock(path: Path) -> IO[str]:
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ConfigError(f"another fleet runs these meters: {path} is taken") from None
+    return file
+
+
+def _connect(place: Path | str) -> sqlite3.Connection:
+    sql = sqlite3.connect(place, isolation_level=None)
+    try:
+        sql.executescript("pragma journal_mode=wal; pragma synchronous=off;" + _SCHEMA)
+    except sqlite3.Error as error:
+        sql.close()
+        raise ConfigError(f"the meters' memory {place}: {error}") from error
+    return sql

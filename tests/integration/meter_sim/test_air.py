@@ -136,4 +136,4 @@ async def test_a_second_fleet_on_the_same_memory_is_refused(network, tmp_path):
     second = network.fleet(*words)
     await network.until(lambda: second.poll() is not None)
     assert second.returncode == 1
-    assert "another fleet runs meters" in network.logs()
+    assert "another fleet runs these meters" in network.logs()

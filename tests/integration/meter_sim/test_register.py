@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from meter_sim.register import register
+from meter_sim.servers.process import free_port
 from meter_sim.street import StreetPlan, make_roster
 from ohmesh.model.errors import ConfigError
 
@@ -101,3 +104,17 @@ async def test_a_refusal_is_told_with_what_was_refused(headend, status):
 async def test_a_wrong_address_is_refused(url):
     with pytest.raises(ConfigError, match="address"):
         await register(url, "secret", ROSTER, ROSTER.meters)
+
+
+def test_a_fleet_that_is_refused_says_so_in_one_line_and_ends(headend, tmp_path):
+    server = headend(401)
+    (tmp_path / "roster.json").write_bytes(ROSTER.to_json())
+    (tmp_path / "token").write_text("wrong\n")
+    argv = [sys.executable, "-m", "ohmesh", "sim", "fleet", "--roster", tmp_path / "roster.json"]
+    argv += ["--air", f"mqtt://127.0.0.1:{free_port()}"]
+    argv += ["--register", server.url, "--token-file", tmp_path / "token"]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "ohmesh sim: the head-end refuses gw1: 401" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+    assert server.requests[0][1] == "Bearer wrong"

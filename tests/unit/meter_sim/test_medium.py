@@ -112,17 +112,18 @@ def test_frames_that_only_touch_do_not_collide():
 
 
 def test_the_judgement_does_not_depend_on_when_it_is_asked_for():
-    frames = [(n * 700, 1 + n % 5, bytes([n]) * 40) for n in range(60)]
-    links = {
-        a: {b: LOUD - 10 * abs(a - b) ** 2 for b in range(1, 6) if b != a} for a in range(1, 6)
-    }
+    """Four that do not hear each other talk to a fifth, in frames of all lengths."""
+    links = {n: {5: LOUD - 60 * n} for n in range(1, 5)} | {5: {}}
+    frames = [(n * 9000, 1 + n % 4, bytes([n]) * (1 + n * 37 % 250)) for n in range(80)]
     late, often = medium(links), medium(links)
     heard_often = []
     for now_us, node, frame in frames:
         late.transmit(now_us, node, frame)
-        often.transmit(now_us, node, frame)
         heard_often += often.completed(now_us)
-    assert late.completed(10**9) == heard_often + often.completed(10**9)
+        often.transmit(now_us, node, frame)
+    heard_late = late.completed(10**9)
+    assert heard_late == heard_often + often.completed(10**9)
+    assert 0 < len(heard_late) < len(frames)
 
 
 def test_a_sender_hears_nothing_while_it_sends():

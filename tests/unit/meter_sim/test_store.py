@@ -9,7 +9,7 @@ import pytest
 
 from meter_sim.store import FleetStore
 from meter_sim.truth import TruthFile
-from ohmesh.model.errors import ConfigError
+from ohmesh.model.errors import ConfigError, StoreError
 from ohmesh.model.obis import Obis
 from ohmesh.model.reading import Reading, Register
 from ohmesh.model.unit import Unit
@@ -73,6 +73,19 @@ def test_one_process_at_a_time_may_run_a_part(tmp_path):
             FleetStore(tmp_path, "half")
         FleetStore(tmp_path, "other half").close()
     FleetStore(tmp_path, "half").close()
+
+
+def test_a_file_that_is_none_of_ours_is_refused(tmp_path):
+    (tmp_path / "fleet.sqlite").write_bytes(b"a letter to the editor " * 100)
+    with pytest.raises(ConfigError, match="not a database"):
+        FleetStore(tmp_path)
+
+
+def test_a_full_disk_is_a_store_error(tmp_path):
+    with FleetStore(tmp_path) as store:
+        store._sql.execute("pragma max_page_count = 12")
+        with pytest.raises(StoreError, match="full"):
+            store.add_message(1, 0, bytes(400_000))
 
 
 def lines(path):
