@@ -1,0 +1,44 @@
+"""The walk of docs/api.md works as it is written there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from api_site import TOKEN, client_of
+
+TEXT = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def calls() -> list[list[str]]:
+    """The curl lines of the page's shell block, as words."""
+    block = re.search(r"```sh\n(.*?)```", TEXT, re.DOTALL).group(1).replace("\\\n", " ")
+    block = block.replace("$TOKEN", TOKEN).replace("$H/", "http://127.0.0.1/")
+    lines = [shlex.split(line) for line in block.splitlines() if line.startswith("curl")]
+    return [words for words in lines if not words[-1].endswith("/stream")]
+
+
+async def test_the_walk_works(app):
+    assert len(calls()) >= 9
+    async with client_of(app, None) as client:
+        for words in calls():
+            url = next(word for word in words if word.startswith("http://"))
+            headers = dict(
+                words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H"
+            )
+            headers.setdefault("Authorization", f"Bearer {TOKEN}")
+            body = words[words.index("-d") + 1] if "-d" in words else None
+            # The seeded site has a gateway, meter and account of these names; take others.
+            url = url.replace("M0001", "D0001").replace("A-1", "D-1")
+            if body:
+                body = body.replace("M0001", "D0001").replace("A-1", "D-1").replace("gw1", "gwD")
+                body = body.replace('"node": 100', '"node": 31337')
+            answer = await client.request(
+                "POST" if body else "GET", url, headers=headers, content=body
+            )
+            assert answer.status_code in {200, 201, 202}, (words, answer.text)
+        account = (
+            await client.get("/v1/accounts/D-1", headers={"Authorization": f"Bearer {TOKEN}"})
+        ).json()
+        assert account["balance_mu"] == 2_000_000
