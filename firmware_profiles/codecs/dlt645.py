@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_profiles.codecs.cursor import Cursor, bad_checksum, malformed
+from firmware_profiles.codecs.cursor import bad_checksum, malformed
 from ohmesh.model.errors import DecodeError, DecodeErrorKind
 
 FRAMES_MAX = 256
@@ -26,7 +26,8 @@ WAKE, START, STOP = 0xFE, 0x68, 0x16
 READ_DATA = 0x11
 READ_MORE = 0x12
 _ANSWER, _REFUSAL, _FUNCTION = 0x80, 0x40, 0x1F
-_ADDRESS_BYTES = 6
+_WAKE, _START = bytes((WAKE,)), bytes((START,))
+_HEAD_BYTES = 10
 _PLUS_33 = bytes((byte + 0x33) & 0xFF for byte in range(256))
 _MINUS_33 = bytes((byte - 0x33) & 0xFF for byte in range(256))
 
@@ -73,14 +74,13 @@ def decode(payload: bytes, *, verify: bool = True) -> tuple[Frame, ...]:
     Raises:
         DecodeError: whatever the bytes.
     """
-    cursor = Cursor(payload)
-    frames = [_frame(cursor, verify=verify)]
-    while cursor.remaining:
+    frames: list[Frame] = []
+    position = 0
+    while position < len(payload) or not frames:
         if len(frames) >= FRAMES_MAX:
-            raise DecodeError(
-                DecodeErrorKind.BUDGET, f"over {FRAMES_MAX} frames", offset=cursor.offset
-            )
-        frames.append(_frame(cursor, verify=verify))
+            raise DecodeError(DecodeErrorKind.BUDGET, f"over {FRAMES_MAX} frames", offset=position)
+        frame, position = _frame(payload, position, verify=verify)
+        frames.append(frame)
     return tuple(frames)
 
 
@@ -89,27 +89,34 @@ def encode(frames: tuple[Frame, ...]) -> bytes:
     return b"".join(map(_encode_frame, frames))
 
 
-def _frame(cursor: Cursor, *, verify: bool) -> Frame:
-    wake = 0
-    while cursor.peek() == WAKE:
-        cursor.skip(1)
-        wake += 1
-    start = cursor.offset
-    cursor.expect(bytes((START,)), "start")
-    address = cursor.take(_ADDRESS_BYTES)[::-1].hex().upper()
-    cursor.expect(bytes((START,)), "second start")
-    control = cursor.u8()
-    data = cursor.take(cursor.u8())
-    due = sum(cursor.data[start : cursor.offset]) & 0xFF
-    given = cursor.u8()
-    if cursor.u8() != STOP:
-        raise malformed("no end mark", cursor.offset - 1)
-    if verify and given != due:
-        raise bad_checksum("the sum does not fit", cursor.offset - 2)
-    return Frame(address, control, data.translate(_MINUS_33), wake)
+def _frame(payload: bytes, position: int, *, verify: bool) -> tuple[Frame, int]:
+    """The frame at a position, and the position after it."""
+    start = position
+    while payload[start : start + 1] == _WAKE:
+        start += 1
+    if payload[start : start + 1] not in (_START, b""):
+        raise malformed("no start", start)
+    if len(payload) < start + _HEAD_BYTES:
+        raise _truncated(payload)
+    if payload[start + 7] != START:
+        raise malformed("no second start", start + 7)
+    check = start + _HEAD_BYTES + payload[start + 9]
+    if len(payload) < check + 2:
+        raise _truncated(payload)
+    if payload[check + 1] != STOP:
+        raise malformed("no end mark", check + 1)
+    if verify and payload[check] != sum(payload[start:check]) & 0xFF:
+        raise bad_checksum("the sum does not fit", check)
+    address = payload[start + 6 : start : -1].hex().upper()
+    data = payload[start + _HEAD_BYTES : check].translate(_MINUS_33)
+    return Frame(address, payload[start + 8], data, start - position), check + 2
+
+
+def _truncated(payload: bytes) -> DecodeError:
+    return DecodeError(DecodeErrorKind.TRUNCATED, "the frame is cut off", offset=len(payload))
 
 
 def _encode_frame(frame: Frame) -> bytes:
-    body = bytes((START,)) + bytes.fromhex(frame.address)[::-1]
+    body = _START + bytes.fromhex(frame.address)[::-1]
     body += bytes((START, frame.control, len(frame.data))) + frame.data.translate(_PLUS_33)
-    return bytes((WAKE,)) * frame.wake + body + bytes((sum(body) & 0xFF, STOP))
+    return _WAKE * frame.wake + body + bytes((sum(body) & 0xFF, STOP))

@@ -13,6 +13,8 @@ from firmware_profiles.codecs.cursor import bad_checksum, malformed, unsupported
 from ohmesh.model.errors import DecodeError, DecodeErrorKind
 
 BYTES_MAX = 65536
+FRAMES_MAX = 16
+"""Starts that are tried: in hostile bytes each may lead over all the rest."""
 _ESCAPE = b"\x1b\x1b\x1b\x1b"
 _START = _ESCAPE + b"\x01\x01\x01\x01"
 _END = 0x1A
@@ -35,7 +37,9 @@ def unframe(telegram: bytes, *, verify: bool = True) -> bytes:
         raise DecodeError(DecodeErrorKind.BUDGET, f"more than {BYTES_MAX} bytes", offset=BYTES_MAX)
     first: DecodeError | None = None
     start = telegram.find(_START)
-    while start >= 0:
+    for _ in range(FRAMES_MAX):
+        if start < 0:
+            break
         try:
             return _content(telegram, start, verify=verify)
         except DecodeError as error:

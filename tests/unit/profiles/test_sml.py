@@ -90,6 +90,17 @@ def test_a_good_frame_after_a_broken_one_is_read():
     assert quantities(b"\x00\x1b" + good[:-1] + b"\x00" + good) == [Decimal(1)]
 
 
+def test_false_starts_are_tried_a_few_times_only(monkeypatch):
+    """Each literal escape that 01010101 follows looks like a start that leads over all the rest."""
+    tried = []
+    content = transport._content
+    monkeypatch.setattr(transport, "_content", lambda *a, **k: tried.append(1) or content(*a, **k))
+    hostile = bytes.fromhex("1b1b1b1b01010101") + bytes.fromhex("1b1b1b1b1b1b1b1b01010101") * 5000
+    with pytest.raises(DecodeError):
+        DE.decode(hostile)
+    assert len(tried) == transport.FRAMES_MAX
+
+
 @pytest.mark.parametrize("content", [b"", b"\x1b", b"\x1b" * 4, b"\x1b" * 5, b"\x1b" * 11, b"abc"])
 @pytest.mark.parametrize("tail", [b"", b"x", b"\x1b"])
 def test_escapes_round_trip(content, tail):
