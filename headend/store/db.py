@@ -42,6 +42,7 @@ _RETRY = (
     psycopg.OperationalError,
     psycopg.errors.SerializationFailure,
     psycopg.errors.AdminShutdown,
+    psycopg.errors.ReadOnlySqlTransaction,  # a fail-over is under way
     psycopg.InterfaceError,
 )
 

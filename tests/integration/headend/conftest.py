@@ -145,6 +145,14 @@ def telegram(
     return Telegram(TelegramKind.METER, "bench", meter, PROFILE, at_ms, body)
 
 
+def seal_report(body: bytes, *, counter: int) -> bytes:
+    return seal(KEY, "M1", SealedKind.REPORT, counter, body)
+
+
+def telegram_of(payload: bytes) -> Telegram:
+    return Telegram(TelegramKind.METER, "bench", "M1", "", 0, payload)
+
+
 class GatewaySide:
     """What a gateway does on the broker: it publishes batches and hears acknowledgements."""
 
@@ -310,6 +318,8 @@ def kit():
 
     Kit.report = staticmethod(report)
     Kit.telegram = staticmethod(telegram)
+    Kit.telegram_of = staticmethod(telegram_of)
+    Kit.seal_report = staticmethod(seal_report)
     Kit.GatewaySide = GatewaySide
     Kit.running_ingest = staticmethod(running_ingest)
     Kit.running_worker = staticmethod(running_worker)
