@@ -96,8 +96,16 @@ with newest as (
     where g.tenant_id = %(tenant_id)s
     order by r.node, r.reported_at desc
 ), known as (
-    select ('x' || right(m.address, 8))::bit(32)::bigint as node, m.name, p.x_m, p.y_m,
-           s.last_seen, s.gateway_id
+    select ('x' || right(m.address, 8))::bit(32)::bigint as node, m.name, m.interval_s,
+           p.x_m, p.y_m, s.last_seen, s.gateway_id,
+           (select max(x.ts)
+            from unnest(%(channels)s::int[]) c (id)
+            cross join lateral (
+                select r.ts, r.status from api.reading r
+                where r.tenant_id = %(tenant_id)s and r.meter_id = m.id and r.channel = c.id
+                order by r.ts desc limit 1
+            ) x
+            where x.status & 3 = 0 and x.ts < now() + interval '1 hour') as newest
     from ohmesh.meter m
     left join ohmesh.service_point p on p.id = m.service_point_id
     left join ohmesh.meter_status s on s.meter_id = m.id
@@ -105,19 +113,20 @@ with newest as (
 )
 select g.node, 'gateway' as kind, g.name as id, g.name as gateway, null::bigint as parent,
        0 as hops, null::int as etx_128ths, null::timestamptz as reported_at,
-       s.last_seen, round(g.x_m::numeric, 2)::float8 as x_m,
-       round(g.y_m::numeric, 2)::float8 as y_m
+       s.last_seen, null::timestamptz as newest, null::int as interval_s,
+       round(g.x_m::numeric, 2)::float8 as x_m, round(g.y_m::numeric, 2)::float8 as y_m
 from ohmesh.gateway g left join ohmesh.gateway_status s on s.gateway_id = g.id
 where g.tenant_id = %(tenant_id)s and g.node is not null
 union all
 select k.node, 'meter', k.name, g.name, n.parent, n.hops, n.etx_128ths, n.reported_at,
-       k.last_seen, round(k.x_m::numeric, 2)::float8, round(k.y_m::numeric, 2)::float8
+       k.last_seen, k.newest, k.interval_s,
+       round(k.x_m::numeric, 2)::float8, round(k.y_m::numeric, 2)::float8
 from known k
 left join newest n on n.node = k.node
 left join ohmesh.gateway g on g.id = coalesce(n.gateway_id, k.gateway_id)
 union all
 select n.node, 'unknown', null, g.name, n.parent, n.hops, n.etx_128ths, n.reported_at,
-       null, null, null
+       null, null, null, null, null
 from newest n join ohmesh.gateway g on g.id = n.gateway_id
 where n.node not in (select node from known)
   and n.node not in (select node from ohmesh.gateway
@@ -225,15 +234,17 @@ order by e.id
 limit %(limit)s
 
 -- name: newest_interval
--- The newest value of a channel, by the primary key of each meter.
-select max(n.ts) as newest
+-- The newest value of a channel in the fleet, by the primary key of each meter. A meter whose newest
+-- value has no clock of its own to be trusted (Quality 1, 2), or lies in the future, does not count.
+select max(x.ts) as newest
 from ohmesh.meter m
+cross join unnest(%(channels)s::int[]) c (id)
 cross join lateral (
-    select r.ts from api.reading r
-    where r.meter_id = m.id and r.channel = any(%(channels)s)
+    select r.ts, r.status from api.reading r
+    where r.tenant_id = %(tenant_id)s and r.meter_id = m.id and r.channel = c.id
     order by r.ts desc limit 1
-) n
-where m.tenant_id = %(tenant_id)s
+) x
+where m.tenant_id = %(tenant_id)s and x.status & 3 = 0 and x.ts < now() + interval '1 hour'
 
 -- name: read_success
 -- A slot is the number of an interval since 1970; a value at ts lies in the slot that ENDs at or

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from headend.store.plan import Plan, Row, Statement
 
 SQL: Final = Queries("headend.api", "queries.sql")
+BILLED_CHANNEL: Final = "el.energy.import"
+"""The channel that reports, curves and rating look at unless told otherwise."""
 _T = TypeVar("_T")
 
 

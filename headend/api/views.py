@@ -83,7 +83,8 @@ class Node(View, frozen=True):
     """One node of the mesh picture.
 
     `kind` is gateway, meter or unknown (a node that routes but is not registered here). `parent`
-    is the node it sends to first, null for a gateway and for a node without a route.
+    is the node it sends to first, null for a gateway and for a node without a route. `behind` is
+    how many intervals its newest value is older than the fleet's newest, null without a value.
     """
 
     node: int
@@ -95,6 +96,7 @@ class Node(View, frozen=True):
     etx_128ths: int | None
     reported_at: Instant | None
     last_seen: Instant | None
+    behind: int | None
     x_m: float | None
     y_m: float | None
 
@@ -249,7 +251,7 @@ class ReadSuccess(View, frozen=True):
     counted from its registration, or from its first stored interval when it was registered later
     than that. `stored` counts those of them with at least one value of `channel`. A meter with
     nothing in the window that was registered after it counts in `meters_not_counted`. `newest` is
-    the newest value of `channel` in the fleet.
+    the newest value of `channel` in the fleet that bears a trusted stamp of its meter.
     """
 
     period_from: Instant

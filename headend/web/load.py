@@ -7,8 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from headend.api.routes.reports import BILLED_CHANNEL
-from headend.api.services import SQL
+from headend.api.services import BILLED_CHANNEL, SQL
 from headend.web.curve import Slot, slots
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ HOPS_MAX: Final = 6
 RADIUS_MIN, RADIUS_MAX = 4, 10
 RADIUS_WITH_TEXT: Final = 7
 """Smaller circles have no room for their hop count."""
+BEHIND_MIN: Final = 4
 STRETCH_MAX: Final = 3
 """A street is long and thin: its width may be drawn larger than its length, up to this factor."""
 HEIGHT_WANTED: Final = 240
@@ -30,8 +31,9 @@ _CLOSE: Final = 12
 class Dot:
     """A node on paper.
 
-    `state` is gateway, ok, lost (heard before, no route now), new (not heard yet) or unknown (it
-    routes, but is not registered).
+    `state` is gateway, ok, behind (a route, but BEHIND_MIN intervals or more are not here yet),
+    lost (heard before, no route now), new (not heard yet) or unknown (it routes, but is not
+    registered).
     """
 
     key: str
@@ -56,6 +58,7 @@ class Line:
     y2: int
     shade: int
     parent: int
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Picture:
     lines: list[Line]
     histogram: list[tuple[int, int]]
     lost: list[str]
+    behind: list[str]
     awaited: int
     radius: int
 
@@ -88,7 +92,8 @@ def draw(topology: Topology) -> Picture:
         dots=dots,
         lines=lines,
         histogram=_histogram(topology.nodes),
-        lost=[node.id or f"{node.node:08x}" for node in topology.nodes if _state(node) == "lost"],
+        lost=[dot.name for dot in dots if dot.state == "lost"],
+        behind=[dot.name for dot in dots if dot.state == "behind"],
         awaited=sum(dot.state == "new" for dot in dots),
         radius=_radius(list(scaled.values())),
     )
@@ -142,7 +147,7 @@ def _state(node: Node) -> str:
     if node.kind != "meter":
         return node.kind
     if node.parent is not None:
-        return "ok"
+        return "behind" if (node.behind or 0) >= BEHIND_MIN else "ok"
     return "new" if node.last_seen is None else "lost"
 
 
@@ -180,7 +185,7 @@ def _dot(node: Node, place: tuple[int, int]) -> Dot:
 
 def _line(node: Node, here: tuple[int, int], there: tuple[int, int]) -> Line:
     assert node.parent is not None
-    return Line(f"l{node.node}", *here, *there, _shade(node), node.parent)
+    return Line(f"l{node.node}", *here, *there, _shade(node), node.parent, _state(node))
 
 
 def _histogram(nodes: Sequence[Node]) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query
@@ -14,14 +15,14 @@ from headend.api.answers import Pager, accepted, answer, documented
 from headend.api.fields import Body, Id, Metres, PageQuery, PathId, Word, is_id
 from headend.api.problems import not_found
 from headend.api.routes.meters import span
-from headend.api.services import Caller, Parts
+from headend.api.services import BILLED_CHANNEL, SQL, Caller, Parts
 from headend.service.fleet import NewGateway, register_gateway
 from ohmesh.model.ids import gateway_id
 
 if TYPE_CHECKING:
     from headend.api.access import Principal
     from headend.api.services import Services
-    from headend.store.plan import Row
+    from headend.store.plan import Plan, Row
 
 router = APIRouter(prefix="/v1", tags=["gateways"])
 NODES_MAX = 20_000
@@ -88,9 +89,24 @@ async def get_gateway(parts: Parts, who: Caller, gateway: PathId) -> Response:
 
 async def read_topology(parts: Services, who: Principal) -> views.Topology:
     """The mesh as last reported, at most NODES_MAX nodes."""
-    rows = await parts.rows(who.tenant_id, "topology", limit=NODES_MAX)
+    rows = await parts.store.run(who.tenant_id, _topology(who.tenant_id))
+    newest = max((row["newest"] for row in rows if row["newest"]), default=None)
     reported = [row["reported_at"] for row in rows if row["reported_at"]]
-    return views.Topology([views.Node(**row) for row in rows], max(reported, default=None))
+    return views.Topology([_node(row, newest) for row in rows], max(reported, default=None))
+
+
+def _topology(tenant_id: int) -> Plan[list[Row]]:
+    channels = yield SQL("channels")
+    billed = [row["id"] for row in channels if row["name"] == BILLED_CHANNEL]
+    return (yield SQL("topology", tenant_id=tenant_id, channels=billed, limit=NODES_MAX))
+
+
+def _node(row: Row, newest: datetime | None) -> views.Node:
+    own, interval_s = row.pop("newest"), row.pop("interval_s")
+    behind = None
+    if own is not None and newest is not None:
+        behind = (newest - own) // timedelta(seconds=interval_s)
+    return views.Node(**row, behind=behind)
 
 
 @router.get("/topology", responses=documented("Topology"))

@@ -13,7 +13,7 @@ from headend.api import views
 from headend.api.answers import answer, documented
 from headend.api.fields import Channel, Instant
 from headend.api.problems import invalid
-from headend.api.services import SQL, Caller, Parts
+from headend.api.services import BILLED_CHANNEL, SQL, Caller, Parts
 
 if TYPE_CHECKING:
     from headend.store.plan import Plan, Row
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 WINDOW = timedelta(days=1)
 WINDOW_MAX = timedelta(days=40)
-BILLED_CHANNEL = "el.energy.import"
 
 
 class ReadSuccessQuery(BaseModel):

@@ -134,10 +134,10 @@ async def test_quality_flags_have_names(site, api):
         connection.execute(
             "insert into bulk.reading select m.id, c.id, %s, 7, 9 from ohmesh.meter m,"
             " ohmesh.channel c where m.name = 'M0060' and c.name = 'el.power.import'",
-            (END + timedelta(days=1),),
+            (START - timedelta(days=1),),
         )
         connection.commit()
-    answer = await api.get("/v1/meters/M0060/readings?order=desc&page_size=1")
+    answer = await api.get("/v1/meters/M0060/readings?page_size=1")
     assert answer.json()["items"][0]["quality"] == ["clock_invalid", "estimated"]
 
 
@@ -213,6 +213,7 @@ async def test_the_mesh_hangs_together(api):
     for node in meters:
         assert nodes[node["parent"]]["hops"] == node["hops"] - 1
         assert node["x_m"] is not None
+        assert node["behind"] == 0
 
 
 async def test_read_success_counts_what_is_due(api):
@@ -228,6 +229,39 @@ async def test_read_success_counts_what_is_due(api):
     assert {w["meter"] for w in report["worst"]} == missing
     assert report["stored"] == report["expected"] - 6 * len(missing)
     assert report["ratio_ppm"] == report["stored"] * 1_000_000 // report["expected"]
+
+
+@pytest.mark.parametrize(
+    ("when", "status"),
+    [
+        (datetime(2020, 1, 1, tzinfo=UTC), 0),
+        (datetime.now(UTC), 2),
+        (datetime(2099, 1, 1, tzinfo=UTC), 0),
+    ],
+)
+async def test_one_wrong_clock_does_not_move_the_fleet_s(site, api, when, status):
+    """A stamp of the past, of the gateway or of the far future: the window stays where it was."""
+    before = (await api.get("/v1/reports/read-success")).json()
+    assert before["newest"] == "2026-03-02T00:00:00Z"
+    with db.connect(site.admin_url, name="test", autocommit=True) as connection:
+        row = connection.execute(
+            "insert into ohmesh.meter (tenant_id, name, address, profile, interval_s)"
+            " values (%s, 'Clock', 'Clock', 'nl_dsmr', 900) returning id",
+            (OURS,),
+        ).fetchone()
+        connection.execute(
+            "insert into bulk.reading select %s, id, %s, 1, %s from ohmesh.channel"
+            " where name = 'el.energy.import'",
+            (row["id"], when, status),
+        )
+        after = (await api.get("/v1/reports/read-success")).json()
+        connection.execute("delete from bulk.reading where meter_id = %s", (row["id"],))
+        connection.execute("delete from ohmesh.meter where id = %s", (row["id"],))
+    assert {**after, "meters": 0, "meters_not_counted": 0} == {
+        **before,
+        "meters": 0,
+        "meters_not_counted": 0,
+    }
 
 
 async def test_read_success_of_half_a_day_counts_half_the_slots(api):

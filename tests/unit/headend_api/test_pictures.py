@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from headend.api.views import Node, Topology
 from headend.web.curve import slots
-from headend.web.mesh import HOPS_MAX, RADIUS_MAX, RADIUS_MIN, WIDTH, draw
+from headend.web.mesh import BEHIND_MIN, HOPS_MAX, RADIUS_MAX, RADIUS_MIN, WIDTH, draw
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 STEP = timedelta(minutes=15)
 
 
-def node(number: int, *, kind="meter", parent=None, hops=None, at=(None, None)) -> Node:
+def node(number: int, *, kind="meter", parent=None, hops=None, at=(None, None), behind=0) -> Node:
     return Node(
         node=number,
         kind=kind,
@@ -26,6 +26,7 @@ def node(number: int, *, kind="meter", parent=None, hops=None, at=(None, None)) 
         etx_128ths=None,
         reported_at=NOW,
         last_seen=NOW,
+        behind=behind,
         x_m=at[0],
         y_m=at[1],
     )
@@ -98,6 +99,18 @@ def test_a_meter_that_was_never_heard_is_awaited_and_not_lost():
     made = picture(node(1, kind="gateway", hops=0, at=(0, 0)), silent)
     assert made.dots[1].state == "new"
     assert (made.lost, made.awaited) == ([], 1)
+
+
+def test_a_meter_that_falls_behind_is_seen_with_its_link():
+    made = picture(
+        node(1, kind="gateway", hops=0, at=(0, 0)),
+        node(2, parent=1, hops=1, at=(10, 0), behind=BEHIND_MIN),
+        node(3, parent=1, hops=1, at=(0, 10), behind=BEHIND_MIN - 1),
+        node(4, parent=1, hops=1, at=(10, 10), behind=None),
+    )
+    assert [d.state for d in made.dots] == ["gateway", "behind", "ok", "ok"]
+    assert made.lines[0].state == "behind"
+    assert made.behind == ["M2"]
 
 
 def test_a_thin_street_is_drawn_wider_than_it_is():
