@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from firmware_profiles.api import Report
-from meter_sim import relay
 from meter_sim.registers import WATT_MS_PER_WH, Registers, read_out
+from ohmesh.model import relay
 from ohmesh.model.command import (
     Command,
     CommandKind,

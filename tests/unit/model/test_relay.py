@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meter_sim.relay import CONTROL_MODES, RelayEvent, after
 from ohmesh.model.command import RelayState
+from ohmesh.model.relay import CONTROL_MODES, RelayEvent, after
 
 OFF, ON, READY = (
     RelayState.DISCONNECTED,

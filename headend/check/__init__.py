@@ -1,0 +1,1 @@
+"""`ohmesh check`: the product's own code judged by files of vectors."""

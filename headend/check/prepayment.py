@@ -1,0 +1,16 @@
+"""All groups of prepayment vectors, by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headend.check import token_groups
+
+if TYPE_CHECKING:
+    from headend.check.vectors import Check
+    from headend.prepayment.tokens.sta import StaTables
+
+
+def checks(production: StaTables | None) -> dict[str, Check]:
+    """Group -> check."""
+    return token_groups.groups(production)

@@ -1,0 +1,117 @@
+"""The security module: the only place that holds vending keys and encrypts tokens.
+
+A production system drives a certified module behind `SecurityModule`. `StsSoftTest` is a software
+module for tests and demonstrations: it holds the published test keys alone and refuses any supply
+group that is not a test group, so that no real token can come out of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from headend.prepayment.tokens import keys
+from headend.prepayment.tokens.keys import Dkga, EncryptionAlgorithm
+from headend.prepayment.tokens.misty1 import Misty1
+from headend.prepayment.tokens.sta import SAMPLE_TABLES, Sta, StaTables
+from ohmesh.model.errors import PrepaymentError
+
+if TYPE_CHECKING:
+    from headend.prepayment.tokens.keys import KeyParams
+    from headend.prepayment.tokens.sts import BlockCipher
+
+TEST_SUPPLY_GROUPS = frozenset({"123456", "123457"})
+"""The supply groups of the published compliance tests."""
+TEST_KEYS = {
+    "test-des": bytes.fromhex("abababababababab"),
+    "test-hmac": bytes.fromhex("abababababababab949494949494949401234567"),
+}
+"""Key reference -> the vending keys of the published compliance tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHandle:
+    """A decoder key inside a module, by a name that says nothing about it."""
+
+    id: str
+    ea: EncryptionAlgorithm
+
+
+class SecurityModule(Protocol):
+    """What a module does. Errors: PrepaymentError; `module_down` when it cannot be reached."""
+
+    def derive(
+        self, dkga: Dkga, ea: EncryptionAlgorithm, key_ref: str, params: KeyParams
+    ) -> KeyHandle:
+        """A decoder key for one meter; the key itself stays inside."""
+
+    def encrypt(self, key: KeyHandle, block: int) -> int:
+        """One 64-bit block."""
+
+    def decrypt(self, key: KeyHandle, block: int) -> int:
+        """The inverse of `encrypt`."""
+
+
+class DecoderCiphers:
+    """Decoder keys to ciphers, with one set of STA tables."""
+
+    def __init__(self, tables: StaTables = SAMPLE_TABLES) -> None:
+        self._sta = Sta(tables)
+
+    def cipher(self, ea: EncryptionAlgorithm, key: bytes) -> BlockCipher:
+        """The cipher of a decoder key. Raises PrepaymentError for a key of the wrong length."""
+        if len(key) != ea.key_bytes:
+            raise PrepaymentError("key_params", f"a key of EA{ea} has {ea.key_bytes} bytes")
+        return Misty1(key) if ea is EncryptionAlgorithm.MISTY1 else _StaCipher(self._sta, key)
+
+
+class _StaCipher:
+    __slots__ = ("_key", "_sta")
+
+    def __init__(self, sta: Sta, key: bytes) -> None:
+        self._sta = sta
+        self._key = int.from_bytes(key)
+
+    def encrypt(self, block: int) -> int:
+        return self._sta.encrypt(self._key, block)
+
+    def decrypt(self, block: int) -> int:
+        return self._sta.decrypt(self._key, block)
+
+
+class StsSoftTest:
+    """A module in software: test keys, test supply groups, sample tables."""
+
+    def __init__(self, ciphers: DecoderCiphers | None = None) -> None:
+        self._ciphers = ciphers or DecoderCiphers()
+        self._keys: dict[str, BlockCipher] = {}
+
+    def derive(
+        self, dkga: Dkga, ea: EncryptionAlgorithm, key_ref: str, params: KeyParams
+    ) -> KeyHandle:
+        """Raises PrepaymentError(code="real_supply_group") for all but the test groups."""
+        if params.supply_group not in TEST_SUPPLY_GROUPS:
+            raise PrepaymentError(
+                "real_supply_group", "the software module serves test supply groups alone"
+            )
+        vending_key = TEST_KEYS.get(key_ref)
+        if vending_key is None:
+            raise PrepaymentError("vending_key", f"no test key is named {key_ref!r}")
+        name = f"{dkga}/{ea}/{key_ref}/{params}"
+        if name not in self._keys:
+            self._keys[name] = self._ciphers.cipher(ea, keys.derive(dkga, ea, vending_key, params))
+        return KeyHandle(name, ea)
+
+    def encrypt(self, key: KeyHandle, block: int) -> int:
+        """Raises PrepaymentError for a handle that this module did not give."""
+        return self._cipher(key).encrypt(block)
+
+    def decrypt(self, key: KeyHandle, block: int) -> int:
+        """The inverse of `encrypt`."""
+        return self._cipher(key).decrypt(block)
+
+    def _cipher(self, key: KeyHandle) -> BlockCipher:
+        cipher = self._keys.get(key.id)
+        if cipher is None:
+            raise PrepaymentError("key_handle", "the module does not know this key")
+        return cipher
