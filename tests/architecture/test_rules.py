@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -43,6 +44,7 @@ CLIENTS = ("aiomqtt", "paho", "psycopg", "psycopg_pool", "apsw", "pymodbus", "se
 STANDARD_ONLY = ("ohmesh/mesh", "ohmesh/model")
 
 
+@functools.cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
