@@ -7,8 +7,10 @@ import contextlib
 import logging
 import os
 import random
+import secrets
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.backoff import Backoff
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _HOUR_MS = 3_600_000
 _GOODBYE_S = 1.0
 _EXIT_S = 4.5
@@ -141,6 +144,7 @@ async def run(settings: GatewaySettings) -> None:
             path=settings.outbox.path,
             max_bytes=settings.outbox.max_bytes,
             keep_ms=settings.outbox.keep_hours * _HOUR_MS,
+            boot=_boot(),
         ),
         clock_ms=utc_ms,
     )
@@ -155,6 +159,14 @@ async def run(settings: GatewaySettings) -> None:
     finally:
         await outbox.close()
     _log.info("stopped")
+
+
+def _boot() -> str:
+    """Identity of this boot of the machine; of this start of the program where there is none."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return secrets.token_hex()
 
 
 def _stop_soon(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gateway.mqtt import reachable
-from gateway.outbox_file import BusyError, DamagedError, inspect_outbox
+from gateway.outbox_start import inspect_outbox
+from gateway.sqlite import BusyError, DamagedError
 from ohmesh.model.errors import OhmeshError
 
 if TYPE_CHECKING:

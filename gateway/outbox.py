@@ -2,12 +2,13 @@
 
 Theory of operation. A telegram gets the next number of the outbox and is on disk, synced, before
 `append` returns; only then may its source forget it (the mesh acknowledges, the bench port
-answers). Numbers start at 0 in each epoch, the random identity of the file, and have no gaps: the
-head-end acknowledges with the end of the contiguous range that it has committed, and nothing else
-frees a row: not the broker's acknowledgement, not the end of a connection. Acknowledged rows are
-kept `keep_ms` longer, so that a head-end restored from a back-up can ask again, but not at the
-expense of new ones: at the bound on bytes the oldest kept rows go first, and when there are none
-the append is refused (`OutboxFull`) and the source keeps its telegram.
+answers). Numbers start at 0 in each epoch and have no gaps; an epoch is a random number, new with
+each file and each boot of the machine (`gateway.outbox_file` says why). The head-end acknowledges
+with the end of the contiguous range that it has committed, and nothing else frees a row: not the
+broker's acknowledgement, not the end of a connection. Acknowledged rows are kept `keep_ms` longer,
+so that a head-end restored from a back-up can ask again, but not at the expense of new ones: at
+the bound on bytes the oldest kept rows go first, and when there are none the append is refused
+(`OutboxFull`) and the source keeps its telegram.
 
 One thread does all file work, in order. Appends that arrive while a commit is under way share the
 next one: one sync for all of them (group commit), without a waiting time of its own. Progress of
@@ -17,7 +18,7 @@ a crash a few telegrams travel twice, which changes nothing, and the card is spa
 After an error of the disk every append of that transaction is refused, the file is closed and
 opened anew at the next need. A row that was refused may come back then; its source sends it again
 under a number of its own and the head-end sees the same reading twice, which is harmless. If the
-file is damaged it is salvaged into a new epoch (`gateway.outbox_file`).
+file is damaged it is salvaged into a new epoch (`gateway.outbox_start`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from gateway.admission import check_telegram
-from gateway.outbox_file import OutboxFile, OutboxState, open_outbox
+from gateway.outbox_file import OutboxFile, OutboxState
+from gateway.outbox_start import open_outbox
 from gateway.outbox_summary import summarise, write_summary
 from gateway.urgency import is_urgent
 from ohmesh.model.errors import OutboxFull, StoreError
@@ -63,11 +65,13 @@ class OutboxSettings:
         path: the file; its folder exists.
         max_bytes: bound on the file.
         keep_ms: how long an acknowledged telegram is kept.
+        boot: identity of this boot of the machine.
     """
 
     path: Path
     max_bytes: int
     keep_ms: int
+    boot: str = ""
 
 
 @dataclass(slots=True)
@@ -99,7 +103,7 @@ class Outbox:
 
     @classmethod
     async def open(cls, settings: OutboxSettings, *, clock_ms: Callable[[], int]) -> Self:
-        """Open the file; see `gateway.outbox_file.open_outbox` for the errors."""
+        """Open the file; see `gateway.outbox_start.open_outbox` for the errors."""
         outbox = cls(settings, clock_ms=clock_ms)
         try:
             await outbox._in_file(lambda _: None)
@@ -229,7 +233,7 @@ class Outbox:
         through, epoch = self._acked_through, self._state.epoch
         if through > self._acked_on_disk:
             now_ms = self._clock_ms()
-            await self._in_file(lambda file: file.acknowledge(through, now_ms=now_ms))
+            await self._in_file(lambda file: file.acknowledge(epoch, through, now_ms=now_ms))
             if epoch == self._state.epoch:
                 self._acked_on_disk = through
 
@@ -262,7 +266,8 @@ class Outbox:
 
     def _open(self) -> OutboxFile:
         """Open the file, for the first time or after an error; runs in the file's thread."""
-        file = open_outbox(self._settings.path, max_bytes=self._settings.max_bytes)
+        settings = self._settings
+        file = open_outbox(settings.path, max_bytes=settings.max_bytes, boot=settings.boot)
         self._urgent_found = file.urgent(_URGENT_MAX)
         self._file = file
         return file

@@ -1,82 +1,86 @@
-"""The file of the outbox: one SQLite database, one exclusive connection, all through apsw.
+"""The file of the outbox: rows in one SQLite database, used by one thread.
 
-Schema 1. `telegram` holds the rows, numbered without a gap; `outbox` its epoch and the number of
-the oldest kept row; `ack_mark` what was acknowledged by which minute, so that a row can be kept
-for a time after its acknowledgement.
+Schema 1. `telegram` holds the rows, numbered without a gap; `outbox` the epoch, the row that is
+its number 0, and the oldest kept row; `ack_mark` what was acknowledged by which minute, so that a
+row can be kept for a time after its acknowledgement. Each row carries a check on its own content.
 
-Why these settings: write-ahead log with `synchronous=FULL` syncs each commit before it returns,
-which a power cut survives and NORMAL does not. `locking_mode=EXCLUSIVE` keeps a second process
-out and keeps SQLite's shared memory, and the log-reset fault of versions before 3.51.3, out of the
-picture. `settings_faults` judges what the library really does and the program refuses to start on
-any fault. After an error of the disk the file is closed and opened anew, never synced again: the
-kernel forgets a failed write (opening moves the log into the database, which writes the pages
-afresh). What cannot be read is set aside, salvaged as far as it is readable, and the rest goes
-on in a new file under a new epoch.
+After an error of the disk the file is closed and opened anew, never synced again: the kernel
+forgets a failed write (closing and opening move the log into the database, which writes the pages
+afresh). `gateway.outbox_start` opens it.
+
+A card that reports a sync and does not do it can lose the newest commits at a power cut without
+any damage to see. The numbers of the lost rows may be at the head-end already, and would be given
+to other telegrams, which the head-end would take for repetitions. So each boot of the machine
+begins a new epoch: no number ever has two contents, whatever the card forgot. A mere crash of the
+program keeps its epoch, because what the kernel has taken it does not forget.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import apsw
-
-from gateway.disk import sync_folder
+from gateway import sqlite
 from gateway.outbox_summary import OutboxSpan
-from gateway.salvage import readable_rows
+from gateway.rows import checksum, pack_row, unpack_row
+from gateway.sqlite import DamagedError, store_errors
 from gateway.urgency import URGENT_HEADS
-from ohmesh.model.errors import ConfigError, OutboxFull, SchemaMismatch, StoreError
-from ohmesh.model.telegram import Telegram, TelegramKind
+from ohmesh.model.errors import OutboxFull, StoreError
+from ohmesh.model.telegram import TelegramKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
-_log = logging.getLogger(__name__)
+    import apsw
+
+    from ohmesh.model.telegram import Telegram
 
 SCHEMA_VERSION = 1
-_APPLICATION_ID = 0x6F686D21  # "ohm!"
-_SAFE_VERSION = (3, 51, 3)
-_SYNCHRONOUS_FULL = 2
 _ROW_OVERHEAD_BYTES = 64
 """Upper estimate of what a row needs beside its payload."""
 _FREE_ROWS_MAX = 5000
 """Rows freed in one transaction, so that an append never waits long behind it."""
-_WAL_BYTES_MAX = 8 * 1024 * 1024
 _MINUTE_MS = 60_000
-_SALVAGE_ROWS_MAX = 2**20
-"""Numbers to try when the newest one cannot be read."""
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE outbox(
     id INTEGER PRIMARY KEY CHECK (id = 1),
+    version INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
-    first_seq INTEGER NOT NULL
+    base INTEGER NOT NULL,
+    boot TEXT NOT NULL,
+    first_row INTEGER NOT NULL,
+    crc INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE telegram(
-    seq INTEGER PRIMARY KEY,
+    row INTEGER PRIMARY KEY,
     kind INTEGER NOT NULL,
     source TEXT NOT NULL,
     meter TEXT NOT NULL,
     profile TEXT NOT NULL,
     received_at_ms INTEGER NOT NULL,
-    payload BLOB NOT NULL
+    payload BLOB NOT NULL,
+    crc INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE ack_mark(minute INTEGER PRIMARY KEY, through INTEGER NOT NULL) STRICT;
+CREATE TABLE ack_mark(
+    minute INTEGER PRIMARY KEY,
+    through_row INTEGER NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT;
 """
-_COLUMNS = "kind, source, meter, profile, received_at_ms, payload"
-_BATCH = f"SELECT seq, {_COLUMNS} FROM telegram WHERE seq >= ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
+TABLES = {"outbox", "telegram", "ack_mark"}
+COLUMNS = "row, kind, source, meter, profile, received_at_ms, payload, crc"
+ALL_ROWS = f"SELECT {COLUMNS} FROM telegram WHERE row >= ? ORDER BY row LIMIT ?"  # noqa: S608 - a constant
 
 _HEADS = ", ".join(f"'{head.hex().upper()}'" for head in URGENT_HEADS)
 _URGENT = f"""
-SELECT seq FROM telegram
-WHERE seq >= ? AND (
+SELECT row FROM telegram
+WHERE row >= ? AND (
     kind = ? OR (kind = 0 AND hex(substr(payload, 1, 1)) IN ({_HEADS}))
 )
-ORDER BY seq LIMIT ?
+ORDER BY row LIMIT ?
 """  # noqa: S608 - constants
 
 
@@ -86,7 +90,7 @@ class OutboxState:
 
     Attributes:
         epoch: identity of the file, a positive 63-bit number.
-        first_seq: number of the oldest row that is kept.
+        first_seq: number of the oldest row that is kept, negative if it is of an older epoch.
         acked_through: all numbers below it are acknowledged.
         next_seq: number of the next telegram; all below it are committed.
         used_bytes: of the database file, free pages not counted.
@@ -112,35 +116,15 @@ class OutboxState:
         return self.used_bytes / self.max_bytes * self.backlog / rows
 
 
-class DamagedError(StoreError):
-    """The file of the outbox cannot be trusted."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The one row of the table `outbox`."""
 
-
-class BusyError(StoreError):
-    """Another program, such as the running gateway, has the outbox open."""
-
-
-def settings_faults(connection: apsw.Connection, *, library: str = "") -> list[str]:
-    """What is unsafe about a connection, a line a fault; empty when it is safe.
-
-    Args:
-        connection: the outbox's own.
-        library: SQLite's version, empty for the one in use.
-    """
-    exclusive = connection.pragma("locking_mode") == "exclusive"
-    fixed = _version(library or apsw.sqlite_lib_version()) >= _SAFE_VERSION
-    checks = (
-        (connection.pragma("journal_mode") == "wal", "journal_mode is not wal"),
-        (connection.pragma("synchronous") == _SYNCHRONOUS_FULL, "synchronous is not FULL"),
-        (exclusive, "locking_mode is not exclusive: a second program could write to it"),
-        (exclusive or fixed, "SQLite before 3.51.3 without an exclusive lock can lose commits"),
-        (not connection.readonly("main"), "the database is read-only"),
-    )
-    return [fault for safe, fault in checks if not safe]
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
+    version: int
+    epoch: int
+    base: int
+    boot: str
+    first_row: int
 
 
 class OutboxFile:
@@ -149,23 +133,20 @@ class OutboxFile:
     def __init__(self, connection: apsw.Connection, max_bytes: int) -> None:
         self._connection = connection
         self._max_bytes = max_bytes
-        self._epoch: int
-        self._first_seq: int
-        with _store_errors(connection.filename):
-            self._epoch, self._first_seq = self._row("SELECT epoch, first_seq FROM outbox")
-            (last,) = self._row("SELECT max(seq) FROM telegram")
-            (marked,) = self._row("SELECT max(through) FROM ack_mark")
-        self._next_seq: int = self._first_seq if last is None else last + 1
-        self._acked: int = max(self._first_seq, marked or 0)
+        with store_errors(connection.filename):
+            self._head = read_head(connection)
+            self._acked = read_acked(connection, self._head)
+            last = connection.execute("SELECT max(row) FROM telegram").get
+        self._next: int = self._head.first_row if last is None else last + 1
 
     @property
     def state(self) -> OutboxState:
         """Where it stands now."""
         return OutboxState(
-            epoch=self._epoch,
-            first_seq=self._first_seq,
-            acked_through=self._acked,
-            next_seq=self._next_seq,
+            epoch=self._head.epoch,
+            first_seq=self._head.first_row - self._base,
+            acked_through=self._acked - self._base,
+            next_seq=self._next - self._base,
             used_bytes=self._used_bytes(),
             max_bytes=self._max_bytes,
         )
@@ -176,12 +157,12 @@ class OutboxFile:
         Returns:
             For each group its numbers, or OutboxFull when it did not fit: then none of it is in.
         """
-        start = self._next_seq
+        start = self._next
         try:
             with self._transaction():
                 return [self._append_group(group) for group in groups]
         except StoreError:
-            self._next_seq = start
+            self._next = start
             raise
 
     def batch(self, from_seq: int, *, limit: int, max_bytes: int) -> list[Telegram]:
@@ -191,75 +172,85 @@ class OutboxFile:
         """
         telegrams: list[Telegram] = []
         room = max_bytes
-        with _store_errors(self._connection.filename):
-            for row in self._connection.execute(
-                _BATCH,
-                (from_seq, limit),
-            ):
-                room -= len(row[-1])
+        with store_errors(self._connection.filename):
+            for row in self._connection.execute(ALL_ROWS, (from_seq + self._base, limit)):
+                telegram = unpack_row(row)
+                if row[0] != from_seq + self._base + len(telegrams) or telegram is None:
+                    seq = from_seq + len(telegrams)
+                    raise DamagedError(f"telegram {seq} is missing or altered")
+                room -= len(telegram.payload)
                 if telegrams and room < 0:
                     break
-                if row[0] != from_seq + len(telegrams):
-                    raise DamagedError(f"telegram {from_seq + len(telegrams)} is missing")
-                telegrams.append(_telegram(row[1:]))
+                telegrams.append(telegram)
         return telegrams
 
     def urgent(self, limit: int) -> list[int]:
         """The numbers of the first unacknowledged urgent telegrams, ascending."""
-        with _store_errors(self._connection.filename):
+        with store_errors(self._connection.filename):
             found = self._connection.execute(_URGENT, (self._acked, TelegramKind.DELIVERY, limit))
-            return [seq for (seq,) in found]
+            return [row - self._base for (row,) in found]
 
-    def acknowledge(self, through: int, *, now_ms: int) -> None:
-        """Note that all rows below `through` are acknowledged."""
+    def acknowledge(self, epoch: int, through: int, *, now_ms: int) -> None:
+        """Note that all rows of an epoch below `through` are acknowledged.
+
+        Another epoch than the present one, or a number never given, is a matter of the past.
+        """
+        row = through + self._base
+        if epoch != self._head.epoch or not self._acked < row <= self._next:
+            return
+        minute = now_ms // _MINUTE_MS
         with self._transaction():
-            self._execute(
-                "INSERT INTO ack_mark VALUES (?, ?) ON CONFLICT (minute) "
-                "DO UPDATE SET through = max(through, excluded.through)",
-                (now_ms // _MINUTE_MS, through),
-            )
-        self._acked = max(self._acked, through)
+            mark = (minute, row, checksum(minute, row))
+            self._connection.execute("INSERT OR REPLACE INTO ack_mark VALUES (?, ?, ?)", mark)
+        self._acked = row
 
     def free(self, *, acknowledged_before_ms: int) -> int:
         """Free some rows that were acknowledged before a time; how many."""
-        minute = (acknowledged_before_ms // _MINUTE_MS,)
+        sql = "SELECT max(through_row) FROM ack_mark WHERE minute < ?"
         with self._transaction():
-            (through,) = self._row("SELECT max(through) FROM ack_mark WHERE minute < ?", minute)
-            return self._free_below(through or 0)
+            row = self._connection.execute(sql, (acknowledged_before_ms // _MINUTE_MS,)).get
+            return self._free_below(row or 0)
 
     def span(self) -> OutboxSpan:
         """When the oldest kept, the oldest unacknowledged and the newest row were received."""
-        with _store_errors(self._connection.filename):
+        with store_errors(self._connection.filename):
             return OutboxSpan(
-                oldest_kept_ms=self._received_at_ms(self._first_seq),
+                oldest_kept_ms=self._received_at_ms(self._head.first_row),
                 oldest_waiting_ms=self._received_at_ms(self._acked),
-                newest_ms=self._received_at_ms(self._next_seq - 1),
+                newest_ms=self._received_at_ms(self._next - 1),
             )
+
+    def begin_epoch(self, boot: str) -> bool:
+        """Start a new epoch unless this boot of the machine began the present one; True when new.
+
+        The unacknowledged rows get the numbers from 0 on.
+        """
+        if self._head.boot == boot:
+            return False
+        with self._transaction():
+            self._write_head(replace(self._head, epoch=new_epoch(), base=self._acked, boot=boot))
+        return True
 
     def close(self) -> None:
         """Close the connection; what is committed is safe with or without."""
-        with contextlib.suppress(apsw.Error):
-            self._connection.close()
+        sqlite.close(self._connection)
 
-    def _received_at_ms(self, seq: int) -> int | None:
-        sql = "SELECT received_at_ms FROM telegram WHERE seq = ?"
-        found: int | None = self._connection.execute(sql, (seq,)).get
+    def _received_at_ms(self, row: int) -> int | None:
+        sql = "SELECT received_at_ms FROM telegram WHERE row = ?"
+        found: int | None = self._connection.execute(sql, (row,)).get
         return found
 
     def _append_group(self, group: Sequence[Telegram]) -> range | OutboxFull:
         need = sum(len(telegram.payload) + _ROW_OVERHEAD_BYTES for telegram in group)
         if not self._make_room(need):
             return OutboxFull(f"the outbox is at its bound of {self._max_bytes} bytes")
-        seqs = range(self._next_seq, self._next_seq + len(group))
+        rows = range(self._next, self._next + len(group))
         self._connection.executemany(
-            "INSERT INTO telegram VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                (seq, t.kind, t.source, t.meter, t.profile, t.received_at_ms, t.payload)
-                for seq, t in zip(seqs, group, strict=True)
-            ),
+            "INSERT INTO telegram VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (pack_row(row, telegram) for row, telegram in zip(rows, group, strict=True)),
         )
-        self._next_seq = seqs.stop
-        return seqs
+        self._next = rows.stop
+        return range(rows.start - self._base, rows.stop - self._base)
 
     def _make_room(self, need_bytes: int) -> bool:
         """Give up kept rows, oldest first, rather than refuse a new one; True when it fits."""
@@ -268,15 +259,23 @@ class OutboxFile:
                 return False
         return True
 
-    def _free_below(self, through: int) -> int:
-        end = min(through, self._first_seq + _FREE_ROWS_MAX)
-        if end <= self._first_seq:
+    def _free_below(self, through_row: int) -> int:
+        first = self._head.first_row
+        end = min(through_row, self._acked, first + _FREE_ROWS_MAX)
+        if end <= first:
             return 0
-        self._execute("DELETE FROM telegram WHERE seq < ?", (end,))
-        self._execute("UPDATE outbox SET first_seq = ?", (end,))
-        self._execute("DELETE FROM ack_mark WHERE through <= ?", (end,))
-        freed, self._first_seq = end - self._first_seq, end
-        return freed
+        self._connection.execute("DELETE FROM telegram WHERE row < ?", (end,))
+        self._connection.execute("DELETE FROM ack_mark WHERE through_row <= ?", (end,))
+        self._write_head(replace(self._head, first_row=end))
+        return end - first
+
+    def _write_head(self, head: Head) -> None:
+        write_head(self._connection, head)
+        self._head = head
+
+    @property
+    def _base(self) -> int:
+        return self._head.base
 
     def _used_bytes(self) -> int:
         pragma = self._connection.pragma
@@ -285,200 +284,43 @@ class OutboxFile:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        first_seq = self._first_seq
+        head = self._head
         try:
-            with _store_errors(self._connection.filename), self._connection:
+            with store_errors(self._connection.filename), self._connection:
                 yield
         except StoreError:
-            self._first_seq = first_seq
+            self._head = head
             raise
 
-    def _execute(self, sql: str, values: tuple[int, ...] = ()) -> None:
-        self._connection.execute(sql, values)
 
-    def _row(self, sql: str, values: tuple[int, ...] = ()) -> tuple[Any, ...]:
-        row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
-        if row is None:
-            raise DamagedError(f"nothing found by {sql}")
-        return row
-
-
-@contextlib.contextmanager
-def _store_errors(path: str) -> Iterator[None]:
-    """SQLite's errors as ours, with what to do."""
-    try:
-        yield
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise DamagedError(f"the outbox {path} is damaged: {error}") from error
-    except apsw.BusyError as error:
-        raise BusyError(f"the outbox {path} is open in another program; stop that first") from error
-    except apsw.FullError as error:
-        raise StoreError(f"no space left for the outbox {path}; free some") from error
-    except apsw.Error as error:
-        raise StoreError(
-            f"the outbox {path} cannot be used: {error}; check the folder, its rights and the disk"
-        ) from error
+def read_head(connection: apsw.Connection) -> Head:
+    """Raises DamagedError: it is not there, or not what was written."""
+    found = connection.execute(
+        "SELECT version, epoch, base, boot, first_row, crc FROM outbox"
+    ).fetchone()
+    if found is None or checksum(*found[:-1]) != found[-1]:
+        raise DamagedError(f"the head of the outbox {connection.filename} was altered")
+    return Head(*found[:-1])
 
 
-def open_outbox(path: Path, *, max_bytes: int, vfs: str | None = None) -> OutboxFile:
-    """Open the outbox, made when absent; a damaged one is salvaged and set aside.
-
-    Args:
-        path: the database file; its folder exists.
-        max_bytes: bound on the database file.
-        vfs: name of SQLite's file layer, None for the system's own.
-
-    Raises:
-        StoreError: the file cannot be used; it is untouched.
-        SchemaMismatch: it is of another program or another version.
-        ConfigError: SQLite does not keep the settings that a power cut needs.
-    """
-    rescued = _beside(path, ".salvaged")
-    if rescued.exists() and not path.exists():
-        _put_in_place(rescued, path)
-    try:
-        return _open_sound(path, max_bytes=max_bytes, vfs=vfs)
-    except DamagedError as error:
-        _log.error("%s", error)
-    _salvage(path, rescued, max_bytes)
-    aside = _set_aside(path)
-    _put_in_place(rescued, path)
-    _log.warning("what was readable is in a new outbox; the damaged file is %s", aside.name)
-    return _open_sound(path, max_bytes=max_bytes, vfs=vfs)
-
-
-def inspect_outbox(path: Path, *, max_bytes: int) -> OutboxFile:
-    """Open an outbox as it is, for a look: nothing is salvaged.
-
-    Raises:
-        BusyError: a gateway has it open.
-        DamagedError: it is damaged.
-        StoreError: it cannot be used.
-    """
-    return _open_sound(path, max_bytes=max_bytes, vfs=None)
-
-
-def _open_sound(path: Path, *, max_bytes: int, vfs: str | None) -> OutboxFile:
-    with _store_errors(str(path)):
-        connection = apsw.Connection(str(path), vfs=vfs)
-    try:
-        with _store_errors(str(path)):
-            _configure(connection)
-            _ensure_schema(connection)
-            connection.pragma("wal_checkpoint(TRUNCATE)")
-            _verify(connection)
-        return OutboxFile(connection, max_bytes)
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _configure(connection: apsw.Connection) -> None:
-    connection.pragma("locking_mode", "exclusive")
-    connection.pragma("journal_mode", "wal")
-    connection.pragma("synchronous", "full")
-    connection.pragma("journal_size_limit", _WAL_BYTES_MAX)
-    faults = settings_faults(connection)
-    if faults:
-        raise ConfigError(f"the outbox {connection.filename} is not safe: {'; '.join(faults)}")
-
-
-def _ensure_schema(connection: apsw.Connection) -> None:
-    version, tables = (
-        connection.pragma("user_version"),
-        connection.execute("SELECT count(*) FROM sqlite_schema").get,
+def write_head(connection: apsw.Connection, head: Head) -> None:
+    """Replace the head, in the transaction of the caller."""
+    fields = (head.version, head.epoch, head.base, head.boot, head.first_row)
+    connection.execute(
+        "INSERT OR REPLACE INTO outbox VALUES (1, ?, ?, ?, ?, ?, ?)", (*fields, checksum(*fields))
     )
-    if version == 0 and tables == 0:
-        with connection:
-            connection.execute(_SCHEMA)
-            epoch = secrets.randbelow(2**63 - 1) + 1
-            connection.execute("INSERT INTO outbox VALUES (1, ?, 0)", (epoch,))
-            connection.pragma("application_id", _APPLICATION_ID)
-            connection.pragma("user_version", SCHEMA_VERSION)
-    elif connection.pragma("application_id") != _APPLICATION_ID:
-        raise SchemaMismatch(f"{connection.filename} is not an outbox; choose another path")
-    elif version != SCHEMA_VERSION:
-        raise SchemaMismatch(
-            f"the outbox {connection.filename} has schema {version}; this program has "
-            f"{SCHEMA_VERSION}"
-        )
 
 
-def _verify(connection: apsw.Connection) -> None:
-    """The whole file is read once. Raises DamagedError."""
-    found = connection.execute("PRAGMA quick_check(1)").get
-    if found != "ok":
-        raise DamagedError(f"the outbox {connection.filename} is damaged: {found}")
-    rows, oldest, newest = connection.execute(
-        "SELECT count(*), min(seq), max(seq) FROM telegram"
-    ).get
-    first = connection.execute("SELECT first_seq FROM outbox").get
-    if first is None or (rows and (oldest != first or newest - oldest + 1 != rows)):
-        raise DamagedError(f"the outbox {connection.filename} has holes in its numbers")
+def read_acked(connection: apsw.Connection, head: Head) -> int:
+    """One past the newest acknowledged row; marks that were altered do not count."""
+    acked = head.first_row
+    row: int
+    for minute, row, crc in connection.execute("SELECT minute, through_row, crc FROM ack_mark"):
+        if checksum(minute, row) == crc:
+            acked = max(acked, row)
+    return acked
 
 
-def _telegram(row: Sequence[Any]) -> Telegram:
-    kind, source, meter, profile, received_at_ms, payload = row
-    return Telegram(TelegramKind(kind), source, meter, profile, received_at_ms, payload)
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _salvage(damaged: Path, rescued: Path, max_bytes: int) -> None:
-    """Copy the readable unacknowledged rows to a file of a new epoch, from nothing.
-
-    The damaged file stays in its place until the copy is complete and synced, so that a power cut
-    at any point leaves one of the two there.
-    """
-    for leftover in (rescued, _beside(rescued, "-wal")):
-        leftover.unlink(missing_ok=True)
-    fresh = _open_sound(rescued, max_bytes=max_bytes, vfs=None)
-    with contextlib.closing(fresh), _store_errors(str(damaged)):
-        connection = apsw.Connection(str(damaged))
-        with contextlib.closing(connection):
-            for telegrams in readable_rows(_reader(connection), *_bounds(connection)):
-                if isinstance(fresh.append([telegrams])[0], OutboxFull):
-                    break
-
-
-def _reader(connection: apsw.Connection) -> Callable[[int, int], list[tuple[Any, ...]]]:
-    sql = f"SELECT {_COLUMNS} FROM telegram WHERE seq >= ? AND seq < ? ORDER BY seq"  # noqa: S608 - a constant
-
-    def read(low: int, high: int) -> list[tuple[Any, ...]]:
-        with _store_errors(connection.filename):
-            return connection.execute(sql, (low, high)).fetchall()
-
-    return read
-
-
-def _bounds(connection: apsw.Connection) -> tuple[int, int]:
-    """The numbers to look at: from the first unacknowledged one, if that can be read."""
-
-    def number(sql: str, otherwise: int) -> int:
-        try:
-            return int(connection.execute(sql).get)
-        except (apsw.Error, TypeError, ValueError):
-            return otherwise
-
-    first = number("SELECT first_seq FROM outbox", 0)
-    low = max(first, number("SELECT max(through) FROM ack_mark", 0))
-    return low, number("SELECT max(seq) + 1 FROM telegram", low + _SALVAGE_ROWS_MAX)
-
-
-def _set_aside(path: Path) -> Path:
-    number = 1
-    while (aside := _beside(path, f".damaged-{number}")).exists():
-        number += 1
-    path.replace(aside)
-    log = _beside(path, "-wal")
-    if log.exists():
-        log.replace(_beside(aside, "-wal"))
-    return aside
-
-
-def _put_in_place(rescued: Path, path: Path) -> None:
-    _beside(path, "-wal").unlink(missing_ok=True)  # of the damaged file: it must not be replayed
-    rescued.replace(path)
-    sync_folder(path.parent)
+def new_epoch() -> int:
+    """A random positive 63-bit number."""
+    return secrets.randbelow(2**63 - 1) + 1

@@ -2,52 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gateway.admission import check_telegram
+from gateway.rows import unpack_row
 from ohmesh.model.errors import StoreError
-from ohmesh.model.telegram import Telegram, TelegramKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-Row = tuple[Any, ...]
+    from gateway.rows import Row
+    from ohmesh.model.telegram import Telegram
+
 _FAILURES_MAX = 2000
 """Failed reads after which the rest counts as unreadable: a start must not take for ever."""
+_CHUNK_ROWS = 1000
+"""Rows in memory at a time."""
+_ROWS_MAX = 2**24
+"""Rows looked at; an outbox has fewer, but its newest number may be what was altered."""
 
 
 def readable_rows(
     read: Callable[[int, int], Sequence[Row]], low: int, high: int
 ) -> Iterator[list[Telegram]]:
-    """Every sound telegram in low <= seq < high, in order.
+    """Every sound telegram in low <= row < high, in order.
 
     A range that cannot be read is halved until the unreadable row is alone.
 
     Args:
-        read: the rows of a range in the order of `Telegram`'s fields; raises StoreError.
-        low: first number.
-        high: one past the last number.
+        read: the rows of a range; raises StoreError.
+        low: first row.
+        high: one past the last row.
     """
-    ranges, failures = [(low, high)], 0
-    while ranges and failures < _FAILURES_MAX:
-        low, high = ranges.pop()
-        try:
-            rows = read(low, high)
-        except StoreError:
-            failures += 1
-            middle = (low + high) // 2
-            if low < middle:
-                ranges += [(middle, high), (low, middle)]
-            continue
-        yield [t for t in (_sound(row) for row in rows) if t is not None]
-
-
-def _sound(row: Row) -> Telegram | None:
-    """The telegram of a row, None when the damage shows in its values."""
-    try:
-        kind, source, meter, profile, received_at_ms, payload = row
-        telegram = Telegram(TelegramKind(kind), source, meter, profile, received_at_ms, payload)
-        check_telegram(telegram)
-    except (ValueError, TypeError):
-        return None
-    return telegram
+    failures = 0
+    high = min(high, low + _ROWS_MAX)
+    for start in range(low, high, _CHUNK_ROWS):
+        ranges = [(start, min(start + _CHUNK_ROWS, high))]
+        while ranges and failures < _FAILURES_MAX:
+            begin, end = ranges.pop()
+            try:
+                rows = read(begin, end)
+            except StoreError:
+                failures += 1
+                middle = (begin + end) // 2
+                ranges += [(middle, end), (begin, middle)] if begin < middle else []
+                continue
+            if rows:
+                yield [telegram for telegram in map(unpack_row, rows) if telegram is not None]

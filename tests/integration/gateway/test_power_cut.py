@@ -11,7 +11,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gateway.outbox_file import open_outbox
+from gateway.admission import check_telegram
+from gateway.outbox_start import open_outbox
 from ohmesh.model.errors import StoreError
 from ohmesh.model.ids import Address
 from ohmesh.model.telegram import Telegram, TelegramKind
@@ -56,7 +57,7 @@ def work(file, truth, rng):
             truth.committed += group
         if rng.random() < 0.3:
             through = rng.randrange(truth.acked, len(truth.committed) + 1)
-            file.acknowledge(through, now_ms=truth.cuts * 60_000)
+            file.acknowledge(file.state.epoch, through, now_ms=truth.cuts * 60_000)
             truth.acked = through
         if rng.random() < 0.2:
             file.free(acknowledged_before_ms=truth.cuts * 60_000)
@@ -143,7 +144,7 @@ def failing_life(folder, seed, operation, error):
             assert seqs.start not in promised
             promised[seqs.start] = row
             if number % 5 == 4:
-                file.acknowledge(seqs.start // 2, now_ms=0)
+                file.acknowledge(file.state.epoch, seqs.start // 2, now_ms=0)
                 file.free(acknowledged_before_ms=60_000)
         except StoreError:
             refused += 1
@@ -178,6 +179,97 @@ def test_an_error_at_any_operation_makes_no_false_promise(error, tmp_path):
         operation += 1
     assert operation > 100
     assert refusals > operation // 2, "most of the failed operations were felt"
+
+
+class LyingCard:
+    """Lives of a gateway on a card that skips some syncs, and flips bits while the power is off."""
+
+    def __init__(self, rng, *, lying_share, flips, boots):
+        self.rng = rng
+        self.lying_share = lying_share
+        self.flips = flips
+        self.boots = boots
+        self.contents = {}
+        self.conflicts = 0
+        self.damaged = 0
+        self.cuts = 0
+
+    def live(self, folder):
+        disk = fault_disk.Disk(
+            "ohmesh-lie",
+            self.rng,
+            operations=self.rng.randrange(1, 120),
+            lying_share=self.lying_share,
+        )
+        disk.load(folder)
+        try:
+            # What is damaged was salvaged by `reboot`, on the system's own files.
+            file = open_outbox(
+                folder / "outbox.db", max_bytes=MAX_BYTES, boot=self.boot(), vfs="ohmesh-lie"
+            )
+        except (StoreError, apsw.Error):
+            file = None
+        try:
+            for _ in range(self.rng.randrange(3, 12) if file else 0):
+                rows = [telegram(self.rng) for _ in range(3)]
+                (seqs,) = file.append([rows])
+                for seq, row in zip(seqs, rows, strict=True):
+                    known = self.contents.setdefault((file.state.epoch, seq), row)
+                    self.conflicts += known != row
+        except (StoreError, apsw.Error):
+            self.cuts += 1
+        if file:
+            file.close()
+        disk.survive(folder)
+        disk.unregister()
+
+    def reboot(self, folder):
+        """It starts, whatever is on the card, and what it has is in order and fit to travel."""
+        path = folder / "outbox.db"
+        for _ in range(self.flips if path.exists() else 0):
+            octets = bytearray(path.read_bytes())
+            if octets:
+                octets[self.rng.randrange(len(octets))] ^= 1 << self.rng.randrange(8)
+                path.write_bytes(octets)
+        file = open_outbox(path, max_bytes=MAX_BYTES, boot=self.boot())
+        rows = file.batch(0, limit=10_000, max_bytes=2**40)
+        assert len(rows) == file.state.backlog
+        for row in rows:
+            check_telegram(row)
+        (seqs,) = file.append([[telegram(self.rng)]])
+        assert seqs.stop == file.state.next_seq
+        self.contents[file.state.epoch, seqs.start] = file.batch(
+            seqs.start, limit=1, max_bytes=2**40
+        )[0]
+        file.close()
+        self.damaged += len(list(folder.glob("*.damaged-*")))
+        for aside in folder.glob("*.damaged-*"):
+            aside.unlink()
+
+    def boot(self):
+        return str(self.rng.random()) if self.boots else "one"
+
+    def run(self, lives):
+        for _ in range(lives // LIFETIMES):
+            with tempfile.TemporaryDirectory(prefix="ohmesh-lie-") as name:
+                for _ in range(LIFETIMES):
+                    self.live(Path(name))
+                    self.reboot(Path(name))
+
+
+@pytest.mark.parametrize(("lying_share", "flips"), [(0.3, 0), (0.0, 3), (0.3, 3)])
+def test_a_lying_card_costs_data_and_never_the_gateway(lying_share, flips):
+    card = LyingCard(random.Random(7), lying_share=lying_share, flips=flips, boots=True)
+    card.run(200)
+    assert card.cuts > 50
+    assert card.damaged > 0, "the trial has teeth"
+    assert card.conflicts == 0, "no number has two contents"
+
+
+def test_without_an_epoch_for_each_boot_a_lying_card_gives_a_number_two_contents():
+    card = LyingCard(random.Random(7), lying_share=0.3, flips=0, boots=False)
+    card.run(200)
+    assert card.conflicts > 0
 
 
 @pytest.mark.soak

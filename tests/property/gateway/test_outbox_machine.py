@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.outbox_file import open_outbox
+from gateway.outbox_start import open_outbox
 from ohmesh.model.errors import OutboxFull
 from ohmesh.model.ids import Address
 from ohmesh.model.telegram import Telegram, TelegramKind
@@ -38,13 +38,15 @@ class OutboxMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="ohmesh-outbox-"))
         self.path = self.folder / "outbox.db"
         self.truth = []
+        self.boot = "I"
+        self.base = 0
         self.acked = 0
         self.acked_on_disk = 0
         self.now_ms = 0
 
     @initialize()
     def start(self):
-        self.file = open_outbox(self.path, max_bytes=MAX_BYTES)
+        self.file = open_outbox(self.path, max_bytes=MAX_BYTES, boot=self.boot)
         self.epoch = self.file.state.epoch
 
     @rule(groups=groups)
@@ -55,13 +57,14 @@ class OutboxMachine(RuleBasedStateMachine):
                 need = sum(len(t.payload) for t in group)
                 assert state.first_seq == state.acked_through or need > MAX_BYTES // 2
             else:
-                assert result == range(len(self.truth), len(self.truth) + len(group))
+                first = len(self.truth) - self.base
+                assert result == range(first, first + len(group))
                 self.truth += group
 
     @rule(data=st.data())
     def acknowledge(self, data):
         through = data.draw(st.integers(self.acked, len(self.truth)))
-        self.file.acknowledge(through, now_ms=self.now_ms)
+        self.file.acknowledge(self.epoch, through - self.base, now_ms=self.now_ms)
         self.acked = self.acked_on_disk = through
 
     @rule(minutes=st.integers(-100, 1000))
@@ -76,6 +79,21 @@ class OutboxMachine(RuleBasedStateMachine):
     def restart(self):
         self.file.close()
         self.start_again()
+
+    @rule()
+    def reboot(self):
+        """A new epoch: what is unacknowledged counts from 0, what is kept counts below."""
+        self.file.close()
+        self.boot += "I"
+        epoch = self.epoch
+        self.start_again()
+        self.epoch = self.file.state.epoch
+        assert self.epoch != epoch
+
+    @rule(epoch=st.integers(1, 2**63 - 1), through=st.integers(0, 2**63 - 1))
+    def acknowledge_something_else(self, epoch, through):
+        self.file.acknowledge(epoch, through, now_ms=self.now_ms)
+        self.file.acknowledge(self.epoch, len(self.truth) + 1 + through, now_ms=self.now_ms)
 
     @rule()
     def kill(self):
@@ -94,19 +112,21 @@ class OutboxMachine(RuleBasedStateMachine):
         self.start_again()
 
     def start_again(self):
-        self.file = open_outbox(self.path, max_bytes=MAX_BYTES)
-        self.acked = self.file.state.acked_through
+        self.file = open_outbox(self.path, max_bytes=MAX_BYTES, boot=self.boot)
+        if self.file.state.epoch != self.epoch:
+            self.base = self.acked_on_disk
+        self.acked = self.file.state.acked_through + self.base
         assert self.acked == self.acked_on_disk
 
     @invariant()
     def nothing_is_lost_changed_or_renumbered(self):
         state = self.file.state
         assert state.epoch == self.epoch
-        assert state.next_seq == len(self.truth)
-        assert state.acked_through == self.acked
-        assert state.first_seq <= self.acked
+        assert state.next_seq == len(self.truth) - self.base
+        assert state.acked_through == self.acked - self.base
+        assert state.first_seq <= state.acked_through
         kept = self.file.batch(state.first_seq, limit=10_000, max_bytes=2**40)
-        assert kept == self.truth[state.first_seq :]
+        assert kept == self.truth[state.first_seq + self.base :]
 
     @invariant()
     def the_bound_holds(self):

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.outbox_file import OutboxFile, open_outbox
+from gateway.outbox_start import open_outbox
 from ohmesh.model.ids import Address
 from ohmesh.model.telegram import Telegram, TelegramKind
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from gateway.outbox_file import OutboxFile
 
 MIB = 1024 * 1024
 

@@ -144,8 +144,8 @@ async def test_damage_found_while_running_starts_a_new_epoch(path, telegrams):
         epoch, _ = await outbox.append(telegrams(*range(5)))
         outbox.acknowledge(epoch, 2)
         await outbox._note_progress()
-        outbox._file._connection.execute("DELETE FROM telegram WHERE seq = 3")
-        with pytest.raises(StoreError, match="telegram 3 is missing"):
+        outbox._file._connection.execute("DELETE FROM telegram WHERE row = 3")
+        with pytest.raises(StoreError, match="telegram 3 is missing or altered"):
             await all_rows(outbox, 2)
         new_epoch, seqs = await outbox.append(telegrams(9))
         assert new_epoch != epoch
@@ -202,3 +202,15 @@ async def test_urgent_numbers_are_known_until_they_are_acknowledged_and_after_a_
         assert list(outbox.urgent) == [2, 4]
         await outbox.append([telegram(5), urgent[0]])
         assert list(outbox.urgent) == [2, 4, 6]
+
+
+async def test_progress_of_an_old_epoch_is_not_noted_in_a_salvaged_file(path, telegrams):
+    async with running(path) as outbox:
+        epoch, _ = await outbox.append(telegrams(*range(6)))
+        outbox._file._connection.execute("DELETE FROM telegram WHERE row = 3")
+        with pytest.raises(StoreError):
+            await all_rows(outbox)
+        assert outbox.acknowledge(epoch, 5), "the salvage has not happened yet"
+        await outbox._note_progress()
+        assert outbox.state.acked_through == 0
+        assert await all_rows(outbox) == telegrams(0, 1, 2, 4, 5)

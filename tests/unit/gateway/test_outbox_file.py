@@ -7,9 +7,10 @@ import shutil
 import apsw
 import pytest
 
-from gateway import outbox_file
-from gateway.outbox_file import BusyError, inspect_outbox, open_outbox, settings_faults
-from ohmesh.model.errors import OutboxFull, SchemaMismatch, StoreError
+from gateway import outbox_start, sqlite
+from gateway.outbox_start import inspect_outbox, open_outbox
+from gateway.sqlite import BusyError, DamagedError, settings_faults
+from ohmesh.model.errors import ConfigError, OutboxFull, SchemaMismatch, StoreError
 
 MIB = 1024 * 1024
 
@@ -29,7 +30,7 @@ def test_numbers_are_consecutive_and_rows_come_back_as_they_went_in(opened, tele
 def test_everything_is_there_after_opening_anew(opened, telegrams):
     file = opened()
     file.append([telegrams(1, 2, 3)])
-    file.acknowledge(2, now_ms=0)
+    file.acknowledge(file.state.epoch, 2, now_ms=0)
     before = file.state
     file.close()
     again = opened()
@@ -59,8 +60,8 @@ def test_a_batch_is_bounded_by_rows_and_by_bytes_but_never_empty(opened, telegra
 def test_acknowledged_rows_are_kept_for_their_time_and_then_freed(opened, telegrams):
     file = opened()
     file.append([telegrams(1, 2, 3, 4)])
-    file.acknowledge(2, now_ms=10 * 60_000)
-    file.acknowledge(3, now_ms=20 * 60_000)
+    file.acknowledge(file.state.epoch, 2, now_ms=10 * 60_000)
+    file.acknowledge(file.state.epoch, 3, now_ms=20 * 60_000)
     assert file.free(acknowledged_before_ms=10 * 60_000) == 0
     assert file.free(acknowledged_before_ms=11 * 60_000) == 2
     assert rows(file, 2) == telegrams(3, 4)
@@ -72,7 +73,7 @@ def test_acknowledged_rows_are_kept_for_their_time_and_then_freed(opened, telegr
 def test_numbers_go_on_when_every_row_was_freed(opened, telegrams):
     file = opened()
     file.append([telegrams(1, 2)])
-    file.acknowledge(2, now_ms=0)
+    file.acknowledge(file.state.epoch, 2, now_ms=0)
     file.free(acknowledged_before_ms=10**12)
     file.close()
     again = opened()
@@ -96,7 +97,7 @@ def test_kept_rows_make_room_for_new_ones_but_waiting_rows_do_not(opened, telegr
     for n in range(4):
         assert file.append([[telegram(n, size=60_000)]]) == [range(n, n + 1)]
     assert isinstance(file.append([[telegram(4, size=60_000)]])[0], OutboxFull)
-    file.acknowledge(2, now_ms=0)
+    file.acknowledge(file.state.epoch, 2, now_ms=0)
     assert file.append([[telegram(4, size=60_000)]]) == [range(4, 5)]
     assert rows(file, 2) == [telegram(n, size=60_000) for n in (2, 3, 4)]
 
@@ -105,7 +106,7 @@ def test_the_file_does_not_outgrow_its_bound_over_many_turns(opened, path, teleg
     file = opened(max_bytes=MIB // 2)
     for n in range(0, 4000, 20):
         seqs = file.append([[telegram(i, size=900) for i in range(n, n + 20)]])[0]
-        file.acknowledge(seqs.stop, now_ms=n * 1000)
+        file.acknowledge(file.state.epoch, seqs.stop, now_ms=n * 1000)
     file.close()
     assert path.stat().st_size <= MIB // 2
 
@@ -135,8 +136,8 @@ def test_a_read_only_database_is_unsafe(opened, path):
 
 
 def test_unsafe_settings_refuse_the_start(path, monkeypatch):
-    monkeypatch.setattr(outbox_file, "_SYNCHRONOUS_FULL", 3)
-    with pytest.raises(outbox_file.ConfigError, match="synchronous is not FULL"):
+    monkeypatch.setattr(sqlite, "_SYNCHRONOUS_FULL", 3)
+    with pytest.raises(ConfigError, match="synchronous is not FULL"):
         open_outbox(path, max_bytes=MIB)
 
 
@@ -157,12 +158,48 @@ def test_another_programs_database_is_left_alone(path):
     assert len(path.read_bytes()) == len(before)
 
 
-def test_another_schema_version_is_left_alone(opened, path):
-    file = opened()
-    file._connection.pragma("user_version", 99)
-    file.close()
+def test_another_schema_version_is_left_alone(opened, path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox_start, "SCHEMA_VERSION", 99)
+        opened().close()
     with pytest.raises(SchemaMismatch, match="schema 99"):
         open_outbox(path, max_bytes=MIB)
+
+
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        "PRAGMA user_version = 513",
+        "PRAGMA application_id = 7",
+        "UPDATE outbox SET epoch = epoch + 1",
+        "UPDATE outbox SET first_row = 7",
+        "DELETE FROM outbox",
+        "UPDATE telegram SET meter = 'M9' WHERE row = 150",
+        "UPDATE telegram SET payload = x'00' WHERE row = 150",
+        "DELETE FROM telegram WHERE row > 50",
+        "ALTER TABLE telegram RENAME TO telegran",
+        "ALTER TABLE outbox RENAME COLUMN base TO bare",
+    ],
+)
+def test_an_alteration_of_any_part_is_damage_and_the_gateway_goes_on(
+    opened, path, telegram, alteration, telegrams
+):
+    epoch = filled(opened, telegram, 300)
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        connection.execute(alteration)
+    file = opened(8 * MIB)
+    assert file.state.epoch != epoch
+    assert path.with_name("outbox.db.damaged-1").exists()
+    assert file.append([telegrams(1)])[0].start == file.state.backlog - 1
+    found = rows(file)[:-1]
+    assert all(t == telegram(t.received_at_ms - 1_000_000, size=200) for t in found)
+
+
+def test_an_altered_acknowledgement_does_not_count(opened, path, telegram):
+    filled(opened, telegram, 300)
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        connection.execute("UPDATE ack_mark SET through_row = 116")
+    assert opened(8 * MIB).state.acked_through == 0
 
 
 def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path):
@@ -173,7 +210,7 @@ def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path):
 def filled(opened, telegram, count=2000):
     file = opened(8 * MIB)
     file.append([[telegram(n, size=200) for n in range(count)]])
-    file.acknowledge(100, now_ms=0)
+    file.acknowledge(file.state.epoch, 100, now_ms=0)
     epoch = file.state.epoch
     file.close()
     return epoch
@@ -217,7 +254,7 @@ def test_each_damage_is_kept_under_its_own_name(opened, path):
 def test_a_hole_in_the_numbers_is_damage(opened, path, telegram):
     filled(opened, telegram, 300)
     with contextlib.closing(apsw.Connection(str(path))) as connection:
-        connection.execute("DELETE FROM telegram WHERE seq = 150")
+        connection.execute("DELETE FROM telegram WHERE row = 150")
     file = opened(8 * MIB)
     assert len(rows(file)) == 300 - 100 - 1
 
@@ -237,7 +274,7 @@ def test_a_power_cut_during_salvage_loses_nothing_more(
         raise PowerCutError
 
     with monkeypatch.context() as patch:
-        patch.setattr(outbox_file, cut_before, cut)
+        patch.setattr(outbox_start, cut_before, cut)
         with pytest.raises(PowerCutError):
             opened()
     assert 1850 <= len(rows(opened(8 * MIB))) < 1900
@@ -263,6 +300,32 @@ def test_a_log_left_by_a_damaged_file_is_not_replayed_into_the_new_one(opened, p
 def test_looking_does_not_mend(opened, path, telegram):
     filled(opened, telegram)
     overwrite(path, 60 * 4096)
-    with pytest.raises(outbox_file.DamagedError):
+    with pytest.raises(DamagedError):
         inspect_outbox(path, max_bytes=MIB)
     assert not path.with_name("outbox.db.damaged-1").exists()
+
+
+def test_a_boot_begins_an_epoch_and_a_restart_does_not(path, telegrams):
+    def visit(boot, *numbers):
+        with contextlib.closing(open_outbox(path, max_bytes=MIB, boot=boot)) as file:
+            if numbers:
+                file.append([telegrams(*numbers)])
+            return file.state, rows(file), rows(file, file.state.first_seq)
+
+    first, _, _ = visit("one", 1, 2, 3)
+    assert visit("one")[0] == first
+    with contextlib.closing(open_outbox(path, max_bytes=MIB, boot="one")) as file:
+        file.acknowledge(first.epoch, 1, now_ms=0)
+    second, waiting, kept = visit("two", 4)
+    assert second.epoch != first.epoch
+    assert (second.first_seq, second.acked_through, second.next_seq) == (-1, 0, 3)
+    assert waiting == telegrams(2, 3, 4)
+    assert kept == telegrams(1, 2, 3, 4)
+    with contextlib.closing(open_outbox(path, max_bytes=MIB, boot="two")) as file:
+        file.acknowledge(first.epoch, 3, now_ms=0)
+        assert file.state.acked_through == 0, "the word on an old epoch is void"
+        file.acknowledge(second.epoch, 3, now_ms=0)
+        assert file.free(acknowledged_before_ms=10**12) == 4
+    third, waiting, _ = visit("three", 5)
+    assert (third.first_seq, third.next_seq) == (0, 1)
+    assert waiting == telegrams(5)
