@@ -4,7 +4,8 @@ Theory of operation. Routes do not check who asks: the gate does, by method and 
 unless a path is listed as open. So a new route cannot forget it. In order:
 
 1. Host: while nobody may read, the server must be called by a loopback name, so that a web page
-   cannot reach it by pointing a name of its own at 127.0.0.1.
+   cannot reach it by pointing a name of its own at 127.0.0.1. What a proxy forwards comes from
+   elsewhere: it is never nobody's.
 2. Credentials: bearer token or session cookie give a Principal; a write needs one that writes; a
    write by cookie must come from a page of this origin (SameSite=Strict does the rest).
 3. Body: at most 1 MiB, read here in full, so that no route waits for a slow sender with a
@@ -25,7 +26,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 from headend.api.access import SESSION_COOKIE
-from headend.api.problems import FORBIDDEN, TOO_LARGE, UNAUTHENTICATED, Problem, respond, wants_page
+from headend.api.problems import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    TOO_LARGE,
+    UNAUTHENTICATED,
+    Problem,
+    respond,
+    wants_page,
+)
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX = 1024 * 1024
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/favicon.ico"})
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _OPEN_FOLDERS = ("/static/", "/problems/")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -81,8 +91,8 @@ class Gate:
         guarded = _with_headers(send, scope["path"])
         headers = Headers(scope=scope)
         try:
-            self._check_host(headers)
-            principal = self._admit(scope["method"], scope["path"], headers)
+            nobody = self._nobody(headers)
+            principal = self._admit(scope["method"], scope["path"], headers, nobody)
             scope.setdefault("state", {})["principal"] = principal
             body = await _body(headers, receive)
         except Problem as problem:
@@ -95,15 +105,21 @@ class Gate:
             return
         await self._app(scope, _replay(body, receive), guarded)
 
-    def _check_host(self, headers: Headers) -> None:
+    def _nobody(self, headers: Headers) -> Principal | None:
+        """Who a caller without credentials is. Raises Problem(forbidden) for a foreign name."""
+        if any(name in headers for name in _FORWARDED):
+            return None
         if self._access.nobody is not None and not _is_loopback(headers.get("host", "")):
             raise Problem(FORBIDDEN, "call this server by the loopback address it listens on")
+        return self._access.nobody
 
-    def _admit(self, method: str, path: str, headers: Headers) -> Principal | None:
+    def _admit(
+        self, method: str, path: str, headers: Headers, nobody: Principal | None
+    ) -> Principal | None:
         open_path = path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS)
         who, by_token = self._who(headers)
         if method in _SAFE:
-            who = who or self._access.nobody
+            who = who or nobody
         elif (who or open_path) and not by_token:
             _check_origin(headers)
         if who is None and not open_path:
@@ -144,6 +160,8 @@ async def _body(headers: Headers, receive: Receive) -> bytes:
     parts, size, more = [], 0, True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(BAD_REQUEST, "the caller went away in the middle of the body")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > BODY_BYTES_MAX:

@@ -167,6 +167,17 @@ async def test_a_foreign_name_for_loopback_is_refused(open_app, host):
         assert answer.status_code == 403
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
+async def test_what_a_proxy_forwards_needs_a_token(open_app, header):
+    """A proxy on the same machine would open the server to everybody it serves."""
+    async with client_of(open_app, None) as client:
+        answer = await client.get("/v1/meters", headers={header: "203.0.113.9"})
+        assert answer.status_code == 401
+    async with client_of(open_app, Host="meters.example") as client:
+        answer = await client.get("/v1/meters", headers={header: "203.0.113.9"})
+        assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080", "127.0.0.2:1"])
 async def test_loopback_names_are_served(open_app, host):
     async with client_of(open_app, None) as client:
