@@ -32,6 +32,29 @@ def roster():
     return make_roster(PLAN)
 
 
+@pytest.fixture
+def new_street(roster, tmp_path):
+    """Makes streets with a truth file; each remembers what the one before it did."""
+    streets = []
+
+    def make():
+        streets.append(Street(roster, FleetStore(tmp_path), truth=tmp_path / "truth.jsonl"))
+        return streets[-1]
+
+    yield make
+    for street in streets:
+        street.close()
+
+
+@pytest.fixture
+def joined(new_street):
+    """A street on which everybody has found a gateway."""
+    street = new_street()
+    street.start()
+    assert street.run_until(lambda: all_joined(street), LIMIT_S)
+    return street
+
+
 def status(street):
     return street.fleet.status(street.now_ms)
 
@@ -89,30 +112,22 @@ def drain(street):
     assert street.run_until(lambda: all_arrived(street), LIMIT_S)
 
 
-def test_everybody_joins_and_every_reading_arrives_as_it_was_counted(roster, tmp_path):
-    street = Street(roster, truth=tmp_path / "truth.jsonl")
-    street.start()
-    assert street.run_until(lambda: all_joined(street), LIMIT_S)
-    street.run(10)
-    drain(street)
+def test_everybody_joins_and_every_reading_arrives_as_it_was_counted(joined, tmp_path):
+    joined.run(10)
+    drain(joined)
     expected = truth(tmp_path / "truth.jsonl")
-    assert stored(street).items() >= expected.items()
-    assert len(expected) == status(street).readings == 2 * status(street).reports
+    assert stored(joined).items() >= expected.items()
+    assert len(expected) == status(joined).readings == 2 * status(joined).reports
     per_meter = Counter(meter for meter, _, _ in expected)
-    assert len(per_meter) == len(roster.meters)
+    assert len(per_meter) == len(joined.roster.meters)
     assert len(set(per_meter.values())) == 1
-    counters = [(meter.meter, message.counter) for meter, message in opened(street)]
+    counters = [(meter.meter, message.counter) for meter, message in opened(joined)]
     assert len(counters) == len(set(counters))
-    street.close()
 
 
-def test_both_gateways_take_part(roster):
-    street = Street(roster)
-    street.start()
-    assert street.run_until(lambda: all_joined(street), LIMIT_S)
-    homes = {node: len(root.routes()) for node, root in street.roots.items()}
+def test_both_gateways_take_part(joined):
+    homes = {node: len(root.routes()) for node, root in joined.roots.items()}
     assert min(homes.values()) >= 1
-    street.close()
 
 
 def relays(roster):
@@ -126,78 +141,59 @@ def relays(roster):
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_killed_relay_takes_no_reading_of_the_others_with_it(roster, tmp_path, place):
-    street = Street(roster, truth=tmp_path / "truth.jsonl")
-    street.start()
-    assert street.run_until(lambda: all_joined(street), LIMIT_S)
-    victim = relays(roster)[place]
-    street.order(victim, AirAction.KILL, meter=True)
-    street.run(20)
-    street.order(0, AirAction.STOP)
-    name = next(meter.meter for meter in roster.meters if meter.node == victim)
+def test_a_killed_relay_takes_no_reading_of_the_others_with_it(joined, tmp_path, place):
+    victim = relays(joined.roster)[place]
+    joined.order(victim, AirAction.KILL, meter=True)
+    joined.run(20)
+    joined.order(0, AirAction.STOP)
+    name = next(meter.meter for meter in joined.roster.meters if meter.node == victim)
     expected = {k: v for k, v in truth(tmp_path / "truth.jsonl").items() if k[0] != name}
-    assert all_stored(street, expected)
-    assert status(street).alive == len(roster.meters) - 1
-    street.close()
+    assert all_stored(joined, expected)
+    assert status(joined).alive == len(joined.roster.meters) - 1
 
 
-def test_a_node_without_its_mesh_goes_on_metering_and_loses_nothing(roster, tmp_path):
-    street = Street(roster, truth=tmp_path / "truth.jsonl")
-    street.start()
-    assert street.run_until(lambda: all_joined(street), LIMIT_S)
-    victim = relays(roster)[0]
-    street.order(victim, AirAction.KILL)
-    before = status(street).reports
-    street.run(15)
-    assert status(street).reports == before + 10 * len(roster.meters)
-    street.order(victim, AirAction.REVIVE)
-    street.run(5)
-    drain(street)
-    assert stored(street).items() >= truth(tmp_path / "truth.jsonl").items()
-    street.close()
+def test_a_node_without_its_mesh_goes_on_metering_and_loses_nothing(joined, tmp_path):
+    victim = relays(joined.roster)[0]
+    joined.order(victim, AirAction.KILL)
+    before = status(joined).reports
+    joined.run(15)
+    assert status(joined).reports == before + 10 * len(joined.roster.meters)
+    joined.order(victim, AirAction.REVIVE)
+    joined.run(5)
+    drain(joined)
+    assert stored(joined).items() >= truth(tmp_path / "truth.jsonl").items()
 
 
-def test_a_gateway_that_dies_loses_its_meters_to_the_other(roster, tmp_path):
-    street = Street(roster, truth=tmp_path / "truth.jsonl")
-    street.start()
-    assert street.run_until(lambda: all_joined(street), LIMIT_S)
-    street.order(roster.gateways[0].node, AirAction.KILL)
-    street.run(20)
-    street.order(0, AirAction.STOP)
-    expected = truth(tmp_path / "truth.jsonl")
-    assert all_stored(street, expected)
-    street.close()
+def test_a_gateway_that_dies_loses_its_meters_to_the_other(joined, tmp_path):
+    joined.order(joined.roster.gateways[0].node, AirAction.KILL)
+    joined.run(20)
+    joined.order(0, AirAction.STOP)
+    assert all_stored(joined, truth(tmp_path / "truth.jsonl"))
 
 
-def test_a_fleet_that_dies_goes_on_where_it_was(roster, tmp_path):
-    """The process ends between two turns; a new one has the same store and truth file."""
-    path = tmp_path / "truth.jsonl"
-    first = Street(roster, FleetStore(tmp_path), truth=path)
+def test_a_fleet_that_dies_goes_on_where_it_was(new_street, tmp_path):
+    """The process ends between two turns; its successor finds store and truth file."""
+    first = new_street()
     first.start()
     assert first.run_until(lambda: status(first).reports > 100, LIMIT_S)
     first.close()
-    second = Street(roster, FleetStore(tmp_path), truth=path)
+    second = new_street()
     second.received.update(first.received)
     second.now_ms = first.now_ms + 60_000
-    # Its gateways are younger than the meters' memory of them, as after a lost outbox.
-    second.start()
+    second.start()  # with gateways that have forgotten everything
     assert status(second).reports >= 100
     second.run(10)
     second.order(0, AirAction.STOP)
-    expected = truth(path)
+    expected = truth(tmp_path / "truth.jsonl")
     assert all_stored(second, expected)
     ends = sorted({end for _, _, end in expected})
     assert {later - sooner for sooner, later in pairwise(ends)} == {ends[1] - ends[0]}
-    second.close()
 
 
-def test_a_command_goes_down_is_obeyed_and_answered(roster):
-    street = Street(roster)
-    street.start()
-    assert street.run_until(lambda: all_joined(street), LIMIT_S)
-    root = roster.gateways[0].node
-    target = max(street.roots[root].routes(), key=lambda route: route.hops).node
-    meter = next(m for m in roster.meters if m.node == target)
+def test_a_command_goes_down_is_obeyed_and_answered(joined):
+    root = joined.roster.gateways[0].node
+    target = max(joined.roots[root].routes(), key=lambda route: route.hops).node
+    meter = next(m for m in joined.roster.meters if m.node == target)
     ident = bytes(range(16))
     body = encode_command(Command(ident, CommandKind.RELAY_OFF, 1, NEVER_S))
     octets = seal(meter.key, meter.address, SealedKind.COMMAND, 1, body)
@@ -205,15 +201,14 @@ def test_a_command_goes_down_is_obeyed_and_answered(roster):
     def results():
         return [
             decode_result(message.body)
-            for sender, message in opened(street)
+            for sender, message in opened(joined)
             if sender is meter and message.kind is SealedKind.RESULT
         ]
 
     for token in (1, 2):  # sent twice, answered alike
-        street.command(root, target, octets, token)
-        assert street.run_until(lambda wanted=token: len(results()) == wanted, LIMIT_S)
+        joined.command(root, target, octets, token)
+        assert joined.run_until(lambda wanted=token: len(results()) == wanted, LIMIT_S)
     assert results()[0] == results()[1]
     assert (results()[0].id, results()[0].status) == (ident, ResultStatus.OK)
     assert results()[0].relay is RelayState.DISCONNECTED
-    assert street.commands == {1: True, 2: True}
-    street.close()
+    assert joined.commands == {1: True, 2: True}

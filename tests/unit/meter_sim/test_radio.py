@@ -53,7 +53,7 @@ def test_shadows_have_the_spread_they_are_said_to_have():
 
 
 def test_the_table_is_a_pure_function_and_misses_no_pair():
-    sites = [Site(n, 17 * (n % 12), 23 * (n // 12)) for n in range(1, 80)]
+    sites = [Site(n, 90 * (n % 12), 110 * (n // 12)) for n in range(1, 80)]
     table = build_links(MODEL, 5, sites)
     again = build_links(MODEL, 5, reversed(sites))
     for one in sites:
