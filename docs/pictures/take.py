@@ -40,9 +40,9 @@ class Picture:
 
 
 PICTURES = (
-    Picture("dashboard", "/", "light", "om-chart[data-ready] canvas", 1000),
-    Picture("dashboard-dark", "/", "dark", "om-chart[data-ready] canvas", 1000),
-    Picture("mesh", "/mesh", "light", "#mesh .dot", 860),
+    Picture("dashboard", "/", "light", "om-chart[data-ready] canvas", 922),
+    Picture("dashboard-dark", "/", "dark", "om-chart[data-ready] canvas", 922),
+    Picture("mesh", "/mesh", "light", "#mesh .dot", 540),
 )
 WIDTH_PX = 1440
 WAIT_MS = 20_000
