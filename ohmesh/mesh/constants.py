@@ -170,9 +170,13 @@ JOIN_BLOB_MAX: Final = 120
 # --- table and queue bounds ---------------------------------------------------------------------
 
 NEIGHBOURS_MAX: Final = 16
+"""Candidates for parents a meter follows; children are kept apart."""
+CHILDREN_MAX: Final = 128
+"""Beyond it a relay answers NOTCHILD, never silence (Contiki-NG #2933)."""
+ROOT_CHILDREN_MAX: Final = 4_096
 ROOT_NEIGHBOURS_MAX: Final = 1_024
-LINK_PEERS_MAX: Final = 64
-ROOT_LINK_PEERS_MAX: Final = 2_048
+LINK_PEERS_MAX: Final = 160
+ROOT_LINK_PEERS_MAX: Final = 5_120
 ROOTS_MAX: Final = 4
 """Roots whose feasibility distance a node remembers."""
 DUPLICATES_MAX: Final = 512

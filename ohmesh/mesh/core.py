@@ -15,7 +15,7 @@ from ohmesh.mesh.frames import (
     Tag,
     TagFlag,
 )
-from ohmesh.mesh.neighbours import NeighbourTable
+from ohmesh.mesh.neighbours import Children, NeighbourTable
 from ohmesh.mesh.outputs import Output, Trace
 from ohmesh.mesh.timers import Timers
 from ohmesh.mesh.trickle import Rng
@@ -64,6 +64,7 @@ class Core:
     """Shared state of one node; it decides nothing."""
 
     __slots__ = (
+        "children",
         "config",
         "counter",
         "dirty",
@@ -90,6 +91,7 @@ class Core:
         self.timers = Timers()
         self.feasibility = Feasibility()
         self.neighbours = NeighbourTable(config.neighbours_max, self.is_parent)
+        self.children = Children(c.ROOT_CHILDREN_MAX if config.is_root else c.CHILDREN_MAX)
         self.phase = Phase.SEEKING
         self.root = 0
         self.rank = c.INFINITE_RANK

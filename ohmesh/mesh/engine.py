@@ -132,21 +132,12 @@ class Engine:
         lseq: int | None,
     ) -> None:
         """Take a fresh frame. Args: lseq: names it in the answer; None for a broadcast."""
-        rank = frame.tag.rank if isinstance(frame, Adv) else None
-        relayed = isinstance(frame, UpFrame)
-        row = self.core.neighbours.admit(
-            src,
-            now_ms,
-            rssi_dbm,
-            None if relayed else c.INFINITE_RANK if rank is None else rank,
-        )
-        if row is None:
-            if lseq is not None:
-                self.core.answer(src, lseq, HackStatus.NOTCHILD)
-        elif lseq is None:
-            self._broadcast(now_ms, row, frame)
+        rank = frame.tag.rank if isinstance(frame, Adv) else c.INFINITE_RANK
+        row = self.core.neighbours.admit(src, now_ms, rssi_dbm, rank)
+        if lseq is None:
+            self._broadcast(now_ms, src, row, frame)
         else:
-            self._unicast(now_ms, row, frame, lseq)
+            self._unicast(now_ms, src, row, frame, lseq=lseq)
         self._settle(now_ms)
 
     def exchange_done(self, now_ms: int, attempts: int, hack: Hack | None) -> None:
@@ -174,56 +165,71 @@ class Engine:
 
     # --- frames ---------------------------------------------------------------------------------
 
-    def _broadcast(self, now_ms: int, row: Neighbour, frame: Frame) -> None:
+    def _broadcast(self, now_ms: int, src: int, row: Neighbour | None, frame: Frame) -> None:
         if isinstance(frame, Adv):
             self._adv(now_ms, row, frame)
         elif isinstance(frame, Sol):
-            self._sol(now_ms, row.id, frame, broadcast=True)
+            self._sol(now_ms, src, frame, broadcast=True)
         elif isinstance(frame, Outage):
-            if self.root_side is not None:
-                self.root_side.outage(now_ms, frame)
-            else:
-                self.outages.heard(now_ms, frame.kind, frame.nodes)
+            self._outage(now_ms, frame)
 
-    def _unicast(self, now_ms: int, row: Neighbour, frame: Frame, lseq: int) -> None:
-        core, src = self.core, row.id
+    def _unicast(
+        self,
+        now_ms: int,
+        src: int,
+        row: Neighbour | None,
+        frame: Frame,
+        *,
+        lseq: int,
+    ) -> None:
+        answer = self.core.answer
         if isinstance(frame, UpFrame):
-            self._up(now_ms, row, frame, lseq)
+            self._up(now_ms, src, frame, lseq)
         elif isinstance(frame, DownFrame):
-            core.answer(src, lseq, self._down(now_ms, src, frame))
+            answer(src, lseq, self._down(now_ms, src, frame))
+        elif isinstance(frame, Join):
+            answer(src, lseq, HackStatus.NOROUTE)
         elif isinstance(frame, Adv | Sol | Probe):
-            core.answer(src, lseq, HackStatus.OK)
+            answer(src, lseq, HackStatus.OK)
             if isinstance(frame, Adv):
                 self._adv(now_ms, row, frame)
             elif isinstance(frame, Sol):
                 self._sol(now_ms, src, frame, broadcast=False)
-        elif isinstance(frame, Join):
-            core.answer(src, lseq, HackStatus.NOROUTE)
 
-    def _adv(self, now_ms: int, row: Neighbour, adv: Adv) -> None:
+    def _adv(self, now_ms: int, row: Neighbour | None, adv: Adv) -> None:
+        if self.root_side is not None:
+            self.root_side.heard_tag(now_ms, adv.tag)
+        if row is None:
+            return
         if adv.tag != row.tag:
             self.core.dirty = True
         self.formation.heard_adv(now_ms, row, adv)
-        if self.root_side is not None:
-            self.root_side.heard_tag(now_ms, adv.tag)
 
     def _sol(self, now_ms: int, src: int, sol: Sol, *, broadcast: bool) -> None:
         if self.root_side is not None:
             self.root_side.heard_sol(now_ms, sol)
         self.formation.heard_sol(now_ms, src, sol, broadcast=broadcast)
 
-    def _up(self, now_ms: int, row: Neighbour, frame: UpFrame, lseq: int) -> None:
-        core = self.core
-        row.child_until_ms = now_ms + core.scaled(c.CHILD_LIFETIME_MS)
+    def _outage(self, now_ms: int, frame: Outage) -> None:
         if self.root_side is not None:
-            self.root_side.take(now_ms, row.id, lseq, frame)
+            self.root_side.outage(now_ms, frame)
+        else:
+            self.outages.heard(now_ms, frame.kind, frame.nodes)
+
+    def _up(self, now_ms: int, src: int, frame: UpFrame, lseq: int) -> None:
+        core = self.core
+        if not core.children.note(src, now_ms, core.scaled(c.CHILD_LIFETIME_MS)):
+            core.answer(src, lseq, HackStatus.NOTCHILD)
+            return
+        if self.root_side is not None:
+            self.root_side.take(now_ms, src, lseq, frame)
             return
         stale = frame.head.root == core.root and frame.head.rank <= core.rank
         again = bool(frame.head.flags & UpFlag.RANK_ERROR)
         if stale and core.attached:
-            self.formation.inconsistent(now_ms, row.id, again=again)
+            self.formation.inconsistent(now_ms, src, again=again)
             frame = _with_rank_error(frame)
-        core.answer(row.id, lseq, self.forwarder.accept_up(now_ms, row.id, frame))
+        core.answer(src, lseq, self.forwarder.accept_up(now_ms, src, frame))
 
     def _down(self, now_ms: int, src: int, frame: DownFrame) -> HackStatus:
         head, node = frame.head, self.core.config.node
@@ -293,6 +299,7 @@ class Engine:
     def _housekeeping(self, now_ms: int) -> None:
         core = self.core
         core.timers.set(Timer.HOUSEKEEPING, now_ms + core.scaled(c.HOUSEKEEPING_MS))
+        core.children.expire(now_ms)
         core.neighbours.expire(now_ms, core.scaled(c.NEIGHBOUR_LIFETIME_MS))
         if self.root_side is not None:
             self.root_side.housekeeping(now_ms)

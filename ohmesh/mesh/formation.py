@@ -235,7 +235,7 @@ class Formation:
         core = self._core
         row.learn(now_ms, adv.tag)
         if adv.tag.flags & TagFlag.BOOT:
-            row.child_until_ms = -1
+            core.children.drop(row.id)
         if not row.has_route():
             return
         if adv.tag.root == core.root:
@@ -300,7 +300,9 @@ class Formation:
         rows = [
             row
             for row in core.neighbours
-            if row.tag.root == core.root and is_usable(row, now_ms) and not row.is_child(now_ms)
+            if row.tag.root == core.root
+            and is_usable(row, now_ms)
+            and not core.children.has(row.id, now_ms)
         ]
         for row in sorted(rows, key=lambda row: row.cost)[:_REQUESTS]:
             sol = Sol(SolFlag.SEQ_REQUEST, core.root, *held)
@@ -392,7 +394,7 @@ class Formation:
         self._arm_probe(now_ms)
         if not core.attached or core.flags & TagFlag.COLLECT_ONLY or self._probing:
             return
-        stale_ms = now_ms - self._probe_period_ms(now_ms) // 2
+        stale_ms = now_ms - self._probe_period_ms() // 2
         parent = core.neighbours.get(core.parents[0])
         if parent is not None and parent.acked_ms < stale_ms:
             self._probe(now_ms, parent)
@@ -413,11 +415,11 @@ class Formation:
     def _arm_probe(self, now_ms: int) -> None:
         core = self._core
         if core.attached and not core.config.is_root:
-            core.timers.set(Timer.PROBE, now_ms + core.spread(self._probe_period_ms(now_ms)))
+            core.timers.set(Timer.PROBE, now_ms + core.spread(self._probe_period_ms()))
 
-    def _probe_period_ms(self, now_ms: int) -> int:
-        has_children = any(row.is_child(now_ms) for row in self._core.neighbours)
-        return self._core.scaled(c.PROBE_RELAY_MS if has_children else c.PROBE_LEAF_MS)
+    def _probe_period_ms(self) -> int:
+        relay = len(self._core.children) > 0
+        return self._core.scaled(c.PROBE_RELAY_MS if relay else c.PROBE_LEAF_MS)
 
     def _collect_ms(self) -> int:
         spread_ms = c.COLLECT_MAX_MS - c.COLLECT_MIN_MS

@@ -17,7 +17,6 @@ class Neighbour:
         "acked_ms",
         "best_rank",
         "busy_until_ms",
-        "child_until_ms",
         "deny_ms",
         "deny_until_ms",
         "dtsn",
@@ -46,7 +45,6 @@ class Neighbour:
         self.deny_ms = 0
         self.deny_until_ms = -1
         self.busy_until_ms = -1
-        self.child_until_ms = -1
         self.dtsn = -1
 
     @property
@@ -61,10 +59,6 @@ class Neighbour:
     def proven(self) -> bool:
         """True once it has acknowledged us: the link works both ways."""
         return self.acked_ms >= 0
-
-    def is_child(self, now_ms: int) -> bool:
-        """Return whether it sent upwards through us lately."""
-        return self.child_until_ms > now_ms
 
     def is_denied(self, now_ms: int) -> bool:
         """Return whether it is left out after a failure."""
@@ -128,7 +122,7 @@ class Neighbour:
 
 
 class NeighbourTable:
-    """Bounded; the worst row that is neither parent nor child gives way to a better one."""
+    """Bounded; the worst row that is not a parent gives way to a better one."""
 
     __slots__ = ("_limit", "_pinned", "_rows")
 
@@ -150,14 +144,14 @@ class NeighbourTable:
         """Return the row of a node."""
         return self._rows.get(node)
 
-    def admit(self, node: int, now_ms: int, rssi_dbm: int, rank: int | None) -> Neighbour | None:
+    def admit(self, node: int, now_ms: int, rssi_dbm: int, rank: int) -> Neighbour | None:
         """Return the row of a node, made if there is room or a worse row to evict.
 
         Args:
             node: id.
             now_ms: time.
             rssi_dbm: strength it was heard with.
-            rank: what it advertises; None if it needs us as relay, which outweighs any candidate.
+            rank: what it advertises, INFINITE_RANK if nothing.
         """
         row = self._rows.get(node)
         if row is not None:
@@ -165,9 +159,8 @@ class NeighbourTable:
             return row
         fresh = Neighbour(node, now_ms, rssi_dbm)
         if len(self._rows) >= self._limit:
-            worst = self._evictable(now_ms)
-            bar = -1 if rank is None else rank + fresh.etx_128ths
-            if worst is None or worst.cost <= bar:
+            worst = self._evictable()
+            if worst is None or worst.cost <= rank + fresh.etx_128ths:
                 return None
             del self._rows[worst.id]
         self._rows[node] = fresh
@@ -180,6 +173,46 @@ class NeighbourTable:
             if not self._pinned(node):
                 del self._rows[node]
 
-    def _evictable(self, now_ms: int) -> Neighbour | None:
-        loose = (r for r in self if not r.is_child(now_ms) and not self._pinned(r.id))
+    def _evictable(self) -> Neighbour | None:
+        loose = (row for row in self if not self._pinned(row.id))
         return max(loose, key=lambda row: row.cost, default=None)
+
+
+class Children:
+    """Who sent upwards through us lately.
+
+    Apart from the neighbour table: a relay at a bottleneck may have many more children than it
+    has candidates for parents, and needs no more of them than their ids.
+    """
+
+    __slots__ = ("_limit", "_until_ms")
+
+    def __init__(self, limit: int) -> None:
+        """Start with none."""
+        self._limit = limit
+        self._until_ms: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        """Children remembered."""
+        return len(self._until_ms)
+
+    def note(self, node: int, now_ms: int, lifetime_ms: int) -> bool:
+        """Remember a child. Returns: False if there is no room for another."""
+        if node not in self._until_ms and len(self._until_ms) >= self._limit:
+            self.expire(now_ms)
+            if len(self._until_ms) >= self._limit:
+                return False
+        self._until_ms[node] = now_ms + lifetime_ms
+        return True
+
+    def has(self, node: int, now_ms: int) -> bool:
+        """Return whether a node is our child."""
+        return self._until_ms.get(node, -1) > now_ms
+
+    def drop(self, node: int) -> None:
+        """Forget a child that started anew."""
+        self._until_ms.pop(node, None)
+
+    def expire(self, now_ms: int) -> None:
+        """Forget those not heard for their lifetime."""
+        self._until_ms = {n: until for n, until in self._until_ms.items() if until > now_ms}

@@ -82,7 +82,9 @@ class Routing:
         rows = [
             row
             for row in self._core.neighbours
-            if is_usable(row, now_ms) and row.tag_ms >= since_ms and not row.is_child(now_ms)
+            if is_usable(row, now_ms)
+            and row.tag_ms >= since_ms
+            and not self._core.children.has(row.id, now_ms)
         ]
         return min(rows, key=lambda row: score(row, current=0, root=0), default=None)
 

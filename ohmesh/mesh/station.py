@@ -261,6 +261,7 @@ class Station:
         engine = self._engine
         sizes = {
             "neighbours": len(engine.core.neighbours),
+            "children": len(engine.core.children),
             "peers": self._link.peers,
             "duplicates": len(engine.forwarder.duplicates),
             "queue": len(engine.forwarder),

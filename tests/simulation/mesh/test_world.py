@@ -1,9 +1,12 @@
 """Whole networks on virtual time: they form, deliver, heal and stay free of loops."""
 
+from itertools import combinations, pairwise
+
 import pytest
 
-from ohmesh.mesh import PersistRoute
+from ohmesh.mesh import PersistRoute, StationConfig, codec
 from ohmesh.mesh.constants import INFINITE_RANK
+from ohmesh.mesh.frames import Adv, Sol
 from ohmesh.mesh.testing import World, street
 
 QUARTER_MS = 900_000
@@ -352,6 +355,63 @@ def test_flapping_links_close_no_loop():
             assert world.cycle() == []
     world.run(world.now_ms + 1_600_000)
     assert arrived(world) == sent
+
+
+def shaped(links, **more):
+    world = World(3, more.pop("loss_percent", 10))
+    for node in sorted({node for link in links for node in link}):
+        is_root = node < 100
+        world.add(StationConfig(node=node, net=1, is_root=is_root, epoch=9 * is_root, **more))
+    for one, other in links:
+        world.link(one, other)
+    world.boot_all(1000)
+    return world
+
+
+def all_there(world):
+    return len(world.stations()) == len(world.nodes) and not world.unjoined()
+
+
+CHAIN = [1, *range(101, 121)]
+SHAPES = {
+    "chain of 20 hops": list(pairwise(CHAIN)),
+    "one relay with 40 children": [(1, 101), *((101, node) for node in range(102, 142))],
+    "everybody hears everybody": list(combinations([1, 2, *range(101, 131)], 2)),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_awkward_shapes_join_and_deliver(shape):
+    world = shaped(SHAPES[shape], timer_divisor=5)
+    assert world.run(120_000, lambda: all_there(world))
+    sent = set()
+    report(world, 0, sent)
+    world.run(world.now_ms + 200_000)
+    assert arrived(world) == sent
+
+
+def test_a_node_that_lost_its_way_says_so_three_times_and_holds_its_tongue():
+    world = shaped([(1, 101), (101, 102)], loss_percent=0)
+    assert world.run(60_000, lambda: all_there(world))
+    heard = []
+
+    def tap(node, frame):
+        kind, body = frame[0] & 0xF, frame[17:-8]
+        if node == 101 and frame[8:12] == b"\xff" * 4 and kind in (1, 2):
+            heard.append((world.now_ms, codec.decode(kind, body)))
+
+    world.tap = tap
+    world.kill(1)
+    world.submit(101, b"reading")
+    world.run(world.now_ms + 12_000)
+    first = heard[0][0]
+    advs = [(at - first, frame.tag.rank) for at, frame in heard if isinstance(frame, Adv)]
+    assert advs == [(0, INFINITE_RANK), (1000, INFINITE_RANK), (2000, INFINITE_RANK)]
+    sols = [at - first for at, frame in heard if isinstance(frame, Sol)]
+    assert sols[0] == 4000
+    # The child believed it at once and did not offer itself as a way.
+    assert world.station(102).parent is None
+    assert world.station(101).parent is None
 
 
 def test_world_refuses_to_speak_for_the_dead():
