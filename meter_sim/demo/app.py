@@ -64,7 +64,8 @@ async def _tell(options: Options, view: View, stack: Stack, began_s: float) -> F
 
 
 async def _serve(view: View, stack: Stack) -> None:
-    view.chapter("The dashboard and the API stay up until Ctrl-C")
+    stack.renew("fleet")  # it was stopped for the count; it remembers where it was
+    view.chapter("Meters, dashboard and API go on until Ctrl-C")
     view.say(f"dashboard  {stack.api_url}/")
     view.say(f"API        {stack.api_url}/docs")
     view.say(f"token      {stack.token}")

@@ -107,6 +107,11 @@ class Stack:
                 [*_OHMESH, *self._commands[name]], log=log, env=_ENVIRONMENT
             )
 
+    def renew(self, name: str) -> None:
+        """End a program in good order and start it again."""
+        stop(self._programs.pop(name))
+        self.restart(name)
+
     def log(self, name: str) -> Path:
         """Where a program writes its log."""
         return self.folder / f"{name}.log"

@@ -247,8 +247,10 @@ class Story:
 
         await self._until("the telegrams to be archived", archived)
         self.facts.telegrams_decoded = await asyncio.to_thread(self.audit.telegrams_decoded)
-        figure = f"{self.facts.telegrams_stored} of {self.facts.telegrams_in}"
-        self.view.fact("stored", f"{figure}; {self.facts.telegrams_decoded} gave readings")
+        stored, decoded = self.facts.telegrams_stored, self.facts.telegrams_decoded
+        self.view.fact("stored", f"{stored} of {self.facts.telegrams_in}")
+        rest = f"; {stored - decoded} are in quarantine with the reason" if stored > decoded else ""
+        self.view.say(f"{decoded} gave readings{rest}")
 
     async def _count(self) -> None:
         self.view.chapter("The exact count: truth against table")
