@@ -46,6 +46,7 @@ class Store:
     urls: dict[str, str]
     keystore: Keystore
     name: str
+    admin_url: str = ""
     connections: list = field(default_factory=list)
 
     def connect(self, role: str, *, autocommit: bool = True):
@@ -63,6 +64,11 @@ class Store:
     def value_as_owner(self, sql: str, **params):
         """For what no serving role may do."""
         return next(iter(self.rows(sql, "owner", **params)[0].values()))
+
+    def as_admin(self, sql: str):
+        """For what only the superuser may do."""
+        with db.connect(self.admin_url, name="admin", autocommit=True) as connection:
+            return next(iter(connection.execute(sql).fetchone().values()))
 
     def ask(self, plan, tenant: int = TENANT):
         """Run a plan as the API does: its role, one tenant, one transaction."""
@@ -108,7 +114,8 @@ def store(database, headend_base):
             admin.execute(f"grant connect on database {name} to ohmesh_{role}")
         admin.execute(f"grant temporary on database {name} to ohmesh_ingest")
     mine = {role: urlsplit(url)._replace(path=f"/{name}").geturl() for role, url in urls.items()}
-    made = Store(mine, Keystore.from_file(folder / "kek"), name)
+    admin_url = urlsplit(database.admin_url)._replace(path=f"/{name}").geturl()
+    made = Store(mine, Keystore.from_file(folder / "kek"), name, admin_url)
     yield made
     for connection in made.connections:
         connection.close()
@@ -195,13 +202,14 @@ class GatewaySide:
     ) -> None:
         """Send as an outbox does: batches from the oldest unacknowledged row on, until all are."""
         deadline = time.monotonic() + limit_s
-        through = 0
+        through, wait_s = 0, 0.5
         while through < len(telegrams):
             assert time.monotonic() < deadline, f"stuck at {through} of {len(telegrams)}"
             for first in range(through, len(telegrams), batch):
                 self.try_send(first, telegrams[first : first + batch])
                 time.sleep(pause_s)
-            through = self._newest_ack(through, wait_s=0.5)
+            before, through = through, self._newest_ack(through, wait_s=wait_s)
+            wait_s = 0.5 if through > before else min(4, 2 * wait_s)
 
     def _newest_ack(self, through: int, wait_s: float) -> int:
         try:

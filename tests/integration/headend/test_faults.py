@@ -17,7 +17,6 @@ from meter_sim.servers.database import Database
 from meter_sim.servers.process import free_port, spawn, stop, wait_until
 
 TELEGRAMS = 600
-KILLS = 6
 
 
 @pytest.fixture
@@ -34,6 +33,7 @@ def configured(store, broker, headend_base, tmp_path):
     text = (folder / "headend.toml").read_text().replace("port = 8080", f"port = {free_port()}")
     text = text.replace("/headend_base", f"/{store.name}")
     text = text.replace("mqtt://127.0.0.1:1883", broker.url)
+    text = text.replace("batch_telegrams = 4000", "batch_telegrams = 40")  # many transactions
     file = tmp_path / "headend.toml"
     file.write_text(text)
     return file
@@ -49,36 +49,41 @@ def start_ingest(config, log):
     return spawn(argv, log=log)
 
 
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kills", [6, pytest.param(100, marks=pytest.mark.soak)])
 def test_ingest_killed_in_mid_run_loses_and_doubles_nothing(
-    store, broker, configured, kit, tmp_path
+    store, broker, configured, kit, tmp_path, until, kills
 ):
+    """Each kill comes when rows were just committed and more are under way."""
     store.gateway()
     store.meter()
-    telegrams = [kit.telegram(n) for n in range(TELEGRAMS)]
+    count = 100 * kills
+    telegrams = [kit.telegram(n) for n in range(count)]
     over = threading.Event()
     with (tmp_path / "log").open("wb") as log, kit.GatewaySide(broker.url) as gateway:
         process = start_ingest(configured, log)
         sender = threading.Thread(
-            target=lambda: (gateway.drain(telegrams, batch=5, pause_s=0.02), over.set())
+            target=lambda: (gateway.drain(telegrams, batch=5, limit_s=3000), over.set())
         )
         sender.start()
-        kills = 0
+        killed_at = []
         try:
-            while not over.is_set():
-                if over.wait(0.9):
+            for _ in range(kills):
+                before = store.counts()["telegrams"]
+                until(lambda: over.is_set() or store.counts()["telegrams"] > before)  # noqa: B023
+                if over.is_set():
                     break
-                if kills < KILLS:
-                    process.send_signal(signal.SIGKILL)
-                    process.wait()
-                    kills += 1
-                    process = start_ingest(configured, log)
+                killed_at.append(before)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                process = start_ingest(configured, log)
         finally:
             sender.join()
             code = stop(process)
     assert code == 0
-    assert kills >= 1
-    assert store.counts() == {"readings": TELEGRAMS, "telegrams": TELEGRAMS, "held": 0}
-    assert store.value("select got::text from ohmesh.gateway_progress") == f"{{[0,{TELEGRAMS})}}"
+    assert len(killed_at) >= kills // 2, "too few kills fell into the traffic"
+    assert store.counts() == {"readings": count, "telegrams": count, "held": 0}
+    assert store.value("select got::text from ohmesh.gateway_progress") == f"{{[0,{count})}}"
 
 
 def test_a_database_that_crashes_and_comes_back(own_database, shared_broker, kit, tmp_path, store):
@@ -95,9 +100,7 @@ def test_a_database_that_crashes_and_comes_back(own_database, shared_broker, kit
     telegrams = [kit.telegram(n) for n in range(TELEGRAMS)]
     url = shared_broker.url
     with kit.running_ingest(mine, url), kit.GatewaySide(url, "gwc") as gateway:
-        sender = threading.Thread(
-            target=gateway.drain, args=(telegrams,), kwargs={"batch": 5, "pause_s": 0.02}
-        )
+        sender = threading.Thread(target=slowly, args=(gateway, telegrams))
         sender.start()
         crashed_alive: list[bool] = []
         for _ in range(3):
@@ -111,6 +114,45 @@ def test_a_database_that_crashes_and_comes_back(own_database, shared_broker, kit
     assert mine.counts() == {"readings": TELEGRAMS, "telegrams": TELEGRAMS, "held": 0}
 
 
+def test_a_table_that_is_locked_for_a_while_only_delays(store, shared_broker, kit):
+    store.gateway("gwl")
+    store.meter()
+    telegrams = [kit.telegram(n) for n in range(100)]
+    url = shared_broker.url
+    owner = store.connect("owner")
+    with kit.running_ingest(store, url), kit.GatewaySide(url, "gwl") as gateway:
+        with owner.transaction():
+            owner.execute("lock table bulk.reading in access exclusive mode")
+            sender = threading.Thread(target=gateway.drain, args=(telegrams,))
+            sender.start()
+            sender.join(1.5)
+            assert sender.is_alive()
+            assert gateway.acks.empty(), "acknowledged before it was committed"
+        sender.join()
+    assert store.counts() == {"readings": 100, "telegrams": 100, "held": 0}
+
+
+def test_a_connection_that_the_server_ends_is_made_again(store, shared_broker, kit):
+    store.gateway("gwt")
+    store.meter()
+    telegrams = [kit.telegram(n) for n in range(200)]
+    url = shared_broker.url
+    kill = (
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+        " where usename = 'ohmesh_ingest' and datname = current_database()"
+    )
+    with kit.running_ingest(store, url), kit.GatewaySide(url, "gwt") as gateway:
+        sender = threading.Thread(target=slowly, args=(gateway, telegrams))
+        sender.start()
+        ended = 0
+        for _ in range(3):
+            sender.join(0.2)
+            ended += store.as_admin(kill)
+        sender.join()
+    assert ended >= 1
+    assert store.counts() == {"readings": 200, "telegrams": 200, "held": 0}
+
+
 def test_a_broker_that_restarts_empty(store, tmp_path, kit):
     store.gateway()
     store.meter()
@@ -121,9 +163,7 @@ def test_a_broker_that_restarts_empty(store, tmp_path, kit):
         kit.running_ingest(store, broker.url),
         kit.GatewaySide(broker.url) as gateway,
     ):
-        sender = threading.Thread(
-            target=gateway.drain, args=(telegrams,), kwargs={"batch": 5, "pause_s": 0.02}
-        )
+        sender = threading.Thread(target=slowly, args=(gateway, telegrams))
         sender.start()
         for _ in range(2):
             sender.join(0.3)
