@@ -49,7 +49,7 @@ _UNITS = (
 
 
 def groups(production: StaTables | None) -> dict[str, Check]:
-    """Group -> check; `production`: a licensee's tables, without which those tokens are not made."""
+    """Group -> check; without a licensee's `production` tables those tokens are not made."""
     sample = DecoderCiphers()
     licensed = None if production is None else DecoderCiphers(production)
     tokens = _TokenChecks(sample, licensed)

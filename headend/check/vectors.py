@@ -37,7 +37,7 @@ def load(path: Path) -> dict[str, list[Vector]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         schema, groups = content["schema"], content["groups"]
-        vectors = {name: list(group["vectors"]) for name, group in groups.items()}
+        vectors = {name: [dict(v) for v in group["vectors"]] for name, group in groups.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: no file of prepayment vectors: {error!r}") from error
     if schema != SCHEMA:
@@ -55,7 +55,7 @@ def judge(name: str, vectors: list[Vector], check: Check | None) -> GroupResult:
 
 
 def _failure(vector: Vector, check: Check | None) -> str | None:
-    identity = vector.get("id", "?") if isinstance(vector, dict) else "?"
+    identity = vector.get("id", "?")
     if check is None:
         return f"{identity}: no code of ours stands for this group"
     try:
