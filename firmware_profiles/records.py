@@ -9,19 +9,22 @@ here.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from firmware_profiles import registry
 from firmware_profiles.api import Keys
 from firmware_profiles.codecs.number import number_text
 from ohmesh.model.errors import DecodeError, DecodeErrorKind, OhmeshError, ProfileError
+from ohmesh.model.unit import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from firmware_profiles.api import Decoded, Profile
     from ohmesh.model.reading import Reading
+
+_DIFFERENCE = "temp.delta"
 
 
 class RecordError(OhmeshError):
@@ -158,12 +161,25 @@ def reading_json(reading: Reading) -> str:
     )
 
 
+def listed(decoded: Decoded) -> Iterator[Reading]:
+    """The readings, and each temperature difference a second time in degC.
+
+    A difference is the same number in K, which the standards write, and in degC, which most readers
+    of meters do; whoever looks for either finds it. Only these lines say it twice, never `Decoded`.
+    """
+    for reading in decoded.readings:
+        yield reading
+        register = reading.register
+        if register.unit is Unit.KELVIN and _DIFFERENCE in register.channel:
+            yield replace(reading, register=replace(register, unit=Unit.CELSIUS))
+
+
 def _decoded_json(name: str, decoded: Decoded) -> str:
     return _object(
         {
             "id": json.dumps(name),
             "device": json.dumps(dict(decoded.device)),
-            "readings": "[" + ", ".join(map(reading_json, decoded.readings)) + "]",
+            "readings": "[" + ", ".join(map(reading_json, listed(decoded))) + "]",
             "texts": json.dumps(dict(decoded.texts)),
             "error": "null",
         }

@@ -6,7 +6,8 @@ from importlib.resources import files
 
 import pytest
 
-from firmware_profiles import cli, registry
+from firmware_profiles import cli, records, registry
+from firmware_profiles.api import Decoded
 from firmware_profiles.records import answers, parse_record, reading_json
 from ohmesh.model.obis import Obis
 from ohmesh.model.reading import Reading, Register
@@ -87,6 +88,25 @@ def test_values_are_printed_digit_by_digit(value, scaler, text):
     line = reading_json(Reading(register, value))
     assert f'"value": {text},' in line
     assert json.loads(line)["name"] == "1-0:99.1.0"
+
+
+DIFFERENCE = "680707680800780261d204b916"
+"""A wired frame of one record: a temperature difference of 12.34 K."""
+
+
+def test_a_temperature_difference_is_said_in_both_units():
+    record = {"id": "d", "standard": "mbus", "telegram_hex": DIFFERENCE}
+    (answer,) = answers([json.dumps(record)])
+    readings = json.loads(answer)["readings"]
+    assert [(r["value"], r["unit"]) for r in readings] == [(12.34, "K"), (12.34, "degC")]
+    decoded = registry.load("eu_mbus").decode(bytes.fromhex(DIFFERENCE))
+    assert [r.register.unit for r in decoded.readings] == [Unit.KELVIN]
+
+
+def test_an_absolute_temperature_is_said_once():
+    register = Register("raw.0-0:96.9.0", Obis.parse("0-0:96.9.0"), Unit.KELVIN, 0)
+    once = Decoded(device={}, readings=(Reading(register, 300),))
+    assert list(records.listed(once)) == [Reading(register, 300)]
 
 
 def test_the_command_prints_a_line_a_record(tmp_path, capsys):
