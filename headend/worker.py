@@ -14,10 +14,10 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from headend.backoff import full_jitter_s
 from headend.commands import sending
 from headend.prepayment import engine
-from headend.store import db, guard, migrate
+from headend.store import db
+from headend.store.session import Session
 from ohmesh.model.errors import ConfigError
 from ohmesh.model.ids import GatewayId
 from ohmesh.wire import topics
@@ -36,7 +36,6 @@ _log = logging.getLogger(__name__)
 PERIOD_S: Final = 0.3
 ACCOUNTS_MAX: Final = 500
 AVOID_S: Final = 60.0
-RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
 
 
 class Worker:
@@ -57,29 +56,19 @@ class Worker:
         publish: Callable[[str, bytes], bool],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._url = url
+        self._session = Session(url, name="worker", channel="ohmesh_work")
         self._keystore = keystore
         self._publish = publish
         self._now = now
         self._avoided: dict[int, float] = {}
-        self._connection: Connection | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Pump until `stop` is set. Raises ConfigError or SchemaMismatch at the start only."""
-        failures = 0
-        try:
-            while not stop.is_set():
-                try:
-                    connection = self._connected()
-                    self.step(connection)
-                    db.wait_notified(connection, PERIOD_S)
-                    failures = 0
-                except db.Unavailable as error:
-                    failures += 1
-                    self._lost(failures, error)
-                    stop.wait(_pause_s(failures))
-        finally:
-            self._disconnect()
+        """Pump until `stop` is set. Raises ConfigError, SchemaMismatch."""
+        self._session.pump(stop, self._round)
+
+    def _round(self, connection: Connection) -> None:
+        self.step(connection)
+        db.wait_notified(connection, PERIOD_S)
 
     def step(self, connection: Connection) -> None:
         """One round. Raises Unavailable."""
@@ -121,35 +110,3 @@ class Worker:
         if attempt is not None:
             topic = topics.gateway_topic(GatewayId(due.gateway), "down")
             self._publish(topic, sending.message(attempt, key))
-
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            connection = db.connect(self._url, name="worker", autocommit=True)
-            try:
-                guard.check(connection)
-                migrate.check(connection)
-                db.listen(connection, "ohmesh_work")
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
-
-    def _lost(self, failures: int, error: Exception) -> None:
-        if failures == 1:
-            _log.warning("the database is away, work waits: %s", error)
-        self._disconnect()
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _pause_s(failures: int) -> float:
-    return full_jitter_s(
-        failures,
-        base_s=RETRY_BASE_S,
-        cap_s=RETRY_CAP_S,
-        chance=random.random(),  # noqa: S311 - jitter, no secret
-    )

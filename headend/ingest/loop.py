@@ -10,14 +10,13 @@ goes to quarantine whole: one bad message harms nobody else.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from headend.backoff import full_jitter_s
 from headend.ingest.work import sort
-from headend.store import db, guard, migrate
+from headend.store import db
+from headend.store.session import Session
 from ohmesh.model.errors import StoreError
 from ohmesh.model.ids import GatewayId
 from ohmesh.wire import topics
@@ -37,7 +36,6 @@ _log = logging.getLogger(__name__)
 LOOK_AGAIN_S: Final = 60.0
 """Quarantine is looked at this often, and at once when the database tells of a changed meter."""
 REQUEUE_MAX: Final = 500
-RETRY_BASE_S, RETRY_CAP_S = 0.5, 15.0
 REFUSED_PER_MINUTE: Final = 60
 """Messages that are none of ours of which evidence is kept; more are only counted."""
 
@@ -65,64 +63,26 @@ class Ingest:
         batch_telegrams: int,
         batch_wait_ms: int,
     ) -> None:
-        self._url = url
+        self._session = Session(url, name="ingest", channel="ohmesh_fleet")
         self._source = source
         self._writer = writer
         self._publish = publish
         self._messages = batch_messages
         self._telegrams = batch_telegrams
         self._wait_s = batch_wait_ms / 1000
-        self._connection: Connection | None = None
+        self._known: Connection | None = None
         self._look_at_s = 0.0
         self._evidence = Evidence()
         self.totals: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
 
     def run(self, stop: threading.Event) -> None:
-        """Pump until `stop` is set. Raises ConfigError or SchemaMismatch at the start only."""
-        failures = 0
-        try:
-            while not stop.is_set():
-                try:
-                    self._step(self._connected())
-                    failures = self._recovered(failures)
-                except db.Unavailable as error:
-                    failures += 1
-                    self._lost(failures, error)
-                    stop.wait(_pause_s(failures))
-        finally:
-            self._disconnect()
-
-    def _recovered(self, failures: int) -> int:
-        if failures:
-            _log.info("the database is back")
-        return 0
-
-    def _lost(self, failures: int, error: Exception) -> None:
-        if failures == 1:
-            _log.warning("the database is away, messages wait: %s", error)
-        self._disconnect()
-
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            connection = db.connect(self._url, name="ingest", autocommit=True)
-            try:
-                guard.check(connection)
-                migrate.check(connection)
-                db.listen(connection, "ohmesh_fleet")
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-            self._look_at_s = 0.0
-        return self._connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Pump until `stop` is set. Raises ConfigError, SchemaMismatch."""
+        self._session.pump(stop, self._step)
 
     def _step(self, connection: Connection) -> None:
+        if connection is not self._known:  # what was told while there was none
+            self._known, self._look_at_s = connection, 0.0
         deliveries = self._source.fetch(self._messages, wait_s=0.2)
         if deliveries and len(deliveries) < self._messages and self._wait_s:
             time.sleep(self._wait_s)
@@ -261,12 +221,3 @@ class Evidence:
             _log.warning("%d more messages that are none of ours", self._dropped)
         self._minute, self._kept, self._dropped = int(now_s // 60), 0, 0
         self._named.clear()
-
-
-def _pause_s(failures: int) -> float:
-    return full_jitter_s(
-        failures,
-        base_s=RETRY_BASE_S,
-        cap_s=RETRY_CAP_S,
-        chance=random.random(),  # noqa: S311 - jitter, no secret
-    )
