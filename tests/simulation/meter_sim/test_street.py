@@ -121,8 +121,21 @@ def test_everybody_joins_and_every_reading_arrives_as_it_was_counted(joined, tmp
     per_meter = Counter(meter for meter, _, _ in expected)
     assert len(per_meter) == len(joined.roster.meters)
     assert len(set(per_meter.values())) == 1
-    counters = [(meter.meter, message.counter) for meter, message in opened(joined)]
+    assert_each_message_came_once(joined)
+
+
+def assert_each_message_came_once(street):
+    """No counter of a seal was used twice, and no message was handed to the mesh twice."""
+    counters = [(meter.meter, message.counter) for meter, message in opened(street)]
     assert len(counters) == len(set(counters))
+
+
+def test_what_is_acknowledged_is_forgotten_and_the_rest_is_kept(joined):
+    joined.run(60)
+    store = joined.fleet._effects.store
+    kept = [store.recall(node) for node in joined.fleet.nodes]
+    waiting = sum(len(one.kept) + len(one.messages) for one in kept)
+    assert waiting == status(joined).backlog < status(joined).reports // 2
 
 
 def test_both_gateways_take_part(joined):
@@ -186,6 +199,7 @@ def test_a_fleet_that_dies_goes_on_where_it_was(new_street, tmp_path):
     second.order(0, AirAction.STOP)
     expected = truth(tmp_path / "truth.jsonl")
     assert all_stored(second, expected)
+    assert_each_message_came_once(second)
     ends = sorted({end for _, _, end in expected})
     assert {later - sooner for sooner, later in pairwise(ends)} == {ends[1] - ends[0]}
 
