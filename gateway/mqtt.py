@@ -106,6 +106,7 @@ class Link:
                     connected_at_s = time.monotonic()
                     await self._serve(client)
             except (aiomqtt.MqttError, LinkError) as error:
+                _cancel_if_asked(error)
                 self._lost(error)
             held_s = 0.0 if connected_at_s is None else time.monotonic() - connected_at_s
             await asyncio.sleep(self._backoff.failed(held_s))
@@ -156,6 +157,13 @@ class Link:
             client = self._settings.client_id
             _log.warning("%s: the broker %s is lost: %s", client, self._address, error)
         self._quiet = True
+
+
+def _cancel_if_asked(error: Exception) -> None:
+    """A farewell that fails raises its error in the place of the cancellation around it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
 
 
 def _will(message: Message) -> aiomqtt.Will:

@@ -64,6 +64,8 @@ class HeadEnd:
                         await self._take(message.topic.value, message.payload)
             self._client = None
             self.connected.clear()
+            if asyncio.current_task().cancelling():
+                return  # the farewell failed, and its error took the place of the cancellation
             await asyncio.sleep(0.05)
 
     async def _take(self, topic, octets):

@@ -55,6 +55,8 @@ class Room:
                         tasks.create_task(self._pump(client))
                         async for message in client.messages:
                             self._take(message.topic.value, message.payload)
+            if asyncio.current_task().cancelling():
+                return  # the farewell failed, and its error took the place of the cancellation
             await asyncio.sleep(0.05)
 
     def start(self):

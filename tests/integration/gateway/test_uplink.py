@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import pytest
 
@@ -172,6 +173,18 @@ async def test_sigterm_ends_it_within_five_seconds_even_without_a_broker(
     broker.stop()
     assert gateway.stop() == 0
     assert gateway.lines()[-1]["message"] == "stopped"
+
+
+async def test_sigterm_ends_it_in_order_while_the_broker_hangs(gateway_process, bench, broker):
+    gateway = gateway_process()
+    client = await bench(gateway)
+    await client.put()
+    broker._process.send_signal(signal.SIGSTOP)
+    try:
+        await client.put()
+        assert gateway.stop() == 0
+    finally:
+        broker._process.send_signal(signal.SIGCONT)
 
 
 async def test_the_bench_port_answers_whatever_comes(gateway_process, bench):
