@@ -9,6 +9,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.console import Console
+
 from meter_sim.demo import app
 from meter_sim.demo.options import Options
 from meter_sim.demo.story import DemoError, Facts
@@ -53,18 +55,24 @@ def _options(argv: list[str]) -> Options:
     )
 
 
+def show(options: Options, console: Console) -> Facts:
+    """Run the demo and show it; raises DemoError, ServerError, OhmeshError."""
+    view = View(console)
+    view.title("[bold]ohmesh[/]  meters · mesh · gateways · head-end · prepayment")
+    facts = app.run(options, view)
+    view.summary(_rows(facts))
+    return facts
+
+
 def main(argv: list[str]) -> int:
     """Run the demo; 0 when every promise was kept."""
     options = _options(argv)
-    view = View(quiet=options.quiet)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stack is taken down
-    view.title("[bold]ohmesh[/]  meters · mesh · gateways · head-end · prepayment")
     try:
-        facts = app.run(options, view)
+        facts = show(options, Console(quiet=options.quiet, highlight=False))
     except (DemoError, ServerError) as error:
         print(f"ohmesh demo: {error}", file=sys.stderr)
         return 1
-    view.summary(_rows(facts))
     print(json.dumps(asdict(facts)), flush=True)
     return 0 if facts.good else 1
 

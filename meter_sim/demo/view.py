@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.console import Console
 
 
 class Bar:
@@ -34,9 +35,9 @@ class Bar:
 class View:
     """The terminal."""
 
-    def __init__(self, *, quiet: bool) -> None:
-        """Args: quiet: show nothing at all."""
-        self.console = Console(quiet=quiet, highlight=False)
+    def __init__(self, console: Console) -> None:
+        """Args: console: where to show it; a quiet one shows nothing."""
+        self.console = console
         self._step = 0
 
     def title(self, text: str) -> None:
