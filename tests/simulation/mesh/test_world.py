@@ -418,3 +418,28 @@ def test_world_refuses_to_speak_for_the_dead():
     world = World(1)
     with pytest.raises(KeyError):
         world.station(5)
+
+
+def test_a_command_whose_report_is_lost_is_sent_again_and_executed_once():
+    world = shaped([(1, 101), (101, 102)], loss_percent=0)
+    assert world.run(60_000, lambda: all_there(world))
+    emitted = []
+    lost = []
+
+    def censor(node, frame):
+        kind = frame[0] & 0xF
+        if kind == 6 and node == 1:
+            emitted.append(world.now_ms)
+        if kind == 8 and node == 101 and len(emitted) < 3:
+            lost.append(frame)
+            world.loss_percent = 100
+        else:
+            world.loss_percent = 0
+
+    world.tap = censor
+    world.command(1, 102, b"open", 1)
+    world.run(world.now_ms + 120_000)
+    assert len(emitted) >= 2
+    assert lost
+    assert world.results[1].ok
+    assert world.received[102] == [b"open"]
