@@ -14,7 +14,7 @@ from firmware_profiles import registry
 from meter_sim.calendar import Calendar
 from meter_sim.household import Household
 from meter_sim.meter import Meter, MeterConfig
-from meter_sim.node import Effects, MeterNode
+from meter_sim.node import MeterNode, Surroundings
 from meter_sim.registers import check_channels
 from ohmesh.mesh import StationConfig
 from ohmesh.wire.aircontrol import AirAction, AirControl, AirStatus
@@ -54,9 +54,9 @@ class Fleet:
     ) -> None:
         self.listener = listener
         self._roster = roster
-        self._effects = Effects(store, truth)
+        calendar = Calendar(roster.start_ms, 0, roster.calendar_speed)
+        self._around = Surroundings(calendar, store, truth)
         self._nodes = {m.node: self._node(m) for m in meters}
-        self._calendar = Calendar(roster.start_ms, 0, roster.calendar_speed)
         self._queue: list[tuple[int, int]] = []
         self._queued: dict[int, int] = {}
 
@@ -71,7 +71,7 @@ class Fleet:
             interval_s=roster.interval_s,
             household=Household.of(roster.seed, entry.node),
         )
-        snapshot = self._effects.store.recall(entry.node).state
+        snapshot = self._around.store.recall(entry.node).state
         station = StationConfig(
             node=entry.node,
             net=roster.net,
@@ -80,7 +80,7 @@ class Fleet:
             timer_divisor=roster.timer_divisor,
         )
         meter = Meter(config, roster.start_ms, snapshot)
-        return MeterNode(meter, station, roster.seed, self._effects)
+        return MeterNode(meter, station, roster.seed, self._around)
 
     @property
     def nodes(self) -> list[int]:
@@ -91,7 +91,7 @@ class Fleet:
         """Boot all. A fleet that ran before goes on at the simulated time at which it ended."""
         meters = [node.meter for node in self._nodes.values()]
         start_ms = max([meter.at_ms for meter in meters], default=self._roster.start_ms)
-        self._calendar = Calendar(start_ms, now_ms, self._roster.calendar_speed)
+        self._around.calendar = Calendar(start_ms, now_ms, self._roster.calendar_speed)
         for meter in meters:
             if meter.at_ms < start_ms - self._roster.interval_s * 1000:
                 meter.power_up(start_ms)  # new in the roster, or dead when the fleet ended
@@ -106,7 +106,7 @@ class Fleet:
             node = self._nodes.get(one.node)
             if node:
                 touched[one.node] = node
-                node.heard(now_ms, one.frame, one.rssi_dbm, self._calendar)
+                node.heard(now_ms, one.frame, one.rssi_dbm)
         return self._end_turn(touched.values())
 
     def control(self, now_ms: int, number: int, order: AirControl) -> Frames:
@@ -116,13 +116,13 @@ class Fleet:
         else:
             chosen = [node for node in (self._nodes.get(number),) if node]
         if order.action is AirAction.STOP and number == EVERY_NODE:
-            self._calendar = self._calendar.stop(now_ms)
+            self._around.calendar = self._around.calendar.stop(now_ms)
         elif order.action is AirAction.KILL:
             for node in chosen:
                 node.kill(meter=order.meter)
         elif order.action is AirAction.REVIVE:
             for node in chosen:
-                node.revive(now_ms, self._calendar)
+                node.revive(now_ms)
         return self._end_turn(chosen)
 
     @property
@@ -138,7 +138,7 @@ class Fleet:
             if self._queued.get(number) == due_ms:
                 del self._queued[number]
                 touched[number] = self._nodes[number]
-                touched[number].tick(now_ms, self._calendar)
+                touched[number].tick(now_ms)
         return self._end_turn(touched.values())
 
     def status(self, now_ms: int) -> AirStatus:
@@ -156,22 +156,22 @@ class Fleet:
             reports=total(lambda node: node.meter.reports),
             readings=total(lambda node: node.meter.readings),
             backlog=total(lambda node: node.backlog),
-            stopped=self._calendar.stopped,
-            time=datetime.fromtimestamp(self._calendar.at(now_ms) / 1000, UTC).isoformat(),
+            stopped=self._around.calendar.stopped,
+            time=datetime.fromtimestamp(self._around.calendar.at(now_ms) / 1000, UTC).isoformat(),
         )
 
     def _end_turn(self, touched: Iterable[MeterNode]) -> Frames:
         """Commit the turn, queue the next calls of the nodes it touched, let the frames go."""
         for node in touched:
             self._schedule(node)
-        self._effects.truth.flush()
-        self._effects.store.commit()
-        frames, self._effects.frames = self._effects.frames, []
+        self._around.truth.flush()
+        self._around.store.commit()
+        frames, self._around.frames = self._around.frames, []
         return frames
 
     def _schedule(self, node: MeterNode) -> None:
         """A stale entry of the queue is known by its time and skipped."""
-        due_ms = node.next_ms(self._calendar)
+        due_ms = node.next_ms
         if due_ms is None or due_ms == self._queued.get(node.number):
             return
         self._queued[node.number] = due_ms

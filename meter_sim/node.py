@@ -42,10 +42,11 @@ _PHASE_STEPS = 1 << 16
 _log = logging.getLogger(__name__)
 
 
-class Effects:
-    """What the nodes of one process want done: stored, written down, sent."""
+class Surroundings:
+    """What the nodes of one process share: their time, their memory, and the way out."""
 
-    def __init__(self, store: FleetStore, truth: TruthFile) -> None:
+    def __init__(self, calendar: Calendar, store: FleetStore, truth: TruthFile) -> None:
+        self.calendar = calendar
         self.store = store
         self.truth = truth
         self.frames: list[tuple[int, bytes]] = []
@@ -59,15 +60,17 @@ class MeterNode:
         meter: the meter.
         config: of its station.
         seed: of the station's randomness.
-        effects: where its wishes go.
+        around: what it shares with others.
     """
 
-    def __init__(self, meter: Meter, config: StationConfig, seed: int, effects: Effects) -> None:
+    def __init__(
+        self, meter: Meter, config: StationConfig, seed: int, around: Surroundings
+    ) -> None:
         self.meter = meter
         self.number = config.node
         self._config = config
         self._seed = seed
-        self._effects = effects
+        self._around = around
         self._phase = crc32(config.node.to_bytes(8, "big")) % _PHASE_STEPS
         self._waiting: list[tuple[int, int, int, bytes]] = []
         self._station: Station | None = None
@@ -88,9 +91,10 @@ class MeterNode:
         """Messages that no gateway has acknowledged yet."""
         return len(self._waiting) + (self._station.backlog if self._station else 0)
 
-    def next_ms(self, calendar: Calendar) -> int | None:
+    @property
+    def next_ms(self) -> int | None:
         """When `tick` wants to be called; None while nothing can happen by itself."""
-        due = []
+        due, calendar = [], self._around.calendar
         if self._metering and not calendar.stopped:
             due.append(calendar.clock_ms(self.meter.next_end_ms))
         if self._station:
@@ -102,7 +106,7 @@ class MeterNode:
 
     def boot(self, now_ms: int) -> None:
         """Start the mesh processor from what is stored; what waits is sent at once."""
-        remembered = self._effects.store.recall(self.number)
+        remembered = self._around.store.recall(self.number)
         self._waiting = [(now_ms, *message) for message in remembered.messages]
         self._station = Station(
             self._config,
@@ -118,42 +122,42 @@ class MeterNode:
         self._station = None
         self._metering = self._metering and not meter
 
-    def revive(self, now_ms: int, calendar: Calendar) -> None:
+    def revive(self, now_ms: int) -> None:
         """Boot again what was killed."""
         if not self._metering:
             self._metering = True
-            self.meter.power_up(calendar.at(now_ms))
+            self.meter.power_up(self._around.calendar.at(now_ms))
         if not self._station:
             self.boot(now_ms)
 
-    def heard(self, now_ms: int, frame: bytes, rssi_dbm: int, calendar: Calendar) -> None:
+    def heard(self, now_ms: int, frame: bytes, rssi_dbm: int) -> None:
         """The radio heard a frame."""
         if self._station:
-            outputs = self._station.receive(now_ms, frame, rssi_dbm)
-            self._carry_out(now_ms, outputs, calendar)
+            self._carry_out(now_ms, self._station.receive(now_ms, frame, rssi_dbm))
 
-    def tick(self, now_ms: int, calendar: Calendar) -> None:
+    def tick(self, now_ms: int) -> None:
         """Do what is due."""
-        if self._metering and self.meter.next_end_ms <= calendar.at(now_ms):
-            messages = self.meter.advance(calendar.at(now_ms))
-            self._post(messages, now_ms + self._push_delay_ms(now_ms, calendar))
+        simulated_ms = self._around.calendar.at(now_ms)
+        if self._metering and self.meter.next_end_ms <= simulated_ms:
+            messages = self.meter.advance(simulated_ms)
+            self._post(messages, now_ms + self._push_delay_ms(now_ms))
         if self._station:
             due_ms = self._station.next_wake_ms
             if due_ms is not None and due_ms <= now_ms:
-                self._carry_out(now_ms, self._station.wake(now_ms), calendar)
+                self._carry_out(now_ms, self._station.wake(now_ms))
             self._hand_over(now_ms)
 
-    def _push_delay_ms(self, now_ms: int, calendar: Calendar) -> int:
+    def _push_delay_ms(self, now_ms: int) -> int:
         """Each meter has its own place in the window, so that a street does not shout at once."""
-        interval_ms = calendar.clock_ms(self.meter.next_end_ms) - now_ms
+        interval_ms = self._around.calendar.clock_ms(self.meter.next_end_ms) - now_ms
         window_ms = max(0, min(PUSH_WINDOW_MS, interval_ms * 4 // 5))
         return window_ms * self._phase // _PHASE_STEPS
 
     def _post(self, messages: Iterable[Message], due_ms: int) -> None:
         """Keep what the meter has to say, and the meter's state with it."""
-        store = self._effects.store
+        store = self._around.store
         for message in messages:
-            self._effects.truth.write(self.meter.config.meter, message.readings)
+            self._around.truth.write(self.meter.config.meter, message.readings)
             number = store.add_message(self.number, message.priority, message.payload)
             heapq.heappush(self._waiting, (due_ms, number, message.priority, message.payload))
         store.put_state(self.number, self.meter.snapshot())
@@ -166,30 +170,29 @@ class MeterNode:
         while self._station and self._waiting and self._waiting[0][0] <= now_ms:
             _, number, priority, payload = heapq.heappop(self._waiting)
             self._carry_out(now_ms, self._station.submit(now_ms, payload, priority))
-            self._effects.store.remove_message(number)
+            self._around.store.remove_message(number)
 
-    def _carry_out(
-        self, now_ms: int, outputs: Iterable[Output], calendar: Calendar | None = None
-    ) -> None:
-        store, number = self._effects.store, self.number
+    def _carry_out(self, now_ms: int, outputs: Iterable[Output]) -> None:
+        store, number = self._around.store, self.number
         for output in outputs:
             match output:
                 case Transmit(frame):
-                    self._effects.frames.append((number, frame))
+                    self._around.frames.append((number, frame))
                 case PersistPayload(oseq, priority, payload):
                     store.keep_payload(number, oseq, priority, payload)
                 case ForgetPayload(oseq):
                     store.forget_payload(number, oseq)
                 case Persist(state):
                     store.put_mesh(number, state)
-                case Received(payload, _) if calendar:
-                    self._obey(now_ms, payload, calendar)
+                case Received(payload, _):
+                    self._obey(now_ms, payload)
                 case _:  # what only metrics want
                     pass
 
-    def _obey(self, now_ms: int, payload: bytes, calendar: Calendar) -> None:
+    def _obey(self, now_ms: int, payload: bytes) -> None:
+        simulated_ms = self._around.calendar.at(now_ms)
         try:
-            messages = self.meter.execute(payload, calendar.at(now_ms), now_ms // 1000)
+            messages = self.meter.execute(payload, simulated_ms, now_ms // 1000)
         except WireError as error:
             _log.warning("meter %s refuses a command: %s", self.meter.config.meter, error)
             return

@@ -132,7 +132,7 @@ def assert_each_message_came_once(street):
 
 def test_what_is_acknowledged_is_forgotten_and_the_rest_is_kept(joined):
     joined.run(60)
-    store = joined.fleet._effects.store
+    store = joined.fleet._around.store
     kept = [store.recall(node) for node in joined.fleet.nodes]
     waiting = sum(len(one.kept) + len(one.messages) for one in kept)
     assert waiting == status(joined).backlog < status(joined).reports // 2
