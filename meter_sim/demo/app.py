@@ -24,14 +24,16 @@ _INTERVAL_S = 900
 _CALENDAR_SPEED = 450
 """A quarter hour of the meters' calendar every two seconds."""
 _TIMER_DIVISOR = 20
-_HEAD_START = timedelta(hours=36)
-"""The calendar begins so long ago that the demo ends before it has caught up with the clock."""
+_DAYS_BACK = 2
+_FIRST_HOUR = 16
+"""The calendar begins on an afternoon so long ago that it stays behind the clock for a while."""
 
 
 def run(options: Options, view: View) -> Facts:
     """The demo from nothing to the count. Raises DemoError, ServerError, OhmeshError."""
     began_s = time.monotonic()
-    start = (datetime.now(UTC) - _HEAD_START).replace(minute=0, second=0, microsecond=0)
+    day = datetime.now(UTC) - timedelta(days=_DAYS_BACK)
+    start = day.replace(hour=_FIRST_HOUR, minute=0, second=0, microsecond=0)
     plan = StreetPlan(
         meters=options.meters,
         gateways=_GATEWAYS,
