@@ -319,6 +319,9 @@ class RootSide:
     def _acknowledge(self, now_ms: int, node: int, row: Registration) -> None:
         """Send the cumulative acknowledgement, or owe it until a route is known."""
         core = self._core
+        if row.ack_queued:
+            row.ack_again = True
+            return
         path = self.routes.path(now_ms, node)
         if path is None:
             self._owed[node] = None
@@ -342,9 +345,20 @@ class RootSide:
             time_s=self._formation.time_s(now_ms),
         )
         job = Job(JobKind.DOWN, frame, now_ms, dst=path[0], priority=_ACK_PRIORITY)
-        near = core.config.node
-        job.done = lambda at_ms, ok: None if ok else self._failed(at_ms, dseq, near, path[0])
-        self._forwarder.submit(job)
+        job.done = lambda at_ms, ok: self._ack_done(at_ms, node, frame, ok=ok)
+        row.ack_queued = self._forwarder.submit(job)
+
+    def _ack_done(self, now_ms: int, node: int, frame: RegAck, *, ok: bool) -> None:
+        """The first hop took an acknowledgement, or failed."""
+        row = self.routes.get(node)
+        again = row is not None and row.ack_again
+        if row is not None:
+            row.ack_queued = row.ack_again = False
+        head = frame.head
+        if not ok:
+            self._failed(now_ms, head.dseq, self._core.config.node, head.path[0])
+        elif again and row is not None:
+            self._acknowledge(now_ms, node, row)
 
     def _reported(self, now_ms: int, report: Report) -> None:
         if report.status == ReportStatus.DELIVERED:

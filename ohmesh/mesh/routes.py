@@ -51,6 +51,9 @@ class Registration:
     since_ack: int = 0
     ack_due_ms: int = -1
     acked_ms: int = -1
+    ack_queued: bool = False
+    """An acknowledgement waits for the air; another one waits for its end."""
+    ack_again: bool = False
     stored: tuple[int, tuple[int, ...]] = (0, ())
     """Life and parent ids as last handed to the disk: only a change of these costs a write."""
     provisional: bool = False

@@ -9,7 +9,7 @@ from ohmesh.mesh.store import Store
 from ohmesh.mesh.timers import Timer
 
 _CONTROL_PRIORITY = 3
-_ROUND_TRIPS = 8
+_ROUND_TRIPS = 20
 """Hop exchanges a registration's answer is given at least, whatever the timer divisor."""
 
 
