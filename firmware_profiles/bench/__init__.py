@@ -1,0 +1,1 @@
+"""How fast the codecs are, against other projects' decoders in processes of their own."""
