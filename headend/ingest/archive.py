@@ -26,7 +26,11 @@ EVIDENCE_BYTES_MAX: Final = 4096
 
 
 def number_direct(connection: Connection, direct: Sequence[Direct], now_ms: int) -> list[Item]:
-    """Messages of meters with their own modem as numbered telegrams."""
+    """Messages of meters with their own modem as numbered telegrams.
+
+    Such a meter numbers nothing itself, so a resend is archived again; its readings are stored
+    once by their key, and once by the seal's counter when they have no time of their own.
+    """
     if not direct:
         return []
     numbers = db.rows(connection, SQL("direct_numbers", count=len(direct)))
