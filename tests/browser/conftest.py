@@ -93,38 +93,41 @@ def _serving(api_url: str, admin_url: str):
         thread.join(20)
 
 
-@contextmanager
-def _database(database, name: str):
-    with db.connect(database.admin_url, name="test", autocommit=True) as admin:
-        admin.execute(f"drop database if exists {name} with (force)")
-        folder = Path(database._folder) / f"bootstrap-{name}"
+@pytest.fixture(scope="module")
+def base(database, tmp_path_factory) -> str:
+    """A bootstrapped database to clone; its roles belong to the whole server. The API's address."""
     made = bootstrap.bootstrap(
         database.admin_url,
-        database=name,
-        file=folder / "headend.toml",
+        database="browser_base",
+        file=tmp_path_factory.mktemp("browser") / "headend.toml",
         broker_url="mqtt://127.0.0.1:1883",
         api_port=8080,
     )
-    admin_url = urlsplit(database.admin_url)._replace(path=f"/{name}").geturl()
-    yield made.urls["api"], admin_url
+    return made.urls["api"]
+
+
+def _clone(database, base: str, name: str) -> tuple[str, str]:
+    """A database of its own: its address for the API and for a superuser."""
+    with db.connect(database.admin_url, name="test", autocommit=True) as admin:
+        admin.execute(f"create database {name} template browser_base owner ohmesh_owner")
+    return tuple(
+        urlsplit(url)._replace(path=f"/{name}").geturl() for url in (base, database.admin_url)
+    )
 
 
 @pytest.fixture(scope="module")
-def headend(database):
+def headend(database, base):
     """A street of sixty meters with a day of readings."""
-    with _database(database, "browser_street") as (api_url, admin_url):
-        seeding.seed(admin_url, 1)
-        with _serving(api_url, admin_url) as running:
-            yield running
+    api_url, admin_url = _clone(database, base, "browser_street")
+    seeding.seed(admin_url, 1)
+    with _serving(api_url, admin_url) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def empty_headend(database):
+def empty_headend(database, base):
     """Nothing is registered yet."""
-    with (
-        _database(database, "browser_empty") as (api_url, admin_url),
-        _serving(api_url, admin_url) as running,
-    ):
+    with _serving(*_clone(database, base, "browser_empty")) as running:
         yield running
 
 

@@ -77,7 +77,7 @@ async def test_the_load_curve_and_its_table_are_the_same(headend, page):
     chart = page.locator("om-chart[data-ready]")
     await expect(chart.locator("canvas")).to_be_visible()
     await chart.locator("summary").click()
-    await expect(chart.locator("tbody tr[data-t]")).to_have_count(96)
+    await expect(chart.locator("tbody tr[data-t]")).to_have_count(95)
     drawn = await chart.evaluate("(c) => c.plot.data[1]")
     shown = await chart.evaluate(
         "(c) => [...c.querySelectorAll('tr[data-t]')].map((r) => r.dataset.v ? +r.dataset.v : null)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 from api_site import client_of, running
 from hypothesis import HealthCheck, given, settings
@@ -58,8 +59,7 @@ async def test_no_question_makes_it_fail(site, data):
         for parameter in operation.get("parameters", ()):
             value = _plain(data.draw(_text))
             if parameter["in"] == "path":
-                safe = value.replace("/", "").replace("?", "").replace("#", "").replace("%", "")
-                url = url.replace("{" + parameter["name"] + "}", safe or "x")
+                url = url.replace("{" + parameter["name"] + "}", quote(value, safe="") or "x")
             elif parameter["in"] == "query" and data.draw(st.booleans()):
                 query.append((parameter["name"], value))
             elif parameter["in"] == "header":
@@ -72,9 +72,7 @@ async def test_no_question_makes_it_fail(site, data):
             content = json.dumps(body)
             headers["Content-Type"] = "application/json"
         headers = {name: "".join(c for c in v if c.isprintable()) for name, v in headers.items()}
-        answer = await client.request(
-            method, _plain(url), params=query, content=content, headers=headers
-        )
+        answer = await client.request(method, url, params=query, content=content, headers=headers)
         assert answer.status_code < 500, (method, url, query, content, answer.text)
         assert str(answer.status_code) in {*operation["responses"], "405", "400"}, answer.text
         kind = answer.headers["content-type"]
