@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from headend.ingest.work import sort
@@ -9,6 +11,7 @@ from headend.ingest.writer import Writer
 from headend.keystore import Keystore
 from headend.mqtt import Delivery
 from headend.store import bootstrap, db, guard, migrate
+from ohmesh.model.errors import SchemaMismatch
 from ohmesh.wire.uplink import encode_batch
 
 pytestmark = pytest.mark.timescaledb
@@ -89,3 +92,34 @@ def test_bootstrap_is_safe_to_repeat(hyper, timescale, tmp_path):
     )
     assert again.migrated == migrate.Migrated((), "apache")
     assert again.urls == hyper.urls
+
+
+def test_the_extension_may_come_later_than_the_data(hyper, timescale):
+    """The roles are there already; this database begins as plain PostgreSQL."""
+
+    def at(url):
+        return db.connect(urlsplit(url)._replace(path="/late").geturl(), name="t", autocommit=True)
+
+    with db.connect(timescale.admin_url, name="test", autocommit=True) as admin:
+        admin.execute("create database late owner ohmesh_owner")
+    try:
+        with at(hyper.urls["owner"]) as owner:
+            assert migrate.migrate(owner).edition is None
+            owner.execute(
+                "insert into bulk.reading"
+                " select 1, 1, '2026-01-01'::timestamptz + n * interval '1 day', n, 0"
+                " from generate_series(1, 60) n"
+            )
+        with at(timescale.admin_url) as admin:
+            admin.execute("create extension timescaledb")
+        with at(hyper.urls["owner"]) as owner:
+            with pytest.raises(SchemaMismatch, match="ohmesh headend migrate"):
+                migrate.check(owner)
+            assert migrate.migrate(owner).applied == ("timescale/0001_hypertables.sql",)
+            row = owner.execute(
+                "select count(*) as n, sum(value) as s from bulk.reading"
+            ).fetchone()
+        assert (row["n"], row["s"]) == (60, 1830)
+    finally:
+        with db.connect(timescale.admin_url, name="test", autocommit=True) as admin:
+            admin.execute("drop database late with (force)")
