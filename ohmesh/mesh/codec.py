@@ -197,6 +197,7 @@ def _encode_reg(frame: f.Reg) -> bytes:
 def _decode_reg(body: bytes) -> f.Reg:
     head = _up_head(body)
     life, lifetime_s, floor = _REG.unpack_from(body, _UPHEAD.size)
+    _require(lifetime_s > 0 and floor > 0)
     rest = body[_UPHEAD.size + _REG.size :]
     _require(0 < len(rest) <= c.MAX_PARENTS * _PARENT.size and len(rest) % _PARENT.size == 0)
     parents = tuple((node, etx * _REG_ETX_STEP) for node, etx in _PARENT.iter_unpack(rest))

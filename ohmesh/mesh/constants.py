@@ -130,6 +130,8 @@ HOUSEKEEPING_MS: Final = 60_000
 
 REG_JITTER_MS: Final = 4_000
 REG_JITTER_PER_NODE_MS: Final = 60
+SIZE_CODE_MAX: Final = 15
+"""The size of a network is advertised as the bit length of its number of nodes."""
 REG_RETRY_MS: Final = 3_000
 REG_TRIES: Final = 3
 REG_PAUSE_MS: Final = 60_000

@@ -204,7 +204,7 @@ class Formation:
 
     def time_s(self, now_ms: int) -> int:
         """Return the network's unix time, 0 if not known."""
-        return self.time_offset_s + now_ms // 1000 if self.time_offset_s else 0
+        return (self.time_offset_s + now_ms // 1000) & 0xFFFFFFFF if self.time_offset_s else 0
 
     def reset_trickle(self, now_ms: int, cause: ResetCause) -> None:
         """Advertise fast again, unless this cause did so within the last minute."""
@@ -250,7 +250,7 @@ class Formation:
         """A parent passes on what the root wants of everybody: time, size, new registrations."""
         if not self._core.is_parent(row.id) or adv.tag.root != self._core.root:
             return
-        self.size_code = adv.size_code
+        self.size_code = min(adv.size_code, c.SIZE_CODE_MAX)
         if adv.time_s:
             self.time_offset_s = adv.time_s - now_ms // 1000
         if adv.dtsn != self.dtsn:

@@ -41,6 +41,7 @@ from ohmesh.mesh.timers import Timer
 
 _ACK_PRIORITY = 1
 _SEQ_MAX = 0xFFFF
+_EPOCH_MAX = 0xFFFFFFFF
 _ACKS_UNDER_WAY_MAX = 256
 _AGE_MAX_S = 0xFFFF
 
@@ -85,7 +86,7 @@ class RootSide:
 
     def resume(self, held: State, routes: Iterable[PersistRoute]) -> None:
         """Go on after a former boot: never an older epoch, and a call for registrations."""
-        self.epoch = max(self.epoch, min(held.epoch + 1, 0xFFFFFFFF))
+        self.epoch = max(self.epoch, min(held.epoch + 1, _EPOCH_MAX))
         self._kept = tuple(routes)
         # With a table from disk nobody needs to register anew; without, the call goes out.
         self._formation.dtsn = held.dtsn if self._kept else (held.dtsn + 1) & 0xFF
@@ -125,7 +126,7 @@ class RootSide:
         """Begin a new sequence; after the last one a new epoch, so that none is ever older."""
         core = self._core
         if self.seq == _SEQ_MAX:
-            self.epoch, self.seq = self.epoch + 1, 0
+            self.epoch, self.seq = min(self.epoch + 1, _EPOCH_MAX), 0
         else:
             self.seq += 1
         self._seq_ms = now_ms
@@ -137,7 +138,7 @@ class RootSide:
         if tag.root != self._core.config.node or tag.version <= (self.epoch, self.seq):
             return
         self._core.trace("root.overtook")
-        self.epoch, self.seq = min(tag.epoch + 1, 0xFFFFFFFF), 0
+        self.epoch, self.seq = min(tag.epoch + 1, _EPOCH_MAX), 0
         self.bump(now_ms)
         self._formation.advertise(now_ms)
         self._formation.reset_trickle(now_ms, ResetCause.VERSION)
@@ -282,7 +283,7 @@ class RootSide:
         record = self.routes.changed(node)
         if record is not None:
             self._core.emit(PersistRoute(node, record))
-        self._formation.size_code = min(len(self.routes).bit_length(), 15)
+        self._formation.size_code = min(len(self.routes).bit_length(), c.SIZE_CODE_MAX)
         self._acknowledge(now_ms, node, row)
         self.commands.life_sign(now_ms, node)
         for other in list(self._owed):

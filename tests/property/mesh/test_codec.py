@@ -47,7 +47,8 @@ def regs(draw):
         )
     )
     pairs = tuple((node, step * 4) for node, step in parents)
-    return f.Reg(head, draw(U16), draw(U16), draw(U32), pairs)
+    lifetime_s, floor = draw(st.integers(1, 0xFFFF)), draw(st.integers(1, 0xFFFFFFFF))
+    return f.Reg(head, draw(U16), lifetime_s, floor, pairs)
 
 
 HACKS = st.one_of(

@@ -103,6 +103,8 @@ def test_every_truncation_is_refused_or_is_another_frame(frame, kind, octets):
             RejectReason.BODY,
         ),
         (3, UP_HEX + "beef 1c20 0000000c", RejectReason.BODY),  # no parent
+        (3, UP_HEX + "beef 0000 0000000c 00000066 20", RejectReason.BODY),  # no lifetime
+        (3, UP_HEX + "beef 1c20 00000000 00000066 20", RejectReason.BODY),  # oseq starts at 1
         (3, UP_HEX + "beef 1c20 0000000c" + "00000066 20" * 4, RejectReason.BODY),  # four parents
         (3, UP_HEX + "beef 1c20 0000000c 00000065 20", RejectReason.BODY),  # its own parent
         (3, UP_HEX + "beef 1c20 0000000c 00000066 1f", RejectReason.BODY),  # ETX below one
