@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headend.check import money_groups, token_groups
+from headend.check import money_groups, supply_groups, token_groups
 
 if TYPE_CHECKING:
     from headend.check.vectors import Check
@@ -13,4 +13,5 @@ if TYPE_CHECKING:
 
 def checks(production: StaTables | None) -> dict[str, Check]:
     """Group -> check."""
-    return {**token_groups.groups(production), **money_groups.groups()}
+    tokens = token_groups.groups(production)
+    return {**tokens, **money_groups.groups(), **supply_groups.groups()}

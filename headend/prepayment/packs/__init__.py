@@ -1,0 +1,1 @@
+"""Rule packs: when an automatic disconnection is allowed. Examples, not legal advice."""
