@@ -29,11 +29,12 @@ Decoder = "Callable[[], Any]"
 
 
 @cache
-def _dsmr_parser(name: str) -> Any:
+def _dsmr_parser(name: str, *, check: bool = True) -> Any:
     from dsmr_parser import telegram_specifications  # noqa: PLC0415 - each library only when asked
     from dsmr_parser.parsers import TelegramParser  # noqa: PLC0415
 
-    return TelegramParser(getattr(telegram_specifications, name))
+    specification = getattr(telegram_specifications, name)
+    return TelegramParser(specification, apply_checksum_validation=check)
 
 
 def dsmr(record: dict[str, Any], payload: bytes) -> Decoder:
@@ -43,7 +44,8 @@ def dsmr(record: dict[str, Any], payload: bytes) -> Decoder:
     name = "V5" if version and version[1].startswith("5") else "V4" if version else "V3"
     name = countries.get(record["country"], name)
     if record["standard"] == "dsmr-p1-encrypted":
-        parser = _dsmr_parser("LUXEMBOURG_SMARTY")
+        # The CRC inside the published example is wrong; the tag outside it is checked.
+        parser = _dsmr_parser("LUXEMBOURG_SMARTY", check=False)
         return lambda: parser.parse(
             payload.hex(), record["key_hex"], record.get("auth_key_hex"), throw_ex=True
         )
@@ -62,8 +64,7 @@ def amshan(_record: dict[str, Any], payload: bytes) -> Decoder:
 
     decoder = AutoDecoder()
     if payload[:1] != FLAG:
-        body = payload.removeprefix(b"\xe6\xe7\x00")
-        return lambda: decoder.decode_message_payload(body)
+        return lambda: decoder.decode_message_payload(payload)
     reader = HdlcFrameReader(use_octet_stuffing=False)
 
     def read() -> Any:

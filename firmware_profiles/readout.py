@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ohmesh.model.unit import Unit
 
 _PROFILE = re.compile(r"(?:\d+-\d+:)?P\.0[12]")
+_DIGIT = re.compile("[0-9]")
 _MAKER = re.compile(r"[A-Za-z]{3}")
 _SEASONS = {"0": False, "1": True}
 _ID_CODES = {(0, 0): "id", (96, 1): "serial"}
@@ -81,7 +82,7 @@ def _reading(
     quantity = (obis.c, obis.d, obis.e)
     unit_text = first.unit or (units.get(quantity) if obis.f != UNUSED else None)
     known = _unit(unit_text)
-    if known is None or not any(character.isdigit() for character in first.text):
+    if known is None or not _DIGIT.search(first.text):
         return None
     units[quantity] = unit_text or ""
     unit, prefix = known
@@ -119,7 +120,7 @@ def _load_profile(data: DataSet, register_for: RegisterFor, zone: tzinfo) -> lis
             first + index // width * period,
         )
         for index, cell in enumerate(cells)
-        if (column := columns[index % width]) and any(c.isdigit() for c in cell)
+        if (column := columns[index % width]) and _DIGIT.search(cell)
     ]
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import reduce
-from operator import xor
 from typing import NamedTuple
 
 from firmware_profiles.codecs.cursor import bad_checksum, malformed
@@ -78,8 +76,15 @@ class Readout:
 
 
 def block_check(octets: bytes) -> int:
-    """The longitudinal parity of clause 6.3.3: XOR of all octets."""
-    return reduce(xor, octets, 0)
+    """The longitudinal parity of clause 6.3.3: XOR of all octets.
+
+    One half is laid over the other until a single octet is left.
+    """
+    value, size = int.from_bytes(octets, "big"), len(octets)
+    while size > 1:
+        size = (size + 1) // 2
+        value = value >> 8 * size ^ value & (1 << 8 * size) - 1
+    return value
 
 
 def decode(telegram: bytes, *, verify: bool = True) -> Readout:

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,11 @@ class Point:
     exponent: int = 0
     scale_at: int | None = None
     zero_is_absent: bool = False
+    words: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The registers that the kind takes, at hand where points are searched."""
+        object.__setattr__(self, "words", self.kind.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,13 @@ class RegisterMap:
         A value is left out when it is not wholly there, when the meter says that it has none, and
         when its scale register is not there: nothing is guessed.
         """
+        size = len(data)
         for point in self.points:
-            octets = _registers(data, point.address - address, point.kind.words)
-            number = self._number(point, octets) if octets else None
+            start = 2 * (point.address - address)
+            stop = start + 2 * point.words
+            if start < 0 or stop > size:
+                continue
+            number = self._number(point, data[start:stop])
             exponent = self._exponent(point, data, address)
             absent = number is None or (point.zero_is_absent and not number[0])
             if number is not None and not absent and exponent is not None:
