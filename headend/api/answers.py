@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from headend.api.cursor import Cursors
     from headend.api.views import View
-    from headend.store.plan import Row
 
+_Row = TypeVar("_Row")
 _JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
 
@@ -51,9 +51,9 @@ class Pager:
 
     def page(
         self,
-        rows: Sequence[Row],
-        view: Callable[[Row], object],
-        key: Callable[[Row], tuple[object, ...]],
+        rows: Sequence[_Row],
+        view: Callable[[_Row], object],
+        key: Callable[[_Row], tuple[object, ...]],
     ) -> Response:
         """The rows as items, and the cursor behind the last when there are more."""
         shown = rows[: self._size]

@@ -35,34 +35,43 @@ select id, name, unit, scaler from ohmesh.channel
 
 -- name: readings_up
 -- Channel by channel along the primary key, then merged: the cost follows the page, not the range.
-select x.channel, x.ts, x.value, x.status
-from unnest(%(channels)s::int[]) c (id)
-cross join lateral (
-    select r.channel, r.ts, r.value, r.status
-    from api.reading r
-    where r.tenant_id = %(tenant_id)s and r.meter_id = %(meter_id)s and r.channel = c.id
-      and r.ts >= %(from_ts)s and r.ts < %(to_ts)s
-    order by r.ts
-    limit %(limit)s + 1
-) x
-where (x.ts, x.channel) > (%(from_ts)s, %(after_channel)s)
-order by x.ts, x.channel
-limit %(limit)s
+-- One row of columns: a client builds ten thousand rows in twice the time of four arrays.
+select array_agg(y.channel) as channels, array_agg(y.ts) as times,
+       array_agg(y.value) as amounts, array_agg(y.status) as flags
+from (
+    select x.channel, x.ts, x.value, x.status
+    from unnest(%(channels)s::int[]) c (id)
+    cross join lateral (
+        select r.channel, r.ts, r.value, r.status
+        from api.reading r
+        where r.tenant_id = %(tenant_id)s and r.meter_id = %(meter_id)s and r.channel = c.id
+          and r.ts >= %(from_ts)s and r.ts < %(to_ts)s
+        order by r.ts
+        limit %(limit)s + 1
+    ) x
+    where (x.ts, x.channel) > (%(from_ts)s, %(after_channel)s)
+    order by x.ts, x.channel
+    limit %(limit)s
+) y
 
 -- name: readings_down
-select x.channel, x.ts, x.value, x.status
-from unnest(%(channels)s::int[]) c (id)
-cross join lateral (
-    select r.channel, r.ts, r.value, r.status
-    from api.reading r
-    where r.tenant_id = %(tenant_id)s and r.meter_id = %(meter_id)s and r.channel = c.id
-      and r.ts >= %(from_ts)s and r.ts <= %(to_ts)s
-    order by r.ts desc
-    limit %(limit)s + 1
-) x
-where (x.ts, x.channel) < (%(to_ts)s, %(after_channel)s)
-order by x.ts desc, x.channel desc
-limit %(limit)s
+select array_agg(y.channel) as channels, array_agg(y.ts) as times,
+       array_agg(y.value) as amounts, array_agg(y.status) as flags
+from (
+    select x.channel, x.ts, x.value, x.status
+    from unnest(%(channels)s::int[]) c (id)
+    cross join lateral (
+        select r.channel, r.ts, r.value, r.status
+        from api.reading r
+        where r.tenant_id = %(tenant_id)s and r.meter_id = %(meter_id)s and r.channel = c.id
+          and r.ts >= %(from_ts)s and r.ts <= %(to_ts)s
+        order by r.ts desc
+        limit %(limit)s + 1
+    ) x
+    where (x.ts, x.channel) < (%(to_ts)s, %(after_channel)s)
+    order by x.ts desc, x.channel desc
+    limit %(limit)s
+) y
 
 -- name: newest_values
 -- The newest value of every channel of one meter.

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from headend.api.routes.meters import values_of
 from headend.api.services import BILLED_CHANNEL, SQL
 from headend.web.curve import Slot, slots
 
@@ -100,7 +101,7 @@ def load_curve(tenant_id: int, meter: str, day: date | None) -> Plan[LoadCurve |
         after_channel=-1,
         limit=_DAY_VALUES_MAX,
     )
-    values = [(row["ts"], row["value"]) for row in rows]
+    values = [(time, value) for _, time, value, _ in values_of(rows[0])]
     if day is None:  # a meter that is younger than a day begins with its first value
         start = max(start, _on_grid(values[0][0], step))
     meaning = channels[last["channel"]]

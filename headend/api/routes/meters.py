@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -210,13 +210,33 @@ async def list_readings(
     return pager.page(rows, partial(_reading, meaning), _reading_key)
 
 
-def _reading(meaning: dict[int, tuple[str, int, str]], row: Row) -> views.Reading:
-    name, scaler, unit = meaning[row["channel"]]
-    return views.Reading(name, row["ts"], row["value"], scaler, unit, _QUALITY[row["status"]])
+_Value: TypeAlias = tuple[int, datetime, int, int]
+"""Channel number, time, value, quality flags."""
 
 
-def _reading_key(row: Row) -> tuple[int, int]:
-    return (row["ts"] - _EPOCH) // timedelta(microseconds=1), row["channel"]
+def _reading(meaning: dict[int, tuple[str, int, str]], row: _Value) -> views.Reading:
+    channel, time, value, flags = row
+    name, scaler, unit = meaning[channel]
+    return views.Reading(name, time, value, scaler, unit, _QUALITY[flags])
+
+
+def _reading_key(row: _Value) -> tuple[int, int]:
+    return (row[1] - _EPOCH) // timedelta(microseconds=1), row[0]
+
+
+def values_of(columns: Row) -> list[_Value]:
+    """The answer of the queries `readings_up` and `readings_down`, row by row."""
+    if columns["times"] is None:
+        return []
+    return list(
+        zip(
+            columns["channels"],
+            columns["times"],
+            columns["amounts"],
+            columns["flags"],
+            strict=True,
+        )
+    )
 
 
 def _readings(
@@ -225,7 +245,7 @@ def _readings(
     query: ReadingQuery,
     after: tuple[int, int] | None,
     limit: int,
-) -> Plan[tuple[list[Row], list[Row]]]:
+) -> Plan[tuple[list[Row], list[_Value]]]:
     """The dictionary of channels and the rows of a page."""
     known = yield SQL("find_meter_id", tenant_id=who.tenant_id, name=meter if is_id(meter) else "")
     if not known:
@@ -241,7 +261,7 @@ def _readings(
         limit=limit,
         **bounds,
     )
-    return channels, rows
+    return channels, values_of(rows[0])
 
 
 def _bounds(query: ReadingQuery, after: tuple[int, int] | None) -> dict[str, object]:
