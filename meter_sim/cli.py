@@ -25,6 +25,14 @@ examples:
   ohmesh sim roster --meters 60 --gateways 2 --seed 1 > roster.json
   ohmesh sim ether --roster roster.json --air mqtt://127.0.0.1:1883
   ohmesh sim fleet --roster roster.json --air mqtt://127.0.0.1:1883 --truth truth.jsonl
+  ohmesh sim experiment E4 --profile suburb-mid --nodes 100 --seeds 3
+"""
+_EXPERIMENT_EXAMPLE = """\
+examples:
+  ohmesh sim experiment E4 --profile suburb-mid --nodes 100 --seeds 3
+  ohmesh sim experiment all --quick --json
+The exit code is 1 when a headline figure misses its target. Profiles: suburb-easy, suburb-mid,
+suburb-hard, rows, rural. What each experiment measures: docs/mesh-results.md.
 """
 _ROSTER_EXAMPLE = "example: ohmesh sim roster --meters 60 --gateways 2 --seed 1 > roster.json"
 _ETHER_EXAMPLE = "example: ohmesh sim ether --roster roster.json --air mqtt://127.0.0.1:1883"
@@ -55,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_roster(commands)
     _add_ether(commands)
     _add_fleet(commands)
+    _add_experiment(commands)
     return parser
 
 
@@ -63,7 +72,7 @@ def _add(
     name: str,
     what: str,
     example: str,
-    run: Callable[[argparse.Namespace], None],
+    run: Callable[[argparse.Namespace], int | None],
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
@@ -139,6 +148,23 @@ def _add_fleet(commands: _Commands) -> None:
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the API's token")
 
 
+def _add_experiment(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "experiment",
+        "judge the mesh on virtual time",
+        _EXPERIMENT_EXAMPLE,
+        _experiment,
+    )
+    parser.add_argument("name", metavar="NAME", help="E1 to E5, E7, E8, E12, E13, E15 or all")
+    parser.add_argument("--profile", default="suburb-mid", help="streets, default %(default)s")
+    parser.add_argument("--nodes", type=int, default=60, metavar="N", help="default %(default)s")
+    parser.add_argument("--seeds", type=int, default=1, metavar="K", help="default %(default)s")
+    parser.add_argument("--first-seed", type=int, default=1, metavar="S", help="default 1")
+    parser.add_argument("--quick", action="store_true", help="shorter runs")
+    parser.add_argument("--json", action="store_true", help="print the last line only")
+
+
 def _add_air(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--roster", type=Path, required=True, metavar="FILE")
     parser.add_argument(
@@ -208,10 +234,15 @@ def _fleet(options: argparse.Namespace) -> None:
     run_fleet(read_roster(options.roster), options.air, chosen)
 
 
+def _experiment(options: argparse.Namespace) -> int:
+    from meter_sim.city.cli import run_experiments  # noqa: PLC0415 - start lean
+
+    return run_experiments(options)
+
+
 def main(argv: list[str]) -> int:
     """Run one subcommand."""
     options = _parser().parse_args(argv)
     level = logging.INFO if getattr(options, "verbose", False) else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    options.run(options)
-    return 0
+    return int(options.run(options) or 0)

@@ -1,0 +1,61 @@
+"""How fast a city runs: events a second of CPU, memory a node. The only clock of this package."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from typing import TYPE_CHECKING
+
+from meter_sim.city.build import MINUTE_US, SECOND_US, build_city
+
+if TYPE_CHECKING:
+    from meter_sim.city.profiles import CityProfile
+
+_FORMING_MINUTES = 10
+
+
+def run_bench(
+    profile: CityProfile, nodes: int, *, seed: int, minutes: int
+) -> dict[str, float | str]:
+    """Form a city, then measure some minutes of reports.
+
+    Returns:
+        nodes, events, events_per_s (of CPU), sim_seconds_per_wall_second, bytes_per_node (of all
+        Python and numpy objects of a formed city), links, and the digest of the run.
+    """
+    city = build_city(profile, nodes, seed)
+    world = city.world
+    world.boot_all(_FORMING_MINUTES * MINUTE_US // 2)
+    world.run(_FORMING_MINUTES * MINUTE_US)
+    world.start_reports()
+    gc.collect()
+    gc.freeze()
+    before, cpu_s, wall_s = world.events, time.process_time(), time.perf_counter()
+    world.run(world.now_us + minutes * MINUTE_US)
+    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+    gc.unfreeze()
+    events = world.events - before
+    return {
+        "nodes": nodes,
+        "events": events,
+        "events_per_s": round(events / cpu_s),
+        "sim_seconds_per_wall_second": round(minutes * MINUTE_US / SECOND_US / wall_s, 1),
+        "bytes_per_node": _bytes_per_node(profile, nodes, seed),
+        "links": len(city.links.receiver),
+        "digest": world.digest,
+    }
+
+
+def _bytes_per_node(profile: CityProfile, nodes: int, seed: int) -> int:
+    """What a city holds after a minute of forming, in a second run: tracing halves the speed."""
+    tracemalloc.start()
+    try:
+        city = build_city(profile, min(nodes, 500), seed)
+        city.world.boot_all(30 * SECOND_US)
+        city.world.run(MINUTE_US)
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+        return held // len(city.layout)
+    finally:
+        tracemalloc.stop()

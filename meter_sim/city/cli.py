@@ -1,0 +1,138 @@
+"""`ohmesh sim experiment` and `ohmesh bench mesh`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import track
+
+from meter_sim.city.experiments.catalogue import CATALOGUE, experiment_named, run_experiment
+from meter_sim.city.experiments.stage import Plan
+from meter_sim.city.profiles import profile_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from meter_sim.city.experiments.catalogue import Experiment
+    from meter_sim.city.experiments.measure import Summary
+
+LIMITS = (
+    "limits: synthetic streets, static links, one channel without hopping, explicit collisions, "
+    "reception model not fitted to field data"
+)
+_BENCH_EXAMPLE = "example: ohmesh bench mesh --nodes 200 --json"
+
+
+def run_experiments(options: argparse.Namespace) -> int:
+    """`ohmesh sim experiment`: 0 when every headline meets its target, 1 otherwise."""
+    profile_named(options.profile)
+    names = list(CATALOGUE) if options.name == "all" else [options.name]
+    chosen = [experiment_named(name) for name in names]
+    first = Plan(options.profile, options.nodes, options.first_seed, quick=options.quick)
+    headlines = [_one(experiment, first, options) for experiment in chosen]
+    if options.name == "all":
+        _print_all(first, headlines, options)
+    return 0 if all(headline.passed for headline in headlines) else 1
+
+
+def _one(experiment: Experiment, first: Plan, options: argparse.Namespace) -> Summary:
+    plans = [replace(first, seed=first.seed + n) for n in range(options.seeds)]
+    summaries = run_experiment(experiment, _shown(plans, experiment))
+    if not options.json:
+        for summary in summaries:
+            print(_line(experiment.name, summary))
+        print(LIMITS)
+    if options.name != "all" or not options.json:
+        print(_json(experiment.name, first, options.seeds, summaries))
+    return summaries[0]
+
+
+def _shown(plans: list[Plan], experiment: Experiment) -> Iterable[Plan]:
+    """The plans, with a bar on a terminal."""
+    console = Console(stderr=True)
+    title = f"{experiment.name} {experiment.title}"
+    return track(plans, title, console=console, disable=not console.is_terminal)
+
+
+def _line(name: str, summary: Summary) -> str:
+    verdict = "pass" if summary.passed else "FAIL"
+    return (
+        f"{name:4} {summary.metric:24} {summary.value:10.5g} "
+        f"[{summary.low:.5g}, {summary.high:.5g}] limit {summary.limit:.5g} "
+        f"target {summary.target:.5g} {verdict}"
+    )
+
+
+def _json(name: str, plan: Plan, seeds: int, summaries: list[Summary]) -> str:
+    """The last line: the headline's fields, and all metrics beside them."""
+    head = {"experiment": name, "profile": plan.profile, "nodes": plan.nodes, "seeds": seeds}
+    return json.dumps(
+        head | _fields(summaries[0]) | {"metrics": [_fields(summary) for summary in summaries]}
+    )
+
+
+def _fields(summary: Summary) -> dict[str, object]:
+    return {
+        "metric": summary.metric,
+        "value": _finite(summary.value),
+        "low": _finite(summary.low),
+        "high": _finite(summary.high),
+        "limit": _finite(summary.limit),
+        "target": _finite(summary.target),
+        "pass": summary.passed,
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity: what did not happen is null."""
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _print_all(plan: Plan, headlines: list[Summary], options: argparse.Namespace) -> None:
+    passed = float(sum(headline.passed for headline in headlines))
+    total = float(len(headlines))
+    head = {"experiment": "all", "profile": plan.profile, "nodes": plan.nodes}
+    verdict = {
+        "seeds": options.seeds,
+        "metric": "headlines_passed",
+        "value": passed,
+        "low": passed,
+        "high": passed,
+        "limit": total,
+        "target": total,
+        "pass": passed == total,
+        "experiments": {
+            name: _fields(headline) for name, headline in zip(CATALOGUE, headlines, strict=True)
+        },
+    }
+    print(json.dumps(head | verdict))
+
+
+def bench(argv: list[str]) -> int:
+    """`ohmesh bench mesh`: how fast the simulator is on this machine."""
+    from meter_sim.city.bench import run_bench  # noqa: PLC0415 - experiments need no clock
+
+    parser = argparse.ArgumentParser(
+        prog="ohmesh bench mesh",
+        description="Run a city that reports every 15 min and count events a second of CPU.",
+        epilog=_BENCH_EXAMPLE,
+    )
+    parser.add_argument("--nodes", type=int, default=200, help="meters, default %(default)s")
+    parser.add_argument("--minutes", type=int, default=30, help="simulated, default %(default)s")
+    parser.add_argument("--profile", default="suburb-mid", help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    parser.add_argument("--json", action="store_true", help="print the JSON line only")
+    options = parser.parse_args(argv)
+    streets = profile_named(options.profile)
+    figures = run_bench(streets, options.nodes, seed=options.seed, minutes=options.minutes)
+    if not options.json:
+        print(f"{options.nodes} meters of {options.profile}: {figures['events']} events")
+        print(LIMITS, file=sys.stderr)
+    print(json.dumps(figures))
+    return 0

@@ -1,0 +1,57 @@
+"""The experiments by name, and how one is run over seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meter_sim.city.experiments.faults import any_one_node, gateway_loss, loop_audit, tenth_at_once
+from meter_sim.city.experiments.measure import Measure, Summary, summarise
+from meter_sim.city.experiments.orders import commands
+from meter_sim.city.experiments.start import cold_start, gateway_reboot
+from meter_sim.city.experiments.steady import overhead, path_quality, reading_success
+from ohmesh.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from meter_sim.city.experiments.stage import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One line of the table of experiments. The first metric it returns is its headline."""
+
+    name: str
+    title: str
+    run: Callable[[Plan], list[Measure]]
+
+
+CATALOGUE = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment("E1", "reading success", reading_success),
+        Experiment("E2", "path quality", path_quality),
+        Experiment("E3", "cold start", cold_start),
+        Experiment("E4", "any one node dies", any_one_node),
+        Experiment("E5", "a tenth dies at once", tenth_at_once),
+        Experiment("E7", "a gateway dies", gateway_loss),
+        Experiment("E8", "a gateway boots again", gateway_reboot),
+        Experiment("E12", "commands", commands),
+        Experiment("E13", "overhead", overhead),
+        Experiment("E15", "loops", loop_audit),
+    )
+}
+
+
+def experiment_named(name: str) -> Experiment:
+    """The experiment of a name. Raises ConfigError."""
+    if name not in CATALOGUE:
+        raise ConfigError(f"there is no experiment {name!r}; there are {', '.join(CATALOGUE)}")
+    return CATALOGUE[name]
+
+
+def run_experiment(experiment: Experiment, plans: Iterable[Plan]) -> list[Summary]:
+    """Run every plan, one seed each. Returns: a summary a metric, the headline first."""
+    runs = [experiment.run(plan) for plan in plans]
+    return [summarise(measures) for measures in zip(*runs, strict=True)]

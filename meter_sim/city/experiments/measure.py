@@ -1,0 +1,87 @@
+"""What an experiment hands back: figures of one seed, and their summary over seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+from scipy.stats import t as student
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CONFIDENCE = 0.975
+
+
+class Better(Enum):
+    """Which way a figure should go."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One figure of one run.
+
+    Attributes:
+        metric: its name, unit last.
+        value: as measured; infinite when what was waited for did not happen.
+        limit: what the graph or the channel allows.
+        target: what the protocol must reach; often a distance to the limit.
+        better: which way the figure should go.
+    """
+
+    metric: str
+    value: float
+    limit: float
+    target: float
+    better: Better
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A figure over seeds: means, 95 % interval (Student), and the verdict."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    limit: float
+    target: float
+    passed: bool
+
+
+def summarise(measures: Sequence[Measure]) -> Summary:
+    """One metric over its seeds; it passes when the mean meets the mean target."""
+    values = [measure.value for measure in measures]
+    value, target = fmean(values), fmean(measure.target for measure in measures)
+    half = _half_interval(values)
+    higher = measures[0].better is Better.HIGHER
+    return Summary(
+        metric=measures[0].metric,
+        value=value,
+        low=value - half,
+        high=value + half,
+        limit=fmean(measure.limit for measure in measures),
+        target=target,
+        passed=value >= target if higher else value <= target,
+    )
+
+
+def _half_interval(values: Sequence[float]) -> float:
+    """Half the 95 % interval; 0 for one seed, which has none to tell."""
+    if len(values) == 1 or not all(map(math.isfinite, values)):
+        return 0.0
+    return float(student.ppf(_CONFIDENCE, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that so many percent do not exceed; 0 of none."""
+    ordered = sorted(values)
+    if not ordered:
+        return 0.0
+    return ordered[min(len(ordered) - 1, math.ceil(len(ordered) * percent / 100) - 1)]

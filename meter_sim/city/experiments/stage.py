@@ -1,0 +1,113 @@
+"""Common ground of the experiments: a city brought up, its paths, its faults."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from meter_sim.city.build import MINUTE_US, SECOND_US, City, build_city
+from meter_sim.city.dice import hash_ints
+from meter_sim.city.oracle import Timeline
+from meter_sim.city.profiles import CityProfile, profile_named
+from ohmesh.mesh import constants as c
+from ohmesh.mesh.config import StationConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+STEP_US = SECOND_US // 4
+ROLLOUT_US = 2 * MINUTE_US
+"""Where the start is not what is measured, meters are powered on within this time."""
+FORMED_US_MAX = 30 * MINUTE_US
+SETTLE_US = 5 * MINUTE_US
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        profile: name of the streets.
+        nodes: meters.
+        seed: of streets, radio and stations.
+        quick: shorter runs for continuous integration.
+    """
+
+    profile: str
+    nodes: int
+    seed: int
+    quick: bool = False
+
+    @property
+    def streets(self) -> CityProfile:
+        """The profile itself."""
+        return profile_named(self.profile)
+
+
+def raise_city(plan: Plan, *, gateways: int | None = None) -> City:
+    """A city whose meters have joined, as far as they could, and settled."""
+    city = build_city(plan.streets, plan.nodes, plan.seed, gateways=gateways)
+    city.world.boot_all(ROLLOUT_US)
+    city.world.run(ROLLOUT_US)
+    run_until(city, lambda: not city.world.unjoined(), FORMED_US_MAX)
+    city.world.run(city.world.now_us + SETTLE_US)
+    return city
+
+
+def run_until(
+    city: City, done: Callable[[], bool], limit_us: int, step_us: int = SECOND_US
+) -> bool:
+    """Run in steps until something is so. Returns: False when the time was up first."""
+    world = city.world
+    while world.now_us < limit_us:
+        if done():
+            return True
+        world.run(min(limit_us, world.now_us + step_us))
+    return done()
+
+
+def timeline(city: City) -> Timeline:
+    """The reachable set from the beginning of time, to be marked at each fault."""
+    line = Timeline(city.oracle, city.gateways)
+    line.mark(0)
+    return line
+
+
+def draw(plan: Plan, label: int, nodes: Iterable[int], count: int) -> list[int]:
+    """Some of the nodes, by lot."""
+    ordered = sorted(nodes, key=lambda node: hash_ints(plan.seed, label, node))
+    return sorted(ordered[:count])
+
+
+def path_etx(city: City, node: int) -> float:
+    """The true cost of a node's present path; infinite when it leads nowhere."""
+    if not city.world.is_attached(node):
+        return math.inf
+    chain = city.world.chain(node)
+    return sum(city.oracle.link_etx(a, b) for a, b in itertools.pairwise(chain))
+
+
+def stretch(city: City) -> float:
+    """The mean of actual over best ETX of the living meters that are attached."""
+    best = city.oracle.routes(city.gateways, dead=city.world.dead()).etx
+    ratios = [
+        actual / best[node - 1]
+        for node in city.world.meters()
+        if city.world.nodes[node].station is not None
+        and math.isfinite(actual := path_etx(city, node))
+        and math.isfinite(best[node - 1])
+    ]
+    return fmean(ratios) if ratios else math.inf
+
+
+def exhaustion_us() -> int:
+    """How long a station tries a neighbour that is silent, in the mean: its ARQ's constants."""
+    config = StationConfig(node=1, net=0, is_root=False, epoch=0)
+    backoffs_ms = sum(
+        ((1 << min(c.BACKOFF_EXPONENT_MIN + n, c.BACKOFF_EXPONENT_MAX)) - 1) * c.BACKOFF_SLOT_MS / 2
+        for n in range(1, config.attempts)
+    )
+    return round(1000 * (config.attempts * config.ack_timeout_ms + backoffs_ms))

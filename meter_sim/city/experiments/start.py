@@ -1,0 +1,85 @@
+"""E3 cold start, E8 a gateway that boots again."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from meter_sim.city.build import MINUTE_US, SECOND_US, City, build_city
+from meter_sim.city.experiments.measure import Better, Measure
+from meter_sim.city.experiments.stage import draw, raise_city, run_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meter_sim.city.experiments.stage import Plan
+
+_LIMIT_US = 30 * MINUTE_US
+_DOWN_US = 20 * SECOND_US
+_ASKED = 20
+_WAVE_S = 4.096 / 2
+_REG_AIRTIME_S = 0.078
+"""Three frames of 26 ms at the gateway for each registration."""
+
+
+def cold_start(plan: Plan) -> list[Measure]:
+    """E3: everybody is powered on within a second; when are 95, 99, 100 % registered?"""
+    city = build_city(plan.streets, plan.nodes, plan.seed)
+    city.world.boot_all(SECOND_US)
+    routes = city.oracle.routes(city.gateways)
+    reachable = int(routes.reachable.sum()) - city.layout.gateways
+    limit_s = int(routes.hops().max()) * _WAVE_S
+    limit_s += _REG_AIRTIME_S * plan.nodes / city.layout.gateways
+    out = []
+    for percent, target_s in ((95, 240.0), (99, 240.0), (100, 480.0)):
+        wanted = math.ceil(reachable * percent / 100)
+        value_s = _seconds_until(city, lambda wanted=wanted: _joined(city) >= wanted)  # type: ignore[misc]
+        out.append(Measure(f"t{percent}_s", value_s, limit_s, target_s, Better.LOWER))
+    return out
+
+
+def _joined(city: City) -> int:
+    return len(city.world.meters()) - len(city.world.unjoined())
+
+
+def _seconds_until(city: City, done: Callable[[], bool], since_us: int = 0) -> float:
+    found = run_until(city, done, since_us + _LIMIT_US)
+    return (city.world.now_us - since_us) / SECOND_US if found else math.inf
+
+
+def gateway_reboot(plan: Plan) -> list[Measure]:
+    """E8: a gateway is off for 20 s; when do commands get through again?"""
+    with_disk = _command_all_after(plan, blank=False)
+    return [
+        Measure("commands_with_disk_s", with_disk, 0.0, 10.0, Better.LOWER),
+        Measure("routes_without_disk_s", _routes_after(plan), 0.0, 300.0, Better.LOWER),
+    ]
+
+
+def _rebooted(plan: Plan, *, blank: bool) -> City:
+    """A city of one gateway, right after its boot."""
+    city = raise_city(plan, gateways=1)
+    city.world.kill(1)
+    city.world.run(city.world.now_us + _DOWN_US)
+    city.world.boot(1, blank=blank)
+    return city
+
+
+def _command_all_after(plan: Plan, *, blank: bool) -> float:
+    city = _rebooted(plan, blank=blank)
+    world, since_us = city.world, city.world.now_us
+    asked = draw(plan, 31, world.meters(), _ASKED)
+    for token, node in enumerate(asked, 1):
+        world.command(1, node, b"read", token)
+    found = run_until(city, lambda: len(world.results) == len(asked), since_us + _LIMIT_US)
+    if not found or not all(result.ok for _, result in world.results.values()):
+        return math.inf
+    return max(at_us - since_us for at_us, _ in world.results.values()) / SECOND_US
+
+
+def _routes_after(plan: Plan) -> float:
+    city = _rebooted(plan, blank=True)
+    reachable = int(city.oracle.routes(city.gateways).reachable.sum()) - 1
+    return _seconds_until(
+        city, lambda: len(city.world.station(1).routes()) >= reachable, city.world.now_us
+    )
