@@ -9,6 +9,7 @@ from ohmesh.mesh import FrameRejected, Station, StationConfig, Transmit, codec
 from ohmesh.mesh import frames as f
 from ohmesh.mesh.errors import FrameError
 from ohmesh.mesh.sealing import ChecksumSealer
+from ohmesh.mesh.testing import World
 
 U8, U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32, 64))
 NODE = st.integers(1, 0xFFFFFFFE)
@@ -143,3 +144,25 @@ def test_a_station_survives_anything_and_stays_bounded(is_root, steps, seed):
     assert sizes["store"] <= 50
     assert sizes["queue"] <= 64 + 16
     assert sizes["roots"] <= 4
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), FRAMES, st.booleans()), max_size=25), st.integers(0, 3))
+def test_lies_of_a_trusted_neighbour_raise_nothing(lies, seed):
+    """Frames with a right seal from known ids, into a meter and a root that have joined."""
+    world = World(seed)
+    for node in (1, 101, 102):
+        is_root = node == 1
+        world.add(StationConfig(node=node, net=1, is_root=is_root, epoch=9, timer_divisor=20))
+    world.link(1, 101)
+    world.link(101, 102)
+    world.boot_all(100)
+    world.run(20_000)
+    for number, (upward, frame, broadcast) in enumerate(lies):
+        src, victim = (101, 1) if upward else (1, 101)
+        kind, body = codec.encode(frame)
+        dst = 0xFFFFFFFF if broadcast else victim
+        world.inject(victim, _sealed(1, kind, src, dst, 10_000 + number, body))
+        world.run(world.now_ms + 300)
+        world.submit(102, b"reading")
+    world.run(world.now_ms + 60_000)
