@@ -242,8 +242,8 @@ class Sender:
     def _begin_again(self) -> None:
         self._flights.clear()
         self._cursor = self._urgent_from = self._acked
-        live, backlog = self._live, self._next_seq - self._acked
-        if live and (live.start <= self._acked or live.cursor == live.start):
+        backlog = self._next_seq - self._acked
+        if self._live and self._live.cursor == self._live.start:
             self._live = None
         if not self._live and backlog > _BACKLOG_BATCHES * self._limits.batch_telegrams:
             self._live = _LiveLane(self._next_seq, self._next_seq)

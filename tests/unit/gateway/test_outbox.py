@@ -214,3 +214,6 @@ async def test_progress_of_an_old_epoch_is_not_noted_in_a_salvaged_file(path, te
         await outbox._note_progress()
         assert outbox.state.acked_through == 0
         assert await all_rows(outbox) == telegrams(0, 1, 2, 4, 5)
+        outbox.acknowledge(outbox.state.epoch, 2)
+    async with running(path) as outbox:
+        assert outbox.state.acked_through == 2, "the progress of the new one is"

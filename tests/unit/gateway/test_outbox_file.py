@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from dataclasses import replace
 
 import apsw
 import pytest
@@ -25,6 +26,14 @@ def test_numbers_are_consecutive_and_rows_come_back_as_they_went_in(opened, tele
     assert file.append([telegrams(4)]) == [range(3, 4)]
     assert rows(file) == telegrams(1, 2, 3, 4)
     assert rows(file, 2) == telegrams(3, 4)
+
+
+def test_a_refused_transaction_leaves_nothing_and_takes_no_number(opened, telegram, telegrams):
+    file = opened()
+    with pytest.raises(StoreError):
+        file.append([telegrams(1), [replace(telegram(2), received_at_ms="now")]])
+    assert file.append([telegrams(3)]) == [range(1)]
+    assert rows(file) == telegrams(3)
 
 
 def test_everything_is_there_after_opening_anew(opened, telegrams):

@@ -227,3 +227,15 @@ def test_the_live_lane_begins_at_the_present_when_the_head_end_comes_back(sender
     take(sender, 3000)
     sender.observe(EPOCH, 10, 5001)
     assert take(sender, 3001) == Send(5000, 1, Lane.LIVE)
+
+
+def test_a_new_connection_sends_again_what_the_live_lane_had_sent():
+    sender = backlogged()
+    take(sender, 0)
+    sender.observe(EPOCH, 10, 1002)
+    assert take(sender, 1).lane is Lane.LIVE
+    sender.restart()
+    sender.observe(EPOCH, 990, 1002)
+    assert take(sender, 300) == Send(990, 10)
+    sender.observe(EPOCH, 1000, 1002)
+    assert take(sender, 600) == Send(1000, 2)
