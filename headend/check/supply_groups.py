@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from headend.check.scenarios import check_scenario
 from headend.check.vectors import Vector, compare
 from headend.prepayment.permission import PermissionContext, may_disconnect
 from headend.prepayment.rules import load_pack
@@ -13,12 +14,12 @@ from headend.prepayment.rules import load_pack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from headend.check.vectors import Check
+from headend.check.vectors import Check
 
 
 def groups() -> dict[str, Check]:
     """Group -> check."""
-    return {"disconnect_permission": check_permission}
+    return {"disconnect_permission": check_permission, "scenario": check_scenario}
 
 
 def check_permission(vector: Vector) -> Iterator[str]:

@@ -97,7 +97,7 @@ class StsSoftTest:
         vending_key = TEST_KEYS.get(key_ref)
         if vending_key is None:
             raise PrepaymentError("vending_key", f"no test key is named {key_ref!r}")
-        name = f"{dkga}/{ea}/{key_ref}/{params}"
+        name = f"{dkga}/{ea}/{key_ref}/{_name(params)}"
         if name not in self._keys:
             self._keys[name] = self._ciphers.cipher(ea, keys.derive(dkga, ea, vending_key, params))
         return KeyHandle(name, ea)
@@ -115,3 +115,11 @@ class StsSoftTest:
         if cipher is None:
             raise PrepaymentError("key_handle", "the module does not know this key")
         return cipher
+
+
+def _name(params: KeyParams) -> str:
+    p = params
+    return (
+        f"{p.pan.iin}{p.pan.drn}/{p.supply_group}/{p.tariff_index}/{p.key_revision}"
+        f"/{p.key_type.value}/{p.base_year}"
+    )
