@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[2]
 _SCRIPT = _ROOT / "benchmarks" / "decode_oracles.py"
 _BUILD = _ROOT / "requirements" / "tools.sh"
-_PYTHON = _ROOT / ".tools" / "oracles" / "bin" / "python"
 _TIMEOUT_S = 900
 _STEERING = ("standard", "country", "telegram_hex", "key_hex", "auth_key_hex")
 
@@ -53,7 +52,7 @@ def interpreter() -> Path | None:
     )
     if built.returncode:
         raise OracleError(f"no environment of oracles: {built.stderr.strip()[-200:]}")
-    return _PYTHON
+    return Path(built.stdout.strip())
 
 
 def times(python: Path, telegrams: Sequence[Timed], effort: Effort) -> list[Times]:
