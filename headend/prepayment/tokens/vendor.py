@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Protocol
 from headend.prepayment.tokens import sts, tid
 from headend.prepayment.tokens.keys import Dkga, EncryptionAlgorithm
 from headend.prepayment.tokens.sts import TokenKind
-from headend.prepayment.tokens.tid import LastTid
 from ohmesh.model.errors import PrepaymentError
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from headend.prepayment.tokens.amounts import Amount
     from headend.prepayment.tokens.keys import KeyParams
     from headend.prepayment.tokens.security import KeyHandle, SecurityModule
+    from headend.prepayment.tokens.tid import LastTid
 
 _SHOWN_FIRST, _SHOWN_LAST = 4, 2
 
