@@ -1,10 +1,10 @@
 """Gateway -> head-end: batches of telegrams; head-end -> gateway: what is committed.
 
-Theory of operation. The gateway numbers telegrams from 0 within an `epoch` (the identity of one
-outbox file: a new or salvaged file has a new epoch). The head-end keeps, per (gateway, epoch), the
-set of numbers it has committed and answers with the end of the contiguous range that starts at 0;
-the gateway may free rows below that number, after its keeping time. Batches may arrive twice, late
-or out of order: the set and the readings' primary key make a resend change nothing.
+Theory of operation. The gateway numbers telegrams from 0 within an `epoch` (a random number: a new
+or salvaged outbox and each boot of the machine begin one). The head-end keeps, per (gateway,
+epoch), the set of numbers it has committed and answers with the end of the contiguous range that
+starts at 0; the gateway may free rows below that number, after its keeping time. Batches may arrive
+twice, late or out of order: the set and the readings' primary key make a resend change nothing.
 """
 
 from __future__ import annotations
