@@ -39,7 +39,9 @@ def cold_start(plan: Plan) -> list[Measure]:
 
 
 def _joined(city: City) -> int:
-    return len(city.world.meters()) - len(city.world.unjoined())
+    """Living meters that are registered."""
+    stations = (city.world.nodes[node].station for node in city.world.meters())
+    return sum(station is not None and station.joined for station in stations)
 
 
 def _seconds_until(city: City, done: Callable[[], bool], since_us: int = 0) -> float:

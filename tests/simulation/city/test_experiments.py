@@ -1,0 +1,57 @@
+"""The experiments' own arithmetic, and one of them from the command line."""
+
+import json
+import math
+
+import pytest
+
+from meter_sim.city.experiments.catalogue import CATALOGUE, experiment_named
+from meter_sim.city.experiments.measure import Better, Measure, percentile, summarise
+from meter_sim.cli import main
+from ohmesh.model.errors import ConfigError
+
+
+def measure(value, target=0.9, better=Better.HIGHER):
+    return Measure("share", value, 1.0, target, better)
+
+
+def test_a_summary_is_mean_and_student_interval():
+    summary = summarise([measure(0.8), measure(0.9), measure(1.0)])
+    assert summary.value == pytest.approx(0.9)
+    # t(0.975, 2) = 4.3027; the deviation of the mean is 0.1 / sqrt 3.
+    assert summary.high - summary.value == pytest.approx(4.3027 * 0.1 / math.sqrt(3), rel=1e-4)
+    assert summary.value - summary.low == pytest.approx(summary.high - summary.value)
+    assert summary.passed
+
+
+def test_a_target_is_met_from_its_own_side():
+    assert not summarise([measure(0.89)]).passed
+    assert summarise([measure(0.89, better=Better.LOWER)]).passed
+    assert not summarise([measure(math.inf, better=Better.LOWER)]).passed
+    assert summarise([measure(0.5), measure(math.inf)]).value == math.inf
+
+
+def test_percentiles_are_values_that_were_there():
+    assert percentile([3, 1, 2], 50) == 2
+    assert percentile([3, 1, 2], 99) == 3
+    assert percentile(list(range(1, 101)), 95) == 95
+    assert percentile([], 95) == 0
+
+
+def test_names():
+    assert list(CATALOGUE) == ["E1", "E2", "E3", "E4", "E5", "E7", "E8", "E12", "E13", "E15"]
+    with pytest.raises(ConfigError, match="E15"):
+        experiment_named("E99")
+
+
+def test_cold_start_from_the_command_line(capsys):
+    argv = ["experiment", "E3", "--nodes", "12", "--seeds", "2", "--quick", "--json"]
+    code = main(argv)
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["experiment"], last["profile"], last["nodes"]) == ("E3", "suburb-mid", 12)
+    assert (last["seeds"], last["metric"], last["target"]) == (2, "t95_s", 240.0)
+    assert last["low"] <= last["value"] <= last["high"]
+    assert 0 < last["value"] < 240
+    assert last["pass"] is True
+    assert code == 0
+    assert [m["metric"] for m in last["metrics"]] == ["t95_s", "t99_s", "t100_s"]
