@@ -131,9 +131,10 @@ class Network:
 
     async def stop_meters(self):
         """No further interval; returns when every process has said so."""
+        known = len(self.statuses)
         self.statuses.clear()
         self.order(0, AirAction.STOP)
-        await self.until(lambda: self.statuses and all(s.stopped for s in self.statuses.values()))
+        await self.until(lambda: sum(s.stopped for s in self.statuses.values()) == known)
 
     def truth(self):
         """(meter, channel, interval end) -> value, and that nothing is there twice."""

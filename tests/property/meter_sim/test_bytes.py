@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter_sim import mqtt5
 from meter_sim.ether import Ether
 from meter_sim.fleet import Fleet
 from meter_sim.roster import decode_roster
@@ -20,31 +17,6 @@ from ohmesh.wire.air import Heard
 from ohmesh.wire.aircontrol import AirAction, AirControl, decode_control, encode_control
 
 ROSTER = make_roster(StreetPlan(meters=3, gateways=1))
-
-
-@given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=5))
-def test_mqtt_bytes(octets, cuts):
-    """In one piece or in many: the same packets, or the same error."""
-
-    def outcome(pieces):
-        incoming = mqtt5.Incoming()
-        packets = []
-        try:
-            for piece in pieces:
-                packets += incoming.feed(piece)
-        except WireError as error:
-            return type(error)
-        return packets
-
-    places = [0, *sorted(min(cut, len(octets)) for cut in cuts), len(octets)]
-    pieces = [octets[a:b] for a, b in pairwise(places)]
-    assert outcome(pieces) == outcome([octets])
-
-
-@given(st.text(max_size=40), st.binary(max_size=3000))
-def test_what_is_published_arrives(topic, payload):
-    octets = mqtt5.publish(topic, payload)
-    assert mqtt5.Incoming().feed(octets) == [mqtt5.Publish(topic, payload)]
 
 
 @given(st.binary(max_size=300))
