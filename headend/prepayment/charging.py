@@ -18,11 +18,11 @@ than the horizon, a start in the future.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
-from headend.prepayment.month import Postings, Usage, month_of, prorated
+from headend.prepayment.month import Postings, Usage, local_midnight, month_of, prorated
 from ohmesh.model.errors import PrepaymentError
 
 if TYPE_CHECKING:
@@ -227,19 +227,35 @@ def _sorted_out(
     """Readings by local month, and those that wait."""
     by_month: dict[date, list[Interval]] = {}
     held: list[Held] = []
-    oldest = now.astimezone(versions[0].zone).date() - timedelta(days=HORIZON_DAYS)
+    zone = versions[0].zone
+    oldest = local_midnight(now.astimezone(zone).date() - timedelta(days=HORIZON_DAYS), zone)
+    priced_from = min(t.valid_from for t in versions)
+    latest = now + FUTURE_TOLERANCE
+    from_s = to_s = 0
+    inside: list[Interval] = []
     for interval in readings:
-        day = interval.start.astimezone(versions[0].zone).date()
-        first_day = day.replace(day=1)
-        if interval.start + timedelta(minutes=interval.minutes) > now + FUTURE_TOLERANCE:
-            held.append(Held(interval, "future"))
-        elif day < oldest:
-            held.append(Held(interval, "horizon"))
-        elif not month_of(versions, first_day).has_tariff(_seconds(interval.start)):
-            held.append(Held(interval, "tariff_missing"))
-        else:
-            by_month.setdefault(first_day, []).append(interval)
+        reason = _reason_to_hold(interval, oldest, priced_from, latest)
+        if reason is not None:
+            held.append(Held(interval, reason))
+            continue
+        start_s = interval.start.timestamp()
+        if not from_s <= start_s < to_s:  # mostly they are all of one month
+            first_day = interval.start.astimezone(zone).date().replace(day=1)
+            edges_s = month_of(versions, first_day).edges_s
+            from_s, to_s = edges_s[0], edges_s[-1]
+            inside = by_month.setdefault(first_day, [])
+        inside.append(interval)
     return by_month, held
+
+
+def _reason_to_hold(
+    interval: Interval, oldest: datetime, priced_from: datetime, latest: datetime
+) -> str | None:
+    if interval.start + timedelta(minutes=interval.minutes) > latest:
+        return "future"
+    if interval.start < oldest:
+        return "horizon"
+    return "tariff_missing" if interval.start < priced_from else None
 
 
 def _rate_month(
@@ -279,21 +295,16 @@ def _pending(month: Month, state: MonthState) -> Postings:
 
 def _usage(month: Month, intervals: Iterable[Interval]) -> Usage:
     """Starts and energies in order; intervals that an edge cuts are split if the tariff says so."""
-    pairs: list[tuple[int, int]] = []
-    for interval in intervals:
-        start_s = _seconds(interval.start)
-        if month.prorates:
-            parts = prorated(start_s, interval.minutes * 60, interval.wh, month.edges_s)
-            pairs.extend(parts.items())
-        else:
-            pairs.append((start_s, interval.wh))
+    pairs = [(int(i.start.timestamp()), i.wh, i.minutes) for i in intervals]
+    if month.prorates:
+        pairs = [
+            (part_s, part_wh, 0)
+            for start_s, wh, minutes in pairs
+            for part_s, part_wh in prorated(start_s, minutes * 60, wh, month.edges_s).items()
+        ]
     pairs.sort()
-    return Usage([start for start, _ in pairs], [wh for _, wh in pairs])
+    return Usage([start for start, _, _ in pairs], [wh for _, wh, _ in pairs])
 
 
 def _first_day(at: datetime, versions: tuple[Tariff, ...]) -> date:
     return at.astimezone(versions[0].zone).date().replace(day=1)
-
-
-def _seconds(at: datetime) -> int:
-    return int(at.astimezone(UTC).timestamp())

@@ -73,10 +73,6 @@ class Month:
         for run in self.runs:
             self._day_tariff.setdefault(run.day, run.tariff)
 
-    def has_tariff(self, at_s: int) -> bool:
-        """Whether an instant of this month has a price."""
-        return self.runs[bisect_left(self.edges_s, at_s + 1) - 1].tariff is not None
-
     def exact(
         self, usage: Usage, opening_wh: int = 0, idle_days: Collection[date] = ()
     ) -> dict[date, Counter[str]]:
@@ -166,7 +162,7 @@ def _add_daily(charges: Counter[str], tariff: Tariff | None) -> None:
 def _runs(versions: tuple[Tariff, ...], first_day: date) -> Iterable[Run]:
     """Walk the month in steps that no edge can fall between; join what is alike."""
     zone = versions[0].zone
-    start, end = _instant(first_day, zone), _instant(_next_month(first_day), zone)
+    start, end = local_midnight(first_day, zone), local_midnight(_next_month(first_day), zone)
     step = timedelta(minutes=_step_minutes(versions))
     stretches: list[tuple[datetime, date, str, Tariff | None]] = []
     at = start
@@ -188,8 +184,8 @@ def _step_minutes(versions: tuple[Tariff, ...]) -> int:
     return gcd(_OFFSET_MINUTES, *edges, *(t.valid_from.minute for t in versions))
 
 
-def _instant(day: date, zone: ZoneInfo) -> datetime:
-    """Local midnight."""
+def local_midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The instant, UTC, at which a local day begins."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
