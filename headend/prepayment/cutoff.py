@@ -80,7 +80,7 @@ def send(
 ) -> Supply:
     """The outbox's turn: mark what goes on air now as sent."""
     turn = Turn(policy, wallet_mu, now, breaker_open, supply)
-    may_cut = turn.permission().ok
+    may_cut = turn.permission(deciding=False).ok
     commands = outbox.send_due(supply.commands, supply.decision_seq, now, may_cut=may_cut)
     return replace(supply, commands=commands)
 
@@ -163,6 +163,7 @@ def _take_ack(turn: Turn, event: contract.Ack) -> None:
     off = relay is not RelayState.CONNECTED
     ready = relay is RelayState.READY_FOR_RECONNECTION
     if off == (command.kind is Kind.DISCONNECT) or ready:
+        turn.clear("relay_stuck")
         commands = outbox.set_status(turn.supply.commands, seq, Status.CONFIRMED)
     else:
         turn.alarm("relay_stuck")
@@ -190,7 +191,7 @@ def _take_relay(turn: Turn, relay: RelayState, *, asked: bool) -> None:
         return
     turn.set(actual=relay, unexpected_reads=0 if trigger is Trigger.RELAY_ON else 1)
     if trigger is Trigger.RELAY_ON:
-        turn.clear("reconnect_late", "reconnect_sla_breach", "relay_unexpected", "relay_stuck")
+        turn.clear("reconnect_late", "reconnect_sla_breach", "relay_unexpected")
     if surprising and not asked:
         turn.alarm("relay_unexpected")
     turn.fire(trigger)

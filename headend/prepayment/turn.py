@@ -65,8 +65,11 @@ class Turn:
         """Whether it has fallen that far."""
         return self.wallet_mu <= self.floor_mu
 
-    def permission(self) -> Permission:
-        """May supply be cut? An operator's hold needs neither credit notice nor fresh readings."""
+    def permission(self, *, deciding: bool = True) -> Permission:
+        """May supply be cut? An operator's hold needs neither credit notice nor fresh readings.
+
+        The day's limit is for decisions: what was decided may still be sent.
+        """
         s, p = self.supply, self.policy
         held = s.hold is not None
         context = PermissionContext(
@@ -80,7 +83,7 @@ class Turn:
             stale_after=None if held else p.stale_after,
             debt_mu=p.pack.minimum_debt_mu if held else p.disablement_mu - self.wallet_mu,
             breaker_open=self.breaker_open,
-            cut_limit_until=self._cut_limit_until(),
+            cut_limit_until=self._cut_limit_until() if deciding else None,
         )
         return may_disconnect(self.now, p.pack, context)
 
