@@ -58,11 +58,13 @@ _TEXT_WHOLE: dict[str, tuple[Unit, int]] = {
     "l/h": (Unit.M3_PER_H, -3),
     "s": (Unit.SECOND, 0),
     "°C": (Unit.CELSIUS, 0),
+    "degC": (Unit.CELSIUS, 0),
     "C": (Unit.CELSIUS, 0),
     "K": (Unit.KELVIN, 0),
     "%": (Unit.PERCENT, 0),
     "deg": (Unit.DEGREE, 0),
     "°": (Unit.DEGREE, 0),
+    "HCA": (Unit.HCA, 0),
     "kg": (Unit.KG, 0),
     "kg/h": (Unit.KG_PER_H, 0),
 }

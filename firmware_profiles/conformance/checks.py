@@ -209,8 +209,8 @@ def _read(profile: Profile, vector: Vector) -> int:
     if vector.refused:
         raise Refusal(f"{vector.name} must be refused, and was accepted")
     missing = vector.missing(decoded)
-    if missing is not None:
-        raise Refusal(f"{vector.name}: {missing} is not among the readings")
+    if missing:
+        raise Refusal(f"{vector.name}: {missing[0]} is not among the readings")
     return len(vector.wanted)
 
 

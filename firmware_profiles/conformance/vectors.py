@@ -13,18 +13,20 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from firmware_profiles.codecs.units import text_unit
-from firmware_profiles.records import RecordError, keys_of, payload_of
+from firmware_profiles.records import RecordError, keys_of, listed, payload_of, profile_for
 from ohmesh.model.errors import ModelError
 from ohmesh.model.obis import Obis
+from ohmesh.model.unit import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from firmware_profiles.api import Decoded, Keys, ProfileSpec
-    from ohmesh.model.unit import Unit
+    from firmware_profiles.api import Decoded, Keys, Profile, ProfileSpec
 
 _CHECKS = ("checksum_valid", "crc_valid", "valid_fcs", "auth_tag_valid")
+_FACTORS = {(Unit.J, Unit.WH): 1 / Decimal(3600), (Unit.WH, Unit.J): Decimal(3600)}
+"""Units of one quantity: a source may state in kWh what the meter sends in joules."""
 _NO_MAKER = frozenset({"", "-", "?", "ohmesh"})
 
 
@@ -66,17 +68,23 @@ class Vector:
     wanted: tuple[Wanted, ...]
     refused: bool
 
-    def missing(self, decoded: Decoded) -> Wanted | None:
-        """The first wanted number that a decoder did not give."""
-        have = [(r.register.obis, r.register.unit, r.quantity) for r in decoded.readings]
-        for wanted in self.wanted:
-            if not any(_is(wanted, obis, unit, quantity) for obis, unit, quantity in have):
-                return wanted
-        return None
+    def missing(self, decoded: Decoded) -> list[Wanted]:
+        """The wanted numbers that a decoder did not give."""
+        have = [(r.register.obis, r.register.unit, r.quantity) for r in listed(decoded)]
+        return [
+            wanted
+            for wanted in self.wanted
+            if not any(_is(wanted, obis, unit, quantity) for obis, unit, quantity in have)
+        ]
 
 
 def _is(wanted: Wanted, obis: Obis, unit: Unit, quantity: Decimal) -> bool:
-    if unit is not wanted.unit or abs(quantity - wanted.quantity) > wanted.tolerance:
+    if unit is not wanted.unit:
+        factor = _FACTORS.get((unit, wanted.unit))
+        if factor is None:
+            return False
+        quantity *= factor
+    if abs(quantity - wanted.quantity) > wanted.tolerance:
         return False
     other = wanted.obis
     return other is None or (obis.c, obis.d, obis.e) == (other.c, other.d, other.e)
@@ -90,6 +98,15 @@ def load_vectors(paths: Iterable[Path], spec: ProfileSpec) -> tuple[Vector, ...]
         for number, fields in _objects(path)
         if fields.get("standard") in spec.standards and _of_country(fields, spec.country)
     )
+
+
+def read_vectors(paths: Iterable[Path]) -> Iterator[tuple[str, Profile, Vector]]:
+    """The standard, the profile and the vector of every telegram. Raises RecordError, OSError."""
+    for path in paths:
+        for number, fields in _objects(path):
+            standard, country = str(fields.get("standard")), str(fields.get("country", "-"))
+            profile = profile_for(standard, country)
+            yield standard, profile, _vector(fields, f"{path.name}:{number}")
 
 
 def _objects(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -118,7 +135,7 @@ def _vector(fields: Mapping[str, Any], place: str) -> Vector:
     maker = str(fields.get("maker", ""))
     return Vector(
         name=str(fields.get("id", place)),
-        maker="" if maker in _NO_MAKER else maker,
+        maker="" if maker in _NO_MAKER or maker.startswith("spec") else maker,
         payload=payload_of(fields),
         keys=keys_of(fields),
         wanted=tuple(_wanted(expected)),
