@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from meter_sim.city.build import MINUTE_US, SECOND_US
 from meter_sim.city.experiments.stage import STEP_US, exhaustion_us
 from meter_sim.city.oracle import heal_bound_us
 
@@ -40,6 +41,20 @@ class Wound:
             bound_us = self.bound_us(city, node)
             out.append(1.0 if bound_us is None else (healed_us - self.at_us) / bound_us)
         return out
+
+    def after_first_try_s(self, city: City) -> list[float]:
+        """Seconds from the first try of the broken hop until back, of the healed."""
+        tries = city.world.first_try_us
+        return [
+            max(0, healed_us - tries.get(self.affected[node], healed_us)) / SECOND_US
+            for node, healed_us in self.healed_us.items()
+        ]
+
+    def overdue(self, city: City) -> int:
+        """How many are not back though their T* is more than a minute ago."""
+        elapsed_us = city.world.now_us - self.at_us
+        bounds = (self.bound_us(city, n) for n in self.affected if n not in self.healed_us)
+        return sum(bound is not None and bound + MINUTE_US < elapsed_us for bound in bounds)
 
 
 def strike(city: City, victims: list[int]) -> Wound:

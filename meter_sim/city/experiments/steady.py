@@ -34,7 +34,7 @@ def reading_success(plan: Plan) -> list[Measure]:
     in_time, count = world.ledger.within(15 * MINUTE_US, from_us=begin_us, until_us=end_us)
     arrived, _ = world.ledger.within(2 * _DAY_H * HOUR_US, from_us=begin_us, until_us=end_us)
     latency_s = percentile(world.ledger.latencies_us(from_us=begin_us), 95) / 1e6
-    limit_s = _latency_limit_s(city)
+    limit_s = latency_limit_s(city)
     return [
         Measure("pdr_15min", in_time / count, share, share - 0.0005, Better.HIGHER),
         Measure("pdr_end", arrived / count, finally_share, finally_share - 1e-5, Better.HIGHER),
@@ -42,7 +42,7 @@ def reading_success(plan: Plan) -> list[Measure]:
     ]
 
 
-def _latency_limit_s(city: City) -> float:
+def latency_limit_s(city: City) -> float:
     """The 95th percentile of the airtime of frames and acknowledgements on the best paths."""
     air = city.world.air
     hop_us = air.duration_us(DATA_BYTES) + air.duration_us(ACK_BYTES)

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from meter_sim.city.cli import bench
 from meter_sim.city.experiments.catalogue import CATALOGUE, experiment_named
 from meter_sim.city.experiments.measure import Better, Measure, percentile, summarise
 from meter_sim.cli import main
@@ -55,3 +56,17 @@ def test_cold_start_from_the_command_line(capsys):
     assert last["pass"] is True
     assert code == 0
     assert [m["metric"] for m in last["metrics"]] == ["t95_s", "t99_s", "t100_s"]
+
+
+def test_the_benchmark_counts_and_its_run_is_fixed_by_the_seed(capsys):
+    argv = ["--nodes", "8", "--minutes", "2", "--json"]
+    assert bench(argv) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert bench(argv) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert one["nodes"] == 8
+    assert one["events"] == again["events"] > 50
+    assert one["digest"] == again["digest"]
+    assert one["events_per_s"] > 0
+    assert one["sim_seconds_per_wall_second"] > 0
+    assert 1_000 < one["bytes_per_node"] < 1_000_000
