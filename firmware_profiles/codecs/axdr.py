@@ -37,6 +37,8 @@ from ohmesh.model.errors import DecodeError, DecodeErrorKind
 DEPTH_MAX = 16
 ITEMS_MAX = 4096
 BYTES_MAX = 64 * 1024
+_ITEMS_PER_BYTE, _ITEMS_FREE = 4, 64
+"""Null-data and lists take no byte in a compact array: a few bytes could claim many thousands."""
 
 NULL: Final = 0
 ARRAY: Final = 1
@@ -106,7 +108,7 @@ def decode(
     Args:
         data: the bytes.
         offset: where the value begins.
-        items_max: budget of list items, all levels together.
+        items_max: budget of list items, all levels together; there is another by the bytes.
         bytes_max: budget of bytes.
 
     Returns:
@@ -117,7 +119,8 @@ def decode(
     """
     if len(data) - offset > bytes_max:
         raise DecodeError(DecodeErrorKind.BUDGET, f"above {bytes_max} bytes", offset=offset)
-    reader = Reader(data, offset, items_max)
+    budget = _ITEMS_FREE + _ITEMS_PER_BYTE * (len(data) - offset)
+    reader = Reader(data, offset, min(items_max, budget))
     return reader.value(0), reader.offset
 
 

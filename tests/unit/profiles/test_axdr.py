@@ -124,3 +124,11 @@ def test_what_is_written_is_read(encoded, value):
 def test_an_integer_that_does_not_fit_is_refused():
     with pytest.raises(OverflowError):
         axdr.uint16(65536)
+
+
+def test_a_compact_array_cannot_claim_what_takes_no_bytes():
+    """46,594 times null-data, in 21 bytes; the budget of a session alone would let it."""
+    claim = bytes.fromhex("1301000801b601000100000003c7")
+    with pytest.raises(DecodeError) as caught:
+        axdr.decode(claim, items_max=axdr.BYTES_MAX)
+    assert caught.value.kind is DecodeErrorKind.BUDGET
