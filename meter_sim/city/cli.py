@@ -1,11 +1,9 @@
-"""`ohmesh sim experiment` and `ohmesh bench mesh`."""
+"""`ohmesh sim experiment`: the experiments on the command line."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,19 +12,14 @@ from rich.progress import track
 
 from meter_sim.city.experiments.catalogue import CATALOGUE, experiment_named, run_experiment
 from meter_sim.city.experiments.stage import Plan
-from meter_sim.city.profiles import profile_named
+from meter_sim.city.profiles import LIMITS, profile_named
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable
 
     from meter_sim.city.experiments.catalogue import Experiment
     from meter_sim.city.experiments.measure import Summary
-
-LIMITS = (
-    "limits: synthetic streets, static links, one channel without hopping, explicit collisions, "
-    "reception model not fitted to field data"
-)
-_BENCH_EXAMPLE = "example: ohmesh bench mesh --nodes 200 --json"
 
 
 def run_experiments(options: argparse.Namespace) -> int:
@@ -112,27 +105,3 @@ def _print_all(plan: Plan, headlines: list[Summary], options: argparse.Namespace
         },
     }
     print(json.dumps(head | verdict))
-
-
-def bench(argv: list[str]) -> int:
-    """`ohmesh bench mesh`: how fast the simulator is on this machine."""
-    from meter_sim.city.bench import run_bench  # noqa: PLC0415 - experiments need no clock
-
-    parser = argparse.ArgumentParser(
-        prog="ohmesh bench mesh",
-        description="Run a city that reports every 15 min and count events a second of CPU.",
-        epilog=_BENCH_EXAMPLE,
-    )
-    parser.add_argument("--nodes", type=int, default=200, help="meters, default %(default)s")
-    parser.add_argument("--minutes", type=int, default=30, help="simulated, default %(default)s")
-    parser.add_argument("--profile", default="suburb-mid", help="default %(default)s")
-    parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
-    parser.add_argument("--json", action="store_true", help="print the JSON line only")
-    options = parser.parse_args(argv)
-    streets = profile_named(options.profile)
-    figures = run_bench(streets, options.nodes, seed=options.seed, minutes=options.minutes)
-    if not options.json:
-        print(f"{options.nodes} meters of {options.profile}: {figures['events']} events")
-        print(LIMITS, file=sys.stderr)
-    print(json.dumps(figures))
-    return 0

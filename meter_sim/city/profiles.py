@@ -43,6 +43,11 @@ def _radio(exponent: float, shadow_db: float, end_loss_db: float) -> RadioModel:
     )
 
 
+LIMITS = (
+    "limits: synthetic streets, static links, one channel without hopping, explicit collisions, "
+    "reception model not fitted to field data"
+)
+"""Said with every result."""
 PROFILES = {
     profile.name: profile
     for profile in (

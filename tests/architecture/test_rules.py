@@ -21,6 +21,7 @@ PURE = (
     "headend/prepayment/rating.py",
     "headend/prepayment/supply.py",
     "headend/ingest/decode.py",
+    "meter_sim/city",
     "meter_sim/meter.py",
     "meter_sim/radio.py",
 )

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from meter_sim.city.cli import bench
+from meter_sim.city.bench.cli import main as bench
 from meter_sim.city.experiments.catalogue import CATALOGUE, experiment_named
 from meter_sim.city.experiments.measure import Better, Measure, percentile, summarise
 from meter_sim.cli import main

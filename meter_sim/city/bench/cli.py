@@ -1,17 +1,21 @@
-"""How fast a city runs: events a second of CPU, memory a node. The only clock of this package."""
+"""`ohmesh bench mesh`: events a second of CPU, memory a node. The only clock of the city."""
 
 from __future__ import annotations
 
+import argparse
 import gc
+import json
 import time
 import tracemalloc
 from typing import TYPE_CHECKING
 
 from meter_sim.city.build import MINUTE_US, SECOND_US, build_city
+from meter_sim.city.profiles import LIMITS, profile_named
 
 if TYPE_CHECKING:
     from meter_sim.city.profiles import CityProfile
 
+_EXAMPLE = "example: ohmesh bench mesh --nodes 200 --json"
 _FORMING_MINUTES = 10
 
 
@@ -59,3 +63,24 @@ def _bytes_per_node(profile: CityProfile, nodes: int, seed: int) -> int:
         return held // len(city.layout)
     finally:
         tracemalloc.stop()
+
+
+def main(argv: list[str]) -> int:
+    """`ohmesh bench mesh`: how fast the simulator is on this machine."""
+    parser = argparse.ArgumentParser(
+        prog="ohmesh bench mesh",
+        description="Run a city that reports every 15 min and count events a second of CPU.",
+        epilog=_EXAMPLE,
+    )
+    parser.add_argument("--nodes", type=int, default=200, help="meters, default %(default)s")
+    parser.add_argument("--minutes", type=int, default=30, help="simulated, default %(default)s")
+    parser.add_argument("--profile", default="suburb-mid", help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    parser.add_argument("--json", action="store_true", help="print the JSON line only")
+    options = parser.parse_args(argv)
+    streets = profile_named(options.profile)
+    figures = run_bench(streets, options.nodes, seed=options.seed, minutes=options.minutes)
+    if not options.json:
+        print(LIMITS)
+    print(json.dumps(figures))
+    return 0
