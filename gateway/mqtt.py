@@ -159,8 +159,12 @@ class Link:
         self._quiet = True
 
 
-def _cancel_if_asked(error: Exception) -> None:
-    """A farewell that fails raises its error in the place of the cancellation around it."""
+def _cancel_if_asked(error: Exception | None = None) -> None:
+    """Raise a cancellation that got lost.
+
+    A farewell that fails raises its error in the place of the cancellation around it, and
+    `asyncio.wait_for` before Python 3.12 may return a result in its place.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError from error
@@ -172,6 +176,7 @@ def _will(message: Message) -> aiomqtt.Will:
 
 async def _subscribe(client: aiomqtt.Client, topic: str) -> None:
     codes = await client.subscribe(topic, qos=0)
+    _cancel_if_asked()
     for code in codes:
         value = code if isinstance(code, int) else code.value
         if value >= _REFUSED:
@@ -188,7 +193,9 @@ async def _publish(client: aiomqtt.Client, message: Message) -> None:
             timeout=_PUBLISH_TIMEOUT_S,
         )
     except (aiomqtt.MqttError, ValueError) as error:
+        _cancel_if_asked(error)
         raise LinkError(f"not published: {error}") from error
+    _cancel_if_asked()
 
 
 async def reachable(broker: BrokerUrl, client_id: str, *, timeout_s: float) -> str | None:
