@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from meter_sim.city.build import HOUR_US, MINUTE_US, City
 from meter_sim.city.experiments.measure import Better, Measure, percentile
 from meter_sim.city.experiments.stage import raise_city, stretch, timeline
+from meter_sim.city.world import COMMIT_MIN_US, COMMIT_SPREAD_US
 from meter_sim.radio import ACK_BYTES, DATA_BYTES
 
 if TYPE_CHECKING:
@@ -43,11 +45,13 @@ def reading_success(plan: Plan) -> list[Measure]:
 
 
 def latency_limit_s(city: City) -> float:
-    """The 95th percentile of the airtime of frames and acknowledgements on the best paths."""
+    """The 95th percentile over meters: airtime on the best path, and the gateway's commit."""
     air = city.world.air
     hop_us = air.duration_us(DATA_BYTES) + air.duration_us(ACK_BYTES)
     etx = city.oracle.routes(city.gateways).etx[city.layout.gateways :]
-    return percentile([cost for cost in etx.tolist() if cost < 1e9], 95) * hop_us / 1e6
+    commit_us = COMMIT_MIN_US + COMMIT_SPREAD_US / 2
+    costs = [cost for cost in etx.tolist() if math.isfinite(cost)]
+    return (percentile(costs, 95) * hop_us + commit_us) / 1e6
 
 
 def path_quality(plan: Plan) -> list[Measure]:
