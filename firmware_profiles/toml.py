@@ -37,15 +37,23 @@ class TomlFile:
         except tomllib.TOMLDecodeError as error:
             raise ProfileError(f"{name}: {error}") from error
 
-    def line(self, key: str) -> int:
-        """The line on which a key, or its header, first stands; 1 when it is nowhere."""
-        pattern = re.compile(rf'^[\s\[{{,]*"?{re.escape(key)}"?\s*[=\]]')
-        lines = self.text.splitlines()
-        return next((n for n, line in enumerate(lines, 1) if pattern.match(line)), 1)
+    def line(self, key: str, value: object = None) -> int:
+        """The line on which a key, or its header, first stands; 1 when it is nowhere.
 
-    def refuse(self, key: str, reason: str) -> NoReturn:
-        """Raise the ProfileError about a key."""
-        raise ProfileError(f"{self.name}:{self.line(key)}: {key}: {reason}")
+        Args:
+            key: of any table; inline tables repeat the same keys on many lines.
+            value: a line with this value goes first.
+        """
+        pattern = re.compile(rf'(?:^[\s\[]*|[{{,]\s*)"?{re.escape(key)}"?\s*[=\]]')
+        lines = self.text.splitlines()
+        found = [n for n, line in enumerate(lines, 1) if pattern.search(line)]
+        written = f'"{value}"' if isinstance(value, str) else str(value).lower()
+        exact = (n for n in found if value is not None and written in lines[n - 1])
+        return next(exact, found[0] if found else 1)
+
+    def refuse(self, key: str, reason: str, value: object = None) -> NoReturn:
+        """Raise the ProfileError about a key, on the line of its value when that is given."""
+        raise ProfileError(f"{self.name}:{self.line(key, value)}: {key}: {reason}")
 
     def table(self, key: str) -> Mapping[str, Any]:
         """A top-level table. Raises ProfileError when it is missing."""
@@ -63,13 +71,13 @@ class TomlFile:
     def typed(self, value: object, key: str, kind: type[_T]) -> _T:
         """The value when it is of a type. Raises ProfileError otherwise."""
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self.refuse(key, f"{value!r} is no {kind.__name__}")
+            self.refuse(key, f"{value!r} is no {kind.__name__}", value)
         return value
 
     def choice(self, value: str, key: str, choices: Collection[str]) -> str:
         """The value when it is one of the choices. Raises ProfileError otherwise."""
         if value not in choices:
-            self.refuse(key, f"{value!r} is none of {', '.join(sorted(choices))}")
+            self.refuse(key, f"{value!r} is none of {', '.join(sorted(choices))}", value)
         return value
 
     def only(self, table: Mapping[str, Any], known: Collection[str]) -> None:

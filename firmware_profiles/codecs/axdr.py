@@ -301,10 +301,18 @@ def shortest_decimal(number: float, form: str = ">f") -> Decimal:
         packed = struct.pack(form, number)
         for digits in range(1, 9):
             text = f"{number:.{digits}g}"
-            if struct.pack(form, float(text)) == packed:
+            if _packs_to(text, form, packed):
                 return Decimal(text)
         return Decimal(f"{number:.9g}")
     return Decimal(repr(number))
+
+
+def _packs_to(text: str, form: str, packed: bytes) -> bool:
+    """Whether a decimal is this float; near the largest one it may be rounded beyond all floats."""
+    try:
+        return struct.pack(form, float(text)) == packed
+    except OverflowError:
+        return False
 
 
 def length_bytes(length: int) -> bytes:

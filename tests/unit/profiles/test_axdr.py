@@ -31,6 +31,7 @@ from ohmesh.model.errors import DecodeError, DecodeErrorKind
         ("161e", 30),
         ("1743663333", Decimal("230.2")),
         ("1780000000", Decimal("-0")),
+        ("177f7fffff", Decimal("3.4028235E+38")),
         ("18406cc66666666666", Decimal("230.2")),
         ("1907e6060f03173b3bff800000", bytes.fromhex("07e6060f03173b3bff800000")),
         ("1a07e6060f03", bytes.fromhex("07e6060f03")),

@@ -56,6 +56,8 @@ def test_a_good_file_is_read():
         ('"1-0:199.1.0"', '"1-0:999.1.0"', "x:15: own.thing: a group of"),
         ('unit = "W"', 'unit = "parsec"', "x:15: own.thing: 'parsec' is none of"),
         ("{ scaler = 0 }", '{ unit = "V" }', "x:16: el.current.l1: the canonical unit is A"),
+        ("scaler = -1", 'scaler = "a"', "x:15: scaler: 'a' is no int"),
+        ("{ scaler = 0 }", '{ scaler = "b" }', "x:16: scaler: 'b' is no int"),
         ("scaler = -1", "scaler = 99", "x:15: own.thing: a scaler of 99"),
         ("2026-01-31", '"soon"', "x:22: checked_on: 'soon' is no date"),
         ("[registers]", "[registerz]", "x:13: registerz: is no key here"),
