@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.backoff import Backoff
 from gateway.commands import CommandPump
 from gateway.downlink import Downlink, MeshCommand
 from gateway.drivers.bench import BenchPort
@@ -23,6 +22,7 @@ from gateway.outbox import Outbox, OutboxSettings
 from gateway.sending import Sender, SendingLimits
 from gateway.uplink import Uplink
 from ohmesh.model.ids import GatewayId
+from ohmesh.program.backoff import Backoff
 from ohmesh.wire import topics
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Gateway:
                 birth=lambda: self._uplink.state_message("online"),
                 will=lambda: self._uplink.state_message("offline"),
             ),
-            Backoff(random.uniform, cap_s=settings.broker.reconnect_cap_s),
+            Backoff(random.random, cap_s=settings.broker.reconnect_cap_s),
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from gateway import app, config
 from gateway.doctor import examine
-from gateway.logs import log_to_stderr
 from gateway.outbox_start import inspect_outbox
 from gateway.outbox_summary import OutboxSummary, read_summary, summarise
 from gateway.sqlite import BusyError
 from ohmesh.model.errors import OhmeshError, StoreError
+from ohmesh.program.logs import log_to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

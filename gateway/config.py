@@ -1,39 +1,19 @@
-"""The gateway's configuration: TOML file < environment < secrets directory, read once.
-
-A setting `[broker] url` is `OHMESH_GATEWAY__BROKER__URL` in the environment and a file of the name
-`ohmesh_gateway__broker__url` in the secrets directory (`OHMESH_GATEWAY_SECRETS`, or the folder of
-systemd's credentials).
-"""
+"""The gateway's configuration; `ohmesh.program.settings` says where it is read from."""
 
 from __future__ import annotations
 
-import os
-from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    NestedSecretsSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import BaseModel, Field
 
 from ohmesh.model.errors import ConfigError
+from ohmesh.program import settings
 from ohmesh.wire.brokerurl import BrokerUrl
 from ohmesh.wire.uplink import MAX_TELEGRAMS
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-PREFIX: Final = "OHMESH_GATEWAY__"
-SECRETS: Final = "OHMESH_GATEWAY_SECRETS"
-_CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
+PROGRAM: Final = "gateway"
 _MIB: Final = 1024 * 1024
-_FROZEN: Final = ConfigDict(frozen=True, extra="forbid")
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Url = Annotated[str, Field(repr=False)]
 """It may hold a password: never shown."""
@@ -42,7 +22,7 @@ _Url = Annotated[str, Field(repr=False)]
 class BrokerSettings(BaseModel):
     """The way to the head-end."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     url: _Url = "mqtt://127.0.0.1:1883"
     reconnect_cap_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
 
@@ -50,7 +30,7 @@ class BrokerSettings(BaseModel):
 class OutboxFileSettings(BaseModel):
     """Where telegrams wait for the head-end."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     path: Path = Path("outbox.db")
     max_bytes: Annotated[int, Field(ge=_MIB // 8, le=2**40)] = 512 * _MIB
     keep_hours: Annotated[int, Field(ge=0, le=24 * 366)] = 72
@@ -59,7 +39,7 @@ class OutboxFileSettings(BaseModel):
 class MeshRootSettings(BaseModel):
     """This gateway as a root of the mesh."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     enabled: bool = False
     node: Annotated[int, Field(ge=1, le=2**32 - 2)] = 1
     net: Annotated[int, Field(ge=0, le=2**16 - 1)] = 1
@@ -70,7 +50,7 @@ class MeshRootSettings(BaseModel):
 class BenchSettings(BaseModel):
     """The port for test benches."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     enabled: bool = False
     host: str = "127.0.0.1"
     port: _Port = 8701
@@ -79,7 +59,7 @@ class BenchSettings(BaseModel):
 class UplinkSettings(BaseModel):
     """How telegrams are gathered for the head-end."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     batch_telegrams: Annotated[int, Field(ge=1, le=MAX_TELEGRAMS)] = 500
     batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 100
 
@@ -87,16 +67,14 @@ class UplinkSettings(BaseModel):
 class LogSettings(BaseModel):
     """What is written to stderr."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(settings.ProgramSettings):
     """All of it."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
-    )
+    model_config = settings.configuration(PROGRAM)
     gateway: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "gw1"
     broker: BrokerSettings = BrokerSettings()
     outbox: OutboxFileSettings = OutboxFileSettings()
@@ -115,95 +93,21 @@ class GatewaySettings(BaseSettings):
         """The broker of the air; the head-end's if none is set. Raises ConfigError."""
         return BrokerUrl.parse(self.mesh.air_url or self.broker.url)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Highest first."""
-        toml = TomlConfigSettingsSource(settings_cls)
-        secrets = NestedSecretsSettingsSource(
-            file_secret_settings, secrets_nested_delimiter="__", secrets_dir_missing="error"
-        )
-        return init_settings, secrets, env_settings, toml
-
 
 def load(path: Path | None) -> GatewaySettings:
     """Read the settings. Raises ConfigError with the setting's name and what is wrong."""
-    if path is not None and not path.is_file():
-        raise ConfigError(
-            f"there is no configuration file {path}; 'ohmesh gateway config > {path}' makes one"
-        )
-    secrets = os.environ.get(SECRETS) or os.environ.get(_CREDENTIALS)
-
-    class FromFile(GatewaySettings):
-        model_config = SettingsConfigDict(
-            **{**GatewaySettings.model_config, "toml_file": path, "secrets_dir": secrets}
-        )
-
-    try:
-        settings = FromFile()
-    except ValidationError as error:
-        raise ConfigError(f"{path or 'environment'}: {_explain(error.errors()[0])}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    _check_addresses(settings)
-    _check_environment()
-    return settings
+    found = settings.load(GatewaySettings, PROGRAM, path)
+    _check_addresses(found)
+    return found
 
 
-def is_loopback(host: str) -> bool:
-    """True for localhost and loopback addresses."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _check_addresses(settings: GatewaySettings) -> None:
-    for name, url in (("broker.url", settings.broker.url), ("mesh.air_url", settings.mesh.air_url)):
+def _check_addresses(found: GatewaySettings) -> None:
+    for name, url in (("broker.url", found.broker.url), ("mesh.air_url", found.mesh.air_url)):
         try:
             if url:
                 BrokerUrl.parse(url)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from None
-
-
-def _check_environment() -> None:
-    """A misspelt section in the environment would pass unseen."""
-    for name in os.environ:
-        if name.upper().startswith(PREFIX):
-            section = name[len(PREFIX) :].split("__")[0].lower()
-            if section not in GatewaySettings.model_fields:
-                raise ConfigError(f"environment: {name}: {_no_such(section, [])}")
-
-
-def _no_such(name: str, where: list[str]) -> str:
-    near = get_close_matches(name, _known(where), n=1)
-    return "there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _explain(error: ErrorDetails) -> str:
-    """One line for one wrong setting, with the nearest name for an unknown one."""
-    where = [str(part) for part in error["loc"]]
-    name = ".".join(where) or "configuration"
-    if error["type"] != "extra_forbidden":
-        return f"{name}: {error['msg']}"
-    return f"{name}: {_no_such(where[-1], where[:-1])}"
-
-
-def _known(where: list[str]) -> list[str]:
-    fields = GatewaySettings.model_fields
-    for part in where:
-        section = fields[part].annotation
-        assert isinstance(section, type)
-        assert issubclass(section, BaseModel)
-        fields = section.model_fields
-    return list(fields)
 
 
 DEFAULT: Final = """\

@@ -21,7 +21,7 @@ from ohmesh.model.errors import OhmeshError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.backoff import Backoff
+    from ohmesh.program.backoff import Backoff
     from ohmesh.wire.brokerurl import BrokerUrl
 
 _log = logging.getLogger(__name__)

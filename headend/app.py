@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from headend import config
 from headend.api.access import Principal
 from headend.api.app import create_app
 from headend.config import Settings, required
@@ -27,6 +26,7 @@ from headend.mqtt import MqttClient
 from headend.store import db, guard, migrate
 from headend.worker import Worker
 from ohmesh.model.errors import ConfigError
+from ohmesh.program.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,6 +184,7 @@ def _server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         host=api.host,
         port=api.port,
         log_config=None,
+        access_log=False,
         server_header=False,
         timeout_graceful_shutdown=2,
         ssl_certfile=api.tls_certificate_file,
@@ -194,7 +195,7 @@ def _server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
 def make_api(settings: Settings, pool: db.AsyncPool) -> FastAPI:
     """The API over a pool that its caller opens and closes. Raises ConfigError."""
     token = _read_token(Path(required(settings.api.token_file, "api.token_file")))
-    open_reads = OPERATOR_TENANT if config.is_loopback(settings.api.host) else None
+    open_reads = OPERATOR_TENANT if is_loopback(settings.api.host) else None
     return create_app(
         pool,
         tokens={token: Principal(OPERATOR, OPERATOR_TENANT)},

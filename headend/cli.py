@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headend import config, logs
+from headend import config
 from headend.config import required
 from headend.store import bootstrap, db, migrate
+from ohmesh.program.logs import log_to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from headend import app  # noqa: PLC0415 - the other subcommands start without the web server
 
     settings = config.load(arguments.config)
-    logs.configure()
+    log_to_stderr()
     app.serve(settings)
     return 0
 
@@ -89,7 +90,7 @@ def _ingest(arguments: argparse.Namespace) -> int:
     from headend import app  # noqa: PLC0415
 
     settings = config.load(arguments.config)
-    logs.configure()
+    log_to_stderr()
     app.run_ingest(settings)
     return 0
 
@@ -98,7 +99,7 @@ def _worker(arguments: argparse.Namespace) -> int:
     from headend import app  # noqa: PLC0415
 
     settings = config.load(arguments.config)
-    logs.configure()
+    log_to_stderr()
     app.run_worker(settings)
     return 0
 

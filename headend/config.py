@@ -1,46 +1,25 @@
-"""The head-end's configuration: TOML file < environment < secrets directory, read once.
-
-A setting `[api] port` is `OHMESH_HEADEND__API__PORT` in the environment and a file of the name
-`ohmesh_headend__api__port` in the secrets directory (`OHMESH_HEADEND_SECRETS`).
-"""
+"""The head-end's configuration; `ohmesh.program.settings` says where it is read from."""
 
 from __future__ import annotations
 
-import os
-from ipaddress import ip_address
 from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import BaseModel, Field, model_validator
 
 from ohmesh.model.errors import ConfigError
+from ohmesh.program import settings
 
-PREFIX: Final = "OHMESH_HEADEND__"
-SECRETS: Final = "OHMESH_HEADEND_SECRETS"
+PROGRAM: Final = "headend"
 _Port = Annotated[int, Field(ge=0, le=65535)]
 _Secret = Annotated[str, Field(repr=False)]
 """It may hold a password: never shown."""
-_FROZEN: Final = ConfigDict(frozen=True, extra="forbid")
-
-
-def is_loopback(host: str) -> bool:
-    """True for localhost and loopback addresses."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class DatabaseSettings(BaseModel):
     """One address per role; a serving program never uses the owner's."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     owner_url: _Secret = ""
     ingest_url: _Secret = ""
     worker_url: _Secret = ""
@@ -50,7 +29,7 @@ class DatabaseSettings(BaseModel):
 class BrokerSettings(BaseModel):
     """The MQTT 5 broker."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     url: _Secret = "mqtt://127.0.0.1:1883"
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "ohmesh-headend"
     shared: bool = False
@@ -60,7 +39,7 @@ class BrokerSettings(BaseModel):
 class IngestSettings(BaseModel):
     """How much goes into one transaction."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     batch_messages: Annotated[int, Field(ge=1, le=10_000)] = 2000
     batch_telegrams: Annotated[int, Field(ge=1, le=100_000)] = 4000
     batch_wait_ms: Annotated[int, Field(ge=0, le=5000)] = 20
@@ -69,7 +48,7 @@ class IngestSettings(BaseModel):
 class ApiSettings(BaseModel):
     """Where the API listens."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     host: str = "127.0.0.1"
     port: _Port = 8080
     token_file: Path | None = None
@@ -80,7 +59,7 @@ class ApiSettings(BaseModel):
     @model_validator(mode="after")
     def _loopback_or_protected(self) -> Self:
         protected = (self.tls_certificate_file and self.tls_key_file) or self.insecure_listen
-        if not is_loopback(self.host) and not (protected and self.token_file):
+        if not settings.is_loopback(self.host) and not (protected and self.token_file):
             raise ValueError(
                 f"host {self.host} is not loopback: set token_file, and tls_certificate_file with "
                 "tls_key_file (or insecure_listen = true behind a proxy that speaks TLS)"
@@ -91,54 +70,24 @@ class ApiSettings(BaseModel):
 class SecretSettings(BaseModel):
     """Files with secrets."""
 
-    model_config = _FROZEN
+    model_config = settings.FROZEN
     kek_file: Path | None = None
 
 
-class Settings(BaseSettings):
+class Settings(settings.ProgramSettings):
     """All of it."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__"
-    )
+    model_config = settings.configuration(PROGRAM)
     database: DatabaseSettings = DatabaseSettings()
     broker: BrokerSettings = BrokerSettings()
     ingest: IngestSettings = IngestSettings()
     api: ApiSettings = ApiSettings()
     secrets: SecretSettings = SecretSettings()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Highest first."""
-        toml = TomlConfigSettingsSource(settings_cls)
-        return init_settings, file_secret_settings, env_settings, toml
-
 
 def load(path: Path | None) -> Settings:
     """Read the settings. Raises ConfigError with the setting's name and what is wrong."""
-    if path is not None and not path.is_file():
-        raise ConfigError(f"there is no configuration file {path}")
-
-    class FromFile(Settings):
-        model_config = SettingsConfigDict(
-            **{**Settings.model_config, "toml_file": path, "secrets_dir": os.environ.get(SECRETS)}
-        )
-
-    try:
-        return FromFile()
-    except ValidationError as error:
-        first = error.errors()[0]
-        setting = ".".join(str(part) for part in first["loc"]) or "configuration"
-        raise ConfigError(f"{path or 'environment'}: {setting}: {first['msg']}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return settings.load(Settings, PROGRAM, path)
 
 
 def required(value: str | Path | None, setting: str) -> str:
@@ -146,7 +95,7 @@ def required(value: str | Path | None, setting: str) -> str:
     if not value:
         raise ConfigError(
             f"{setting} is not set; 'ohmesh headend bootstrap' writes it, or set "
-            f"{PREFIX}{setting.upper().replace('.', '__')}"
+            f"{settings.prefix(PROGRAM)}{setting.upper().replace('.', '__')}"
         )
     return str(value)
 

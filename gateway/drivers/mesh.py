@@ -17,7 +17,6 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.backoff import Backoff
 from gateway.mqtt import Link, LinkError, LinkSettings, Message
 from gateway.root_state import RootState
 from ohmesh.mesh import (
@@ -37,6 +36,7 @@ from ohmesh.mesh import (
 from ohmesh.model.errors import ModelError, StoreError, WireError
 from ohmesh.model.ids import Address, mesh_address
 from ohmesh.model.telegram import Telegram, TelegramKind
+from ohmesh.program.backoff import Backoff
 from ohmesh.wire import topics
 from ohmesh.wire.air import Hello, decode_heard, encode_air
 from ohmesh.wire.report import (
@@ -138,7 +138,7 @@ class MeshDriver:
                 on_message=self._heard,
                 on_change=lambda up: self._hello.set() if up else None,
             ),
-            Backoff(random.uniform, cap_s=_AIR_RECONNECT_CAP_S),
+            Backoff(random.random, cap_s=_AIR_RECONNECT_CAP_S),
         )
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(_OUTGOING_MAX)
         self._delivered: asyncio.Queue[Delivered] = asyncio.Queue(_DELIVERED_MAX)

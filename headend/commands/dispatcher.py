@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from headend.backoff import full_jitter_s
 from ohmesh.model.command import Command, CommandEvent, CommandKind, CommandState, advance
+from ohmesh.program.backoff import full_jitter_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,8 +10,8 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from headend.backoff import full_jitter_s
 from headend.store import db, guard, migrate
+from ohmesh.program.backoff import full_jitter_s
 
 if TYPE_CHECKING:
     import threading

@@ -1,4 +1,4 @@
-"""What the docs tell people to type works: blocks marked `sh run` run, all others name real options."""
+"""What the docs tell people to type works: `sh run` blocks run, the others name real options."""
 
 from __future__ import annotations
 

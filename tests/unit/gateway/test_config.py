@@ -6,6 +6,7 @@ import pytest
 
 from gateway import cli, config
 from ohmesh.model.errors import ConfigError
+from ohmesh.program import settings
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def written(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
-    for name in (config.SECRETS, "CREDENTIALS_DIRECTORY"):
+    for name in ("OHMESH_GATEWAY_SECRETS", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -51,7 +52,7 @@ def test_file_then_environment_then_secrets(written, tmp_path, monkeypatch):
     secrets.mkdir()
     (secrets / "ohmesh_gateway__broker__url").write_text("mqtt://u:p@secret:3")
     (secrets / "somebody_elses").write_text("x")
-    monkeypatch.setenv(config.SECRETS, str(secrets))
+    monkeypatch.setenv("OHMESH_GATEWAY_SECRETS", str(secrets))
     loaded = config.load(path)
     assert (loaded.broker_url.host, loaded.broker_url.password) == ("secret", "p")
     assert loaded.uplink.batch_telegrams == 7
@@ -59,7 +60,7 @@ def test_file_then_environment_then_secrets(written, tmp_path, monkeypatch):
 
 
 def test_a_secrets_folder_that_is_not_there_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv(config.SECRETS, str(tmp_path / "absent"))
+    monkeypatch.setenv("OHMESH_GATEWAY_SECRETS", str(tmp_path / "absent"))
     with pytest.raises(ConfigError, match="absent"):
         config.load(None)
 
@@ -113,11 +114,11 @@ def test_passwords_are_not_shown(monkeypatch):
 
 
 def test_nothing_listens_off_loopback_by_default():
-    assert config.is_loopback(config.load(None).bench.host)
+    assert settings.is_loopback(config.load(None).bench.host)
     assert not config.load(None).bench.enabled
-    assert config.is_loopback("::1")
-    assert not config.is_loopback("0.0.0.0")
-    assert not config.is_loopback("example.org")
+    assert settings.is_loopback("::1")
+    assert not settings.is_loopback("0.0.0.0")
+    assert not settings.is_loopback("example.org")
 
 
 @pytest.mark.parametrize("argv", [[], ["fly"], ["run", "--nonsense"]])

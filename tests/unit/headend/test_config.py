@@ -12,7 +12,7 @@ from ohmesh.model.errors import ConfigError
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    for name in ("OHMESH_HEADEND__API__PORT", config.SECRETS):
+    for name in ("OHMESH_HEADEND__API__PORT", "OHMESH_HEADEND_SECRETS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -46,8 +46,8 @@ def test_environment_goes_before_the_file_and_secrets_before_both(write, monkeyp
     assert config.load(file).api.port == 2
     secrets = tmp_path / "secrets"
     secrets.mkdir()
-    (secrets / "ohmesh_headend__api").write_text('{"port": 3}')
-    monkeypatch.setenv(config.SECRETS, str(secrets))
+    (secrets / "ohmesh_headend__api__port").write_text("3")
+    monkeypatch.setenv("OHMESH_HEADEND_SECRETS", str(secrets))
     assert config.load(file).api.port == 3
 
 

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on stderr."""
+"""Structured logs: one JSON object a line on stderr. Never keys, tokens or passwords."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FIELDS: Final = ("meter_id", "gateway_id", "batch_id", "command_id")
 """Extra fields of a record that are written when it has them."""
 
 
-class JsonFormatter(logging.Formatter):
+class JsonLines(logging.Formatter):
     """`{"time", "level", "logger", "message", ...}`; a traceback stands in `error`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -30,9 +30,8 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
-def configure() -> None:
-    """Log to stderr from INFO on."""
+def log_to_stderr(level: str = "info") -> None:
+    """Send all logs of the program to stderr in this form."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

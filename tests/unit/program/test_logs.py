@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from gateway.logs import JsonLines
+from ohmesh.program.logs import JsonLines
 
 
 def line(message, *args, exc_info=None):

@@ -1,4 +1,4 @@
-"""When to try again: full jitter, for ever, with a cap."""
+"""Waiting before another try: exponential with full jitter and a cap, for ever."""
 
 from __future__ import annotations
 
@@ -11,21 +11,33 @@ if TYPE_CHECKING:
 _DOUBLINGS_MAX = 32
 
 
+def full_jitter_s(failures: int, *, base_s: float, cap_s: float, chance: float) -> float:
+    """Seconds to wait.
+
+    Args:
+        failures: failed tries so far, from 1 on.
+        base_s: upper bound after the first failure; it doubles with each.
+        cap_s: largest upper bound.
+        chance: a random number, 0 <= chance < 1.
+    """
+    return chance * min(cap_s, base_s * 2.0 ** min(failures - 1, _DOUBLINGS_MAX))
+
+
 @dataclass(slots=True)
 class Backoff:
-    """Waiting times between attempts, uniform between 0 and a bound that doubles up to a cap.
+    """Waiting times between attempts to hold a connection.
 
     The bound falls back to the base only after a time of health, so that a peer that accepts and
     drops at once does not meet a storm (a thousand gateways after a broker's restart).
 
     Attributes:
-        uniform: a random number between two bounds, such as `random.uniform`.
+        chance: gives random numbers, 0 <= x < 1, such as `random.random`.
         base_s: first bound.
         cap_s: highest bound.
         healthy_s: how long an attempt must have held to start again from the base.
     """
 
-    uniform: Callable[[float, float], float]
+    chance: Callable[[], float]
     base_s: float = 1.0
     cap_s: float = 300.0
     healthy_s: float = 60.0
@@ -35,6 +47,7 @@ class Backoff:
         """How long to wait after an attempt that served for `held_s` seconds, 0 for not at all."""
         if held_s >= self.healthy_s:
             self._failures = 0
-        bound_s = min(self.cap_s, self.base_s * 2 ** min(self._failures, _DOUBLINGS_MAX))
         self._failures += 1
-        return self.uniform(0.0, bound_s)
+        return full_jitter_s(
+            self._failures, base_s=self.base_s, cap_s=self.cap_s, chance=self.chance()
+        )

@@ -1,0 +1,1 @@
+"""What every serving program of ours needs: settings, logs, waiting before another try."""

@@ -1,0 +1,134 @@
+"""How a program reads its configuration: TOML file < environment < secrets directory, once.
+
+A setting `[broker] url` of the gateway is `OHMESH_GATEWAY__BROKER__URL` in the environment and a
+file of the name `ohmesh_gateway__broker__url` in the secrets directory: the one that
+`OHMESH_GATEWAY_SECRETS` names, or the folder of systemd's credentials. A wrong or unknown setting
+is refused with its name and the nearest right one.
+"""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from ohmesh.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+FROZEN: Final = ConfigDict(frozen=True, extra="forbid")
+"""Of every section."""
+_CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
+
+
+class ProgramSettings(BaseSettings):
+    """All settings of one program; its `model_config` has an env_prefix as `prefix` gives it."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Highest first."""
+        toml = TomlConfigSettingsSource(settings_cls)
+        secrets = NestedSecretsSettingsSource(
+            file_secret_settings, secrets_nested_delimiter="__", secrets_dir_missing="error"
+        )
+        return init_settings, secrets, env_settings, toml
+
+
+_Settings = TypeVar("_Settings", bound=ProgramSettings)
+
+
+def prefix(program: str) -> str:
+    """Of the program's names in the environment: `OHMESH_GATEWAY__`."""
+    return f"OHMESH_{program.upper()}__"
+
+
+def configuration(program: str) -> SettingsConfigDict:
+    """The `model_config` of a program's settings."""
+    return SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=prefix(program), env_nested_delimiter="__"
+    )
+
+
+def load(settings: type[_Settings], program: str, path: Path | None) -> _Settings:
+    """Read a program's settings. Raises ConfigError with the setting's name and what is wrong."""
+    if path is not None and not path.is_file():
+        raise ConfigError(
+            f"there is no configuration file {path}; 'ohmesh {program} config > {path}' makes one"
+        )
+    secrets = os.environ.get(f"OHMESH_{program.upper()}_SECRETS") or os.environ.get(_CREDENTIALS)
+
+    class FromFile(settings):  # type: ignore[valid-type,misc]  # the file's name is known just now
+        model_config = SettingsConfigDict(
+            **{**settings.model_config, "toml_file": path, "secrets_dir": secrets}
+        )
+
+    try:
+        found: _Settings = FromFile()
+    except ValidationError as error:
+        reason = _explain(settings, error.errors()[0])
+        raise ConfigError(f"{path or 'environment'}: {reason}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    _check_environment(settings, program)
+    return found
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost and loopback addresses."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_environment(settings: type[ProgramSettings], program: str) -> None:
+    """A misspelt section in the environment would pass unseen."""
+    for name in os.environ:
+        if name.upper().startswith(prefix(program)):
+            section = name[len(prefix(program)) :].split("__")[0].lower()
+            if section not in settings.model_fields:
+                raise ConfigError(f"environment: {name}: {_no_such(settings, section, [])}")
+
+
+def _explain(settings: type[ProgramSettings], error: ErrorDetails) -> str:
+    """One line for one wrong setting, with the nearest name for an unknown one."""
+    where = [str(part) for part in error["loc"]]
+    name = ".".join(where) or "configuration"
+    if error["type"] != "extra_forbidden":
+        return f"{name}: {error['msg']}"
+    return f"{name}: {_no_such(settings, where[-1], where[:-1])}"
+
+
+def _no_such(settings: type[ProgramSettings], name: str, where: list[str]) -> str:
+    near = get_close_matches(name, _known(settings, where), n=1)
+    return "there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _known(settings: type[ProgramSettings], where: list[str]) -> list[str]:
+    fields = settings.model_fields
+    for part in where:
+        section = fields[part].annotation
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
+        fields = section.model_fields
+    return list(fields)
