@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headend.check.vectors import Vector, compare, differs
 from headend.prepayment import charging, purchase, registers, topup
+from headend.prepayment.calendars import WEEKDAYS
 from headend.prepayment.charging import Interval, RatingState, rate
 from headend.prepayment.tariff import load_tariff
 from ohmesh.model.errors import PrepaymentError
@@ -161,7 +162,11 @@ def check_swap(vector: Vector) -> Iterator[str]:
     """An exchange of meters within a month."""
     old, new = vector["old"], vector["new"]
     swap = registers.MeterSwap(old["last_wh"], old.get("close_wh"), new["open_wh"])
-    old_delta, new_delta = swap.old_usage_wh(), swap.new_usage_wh(new["now_wh"])
+    try:
+        old_delta, new_delta = swap.old_usage_wh(), swap.new_usage_wh(new["now_wh"])
+    except PrepaymentError as error:
+        yield from differs("exception", vector["expect"].get("exception"), error.code)
+        return
     content = {
         "block_upto_wh": vector["block_upto_wh"],
         "price_mu_per_kwh": {"all": vector["price_mu_per_kwh"]},
@@ -188,8 +193,18 @@ def _tariff(content: dict[str, Any], zone: str) -> Tariff:
     fields = dict(content)
     if "tax_bp" in fields:
         fields["tax"] = [{"code": "all", "bp": fields.pop("tax_bp")}]
+    if "tou" in fields:
+        fields["tou"] = [_window(window) for window in fields["tou"]]
     envelope = {"id": "vector", "version": 1, "valid_from": "2000-01-01T00:00:00Z", "tz": zone}
     return load_tariff({**envelope, "interval_minutes": 15, **fields})
+
+
+def _window(window: dict[str, Any]) -> dict[str, Any]:
+    """Weekdays as names, also where a vector counts them from Monday."""
+    if "days" not in window:
+        return window
+    days = [WEEKDAYS[day] if isinstance(day, int) else day for day in window["days"]]
+    return {**window, "days": days}
 
 
 def _by_day(postings: tuple[Posting, ...] | list[Posting]) -> dict[str, dict[str, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -36,18 +36,34 @@ def check_permission(vector: Vector) -> Iterator[str]:
 
 def _context(content: dict[str, Any], zone: ZoneInfo) -> PermissionContext:
     """A vector's context: facts by name; whatever else is true protects the customer."""
-    facts = dict(content)
-    fahrenheit = facts.pop("temperature_f", None)
-    grace, exempt = facts.pop("grace_until", None), facts.pop("exempt", False)
-    breaker = facts.pop("breaker_open", False)
+    known = {"exempt", "breaker_open"}
+    stale_h = content.get("stale_after_h")
     return PermissionContext(
         zone=zone,
-        flags=frozenset(name for name, value in facts.items() if value is True),
-        exempt=exempt,
-        grace_until=None if grace is None else _utc(grace),
-        temperature_dc=None if fahrenheit is None else (fahrenheit - 32) * 50 // 9,
-        breaker_open=breaker,
+        flags=frozenset(n for n, value in content.items() if value is True and n not in known),
+        exempt=content.get("exempt", False),
+        grace_until=_at(content.get("grace_until")),
+        notice_minutes=content.get("notice_minutes"),
+        notice_at=_at(content.get("notice_at")),
+        data_at=_at(content.get("data_at")),
+        stale_after=None if stale_h is None else timedelta(hours=stale_h),
+        temperature_dc=_temperature_dc(content),
+        breaker_open=content.get("breaker_open", False),
     )
+
+
+def _temperature_dc(content: dict[str, Any]) -> int | None:
+    """Tenths of a degree Celsius from a fact named `..._f` or `..._c`."""
+    for name, value in content.items():
+        if name.endswith("_f") and value is not None:
+            return int((value - 32) * 50 // 9)
+        if name.endswith("_c") and value is not None:
+            return int(10 * value)
+    return None
+
+
+def _at(text: str | None) -> datetime | None:
+    return None if text is None else _utc(text)
 
 
 def _utc(text: str) -> datetime:

@@ -45,10 +45,10 @@ class MeterSwap:
     def old_usage_wh(self) -> int:
         """What the old meter still owes. Raises PrepaymentError when its last read is missing.
 
-        `closing_read_missing`: an estimate may be billed as pending until it is found.
+        `missing_closing_read`: an estimate may be billed as pending until it is found.
         """
         if self.old_close_wh is None:
-            raise PrepaymentError("closing_read_missing", "the old meter has no closing read")
+            raise PrepaymentError("missing_closing_read", "the old meter has no closing read")
         if self.old_close_wh < self.old_last_wh:
             raise PrepaymentError("register_decreased", "the closing read is below the last one")
         return self.old_close_wh - self.old_last_wh

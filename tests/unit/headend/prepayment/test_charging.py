@@ -197,7 +197,7 @@ def test_a_register_rolls_over_once_and_only_plausibly(old, new, expected):
 def test_a_swap_without_a_closing_read_is_an_exception():
     with pytest.raises(PrepaymentError) as missing:
         registers.MeterSwap(100, None, 0).old_usage_wh()
-    assert missing.value.code == "closing_read_missing"
+    assert missing.value.code == "missing_closing_read"
     with pytest.raises(PrepaymentError):
         registers.MeterSwap(100, 99, 0).old_usage_wh()
     with pytest.raises(PrepaymentError):
