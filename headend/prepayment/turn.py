@@ -191,10 +191,9 @@ def _bypass(turn: Turn) -> None:
 def _hold(turn: Turn) -> None:
     """Hold supply off; even then the cut keeps to the permission."""
     off = turn.supply.actual is RelayState.DISCONNECTED and not turn.in_flight(Kind.RECONNECT)
-    if turn.supply.desired_on:
-        turn.decide(Kind.DISCONNECT, needed=False)
-    if not off and not turn.open_command(Kind.DISCONNECT) and turn.permission().ok:
-        turn.decide(Kind.DISCONNECT, needed=True)
+    cut = not off and not turn.open_command(Kind.DISCONNECT) and turn.permission().ok
+    if cut or turn.supply.desired_on:
+        turn.decide(Kind.DISCONNECT, needed=cut)
 
 
 def _release(turn: Turn) -> None:

@@ -206,8 +206,8 @@ def test_emergency_credit_begins_by_itself_where_that_was_agreed():
 def test_a_hold_cuts_within_the_hours_and_two_people_release_it():
     c = Contract().do(contract.HoldSet("tamper"))
     assert c.supply.state is State.HOLD
-    assert c.commands == [(Kind.DISCONNECT, 2, Status.SENT)]
-    c.do(contract.Ack(2, OFF))
+    assert c.commands == [(Kind.DISCONNECT, 1, Status.SENT)]
+    c.do(contract.Ack(1, OFF))
     assert c.supply.state is State.HOLD
     with pytest.raises(PrepaymentError):
         c.do(contract.HoldReleased("a", "a"))
