@@ -59,13 +59,13 @@ def any_one_node(plan: Plan) -> list[Measure]:
 
 
 def _lost_after_all(city: City) -> int:
-    """Readings of living meters that no gateway has three hours later."""
+    """Readings of living, reachable meters that no gateway has three hours later."""
     world = city.world
     until_us = world.now_us
     world.run(until_us + _DRAIN_US)
-    living = {node for node in world.meters() if world.nodes[node].station is not None}
+    reachable = city.oracle.routes(city.gateways, dead=world.dead()).reachable
     missing = world.ledger.missing()
-    return sum(key[0] in living and world.ledger.produced[key] <= until_us for key in missing)
+    return sum(reachable[key[0] - 1] and world.ledger.produced[key] <= until_us for key in missing)
 
 
 def tenth_at_once(plan: Plan) -> list[Measure]:
