@@ -1,5 +1,8 @@
 """Meters' keys at rest: AES-256-GCM under the key-encryption key (KEK).
 
+A meter of the mesh has one key, for its seal. A meter that encrypts by its market's standard has
+market keys: the unicast key and, where the market uses one, the authentication key.
+
 | offset | size | field |
 |---|---|---|
 | 0 | 1 | version, 1 |
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from firmware_profiles.api import Keys
 from ohmesh.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 KEK_BYTES: Final = 32
 _VERSION: Final = b"\x01"
 _NONCE_BYTES: Final = 12
+MARKET_KEY_BYTES: Final = 16
 
 
 class Keystore:
@@ -64,3 +69,18 @@ class Keystore:
             raise ConfigError(
                 f"the key of meter {meter} does not open: another key-encryption key?"
             ) from error
+
+    def open_market(self, meter: str, sealed: bytes) -> Keys:
+        """A meter's market keys from the store. Raises ConfigError."""
+        octets = self.open(market_name(meter), sealed)
+        if len(octets) not in {MARKET_KEY_BYTES, 2 * MARKET_KEY_BYTES}:
+            raise ConfigError(f"the market keys of meter {meter} have {len(octets)} bytes")
+        return Keys(octets[:MARKET_KEY_BYTES], octets[MARKET_KEY_BYTES:] or None)
+
+
+def market_name(meter: str) -> str:
+    """The name under which a meter's market keys are sealed; no meter's own name has a slash.
+
+    What is sealed is the unicast key, and behind it the authentication key where there is one.
+    """
+    return f"{meter}/market"

@@ -4,6 +4,7 @@
 |---|---|---|
 | METER | unknown | quarantine `unknown_meter` |
 | METER | with a key | unsealed; a seal that does not fit is quarantine `seal` |
+| METER | with market keys | deciphered; a counter that does not rise is `decode:replay` |
 | METER, REPORT or plain | known | readings by the meter's profile, or quarantine `decode:<kind>` |
 | METER, RESULT | known | a command result |
 | METER, EVENT | known | an event |
@@ -20,7 +21,7 @@ import msgspec
 
 from firmware_profiles import registry
 from headend.ingest import senml
-from ohmesh.model.errors import DecodeError, ModelError, ProfileError, WireError
+from ohmesh.model.errors import DecodeError, DecodeErrorKind, ModelError, ProfileError, WireError
 from ohmesh.model.reading import Quality, utc
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire.metercommand import decode_result
@@ -30,7 +31,7 @@ from ohmesh.wire.sealed import SealedKind, unseal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from firmware_profiles.api import Decoded, Profile
+    from firmware_profiles.api import Decoded, Keys, Profile
     from ohmesh.model.command import CommandResult
     from ohmesh.model.reading import Register
     from ohmesh.wire.report import DeliveryReport, TopologyReport
@@ -42,6 +43,8 @@ DIRECT_SOURCE: Final = "direct"
 """Source of a meter with its own modem: SenML JSON may stand for its profile's telegram."""
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_DLMS_SUITE: Final = "suite"
+"""How profiles name security that counts its messages."""
 _INT64: Final = 2**63
 RECEIVED_MS_MAX: Final = 253_402_300_799_000
 """End of the year 9999: a gateway's receive time beyond it is no time."""
@@ -58,6 +61,8 @@ class Meter:
     Attributes:
         version: rises with every change of it.
         key: None when its telegrams come plain.
+        market_keys: of its market's encryption, with the highest counter taken so far as the
+            floor; None when it does not encrypt.
         key_fault: why its key could not be opened.
     """
 
@@ -68,6 +73,7 @@ class Meter:
     profile: str
     version: int
     key: bytes | None = None
+    market_keys: Keys | None = None
     key_fault: str | None = None
 
 
@@ -98,7 +104,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one telegram says; `counter`: of its seal, None when it came plain."""
+    """What one telegram says; `counter`: of its seal or its encryption, None when it came plain."""
 
     values: tuple[Value, ...] = ()
     counter: int | None = None
@@ -186,7 +192,10 @@ def _readings(
         if telegram.source == DIRECT_SOURCE and payload[:1] == b"[":
             decoded = senml.decode(payload, profile.spec, received_at(telegram))
         else:
-            decoded = profile.decode(payload)
+            decoded = profile.decode(payload, keys=meter.market_keys)
+            if meter.market_keys is not None and counter is None:
+                counter = decoded.counter
+                _refuse_plain(counter, profile)
         return Outcome(values=values(decoded, telegram), counter=counter)
     except DecodeError as error:
         return refuse(f"decode:{error.kind.value}", error)
@@ -196,6 +205,12 @@ def _readings(
         return refuse("decode:malformed", error)
     except Exception as error:  # noqa: BLE001 - a profile may come from anybody; its bug is kept here
         return refuse("profile", f"the profile {meter.profile} failed: {error!r}")
+
+
+def _refuse_plain(counter: int | None, profile: Profile) -> None:
+    """A meter that encrypts does not send plain telegrams: somebody else may."""
+    if counter is None and profile.spec.security.startswith(_DLMS_SUITE):
+        raise DecodeError(DecodeErrorKind.KEY, "it came plain, and the meter has keys")
 
 
 def values(decoded: Decoded, telegram: Telegram) -> tuple[Value, ...]:

@@ -31,8 +31,11 @@ returning p.gateway_id, p.epoch,
     coalesce((select upper(r) from unnest(p.got) as r where r @> 0::bigint), 0) as through
 
 -- name: meters
-select id, tenant_id, name, address, profile, version, key_sealed
-from ohmesh.meter where address = any(%(addresses)s)
+-- counter_floor: the highest counter taken, null when none was.
+select m.id, m.tenant_id, m.name, m.address, m.profile, m.version, m.key_sealed, m.market_keys_sealed,
+       upper(s.up_seen) - 1 as counter_floor
+from ohmesh.meter m left join ohmesh.meter_status s on s.meter_id = m.id
+where m.address = any(%(addresses)s)
 
 -- name: lock_meters
 select meter_id from ohmesh.meter_status where meter_id = any(%(meters)s)

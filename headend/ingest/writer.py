@@ -17,12 +17,13 @@ gateway keeps its rows and sends them again, so that nothing is lost when it is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from headend.ingest import archive, journal, progress
-from headend.ingest.decode import Meter, Outcome, decode, refuse
+from headend.ingest.counters import decode_arrived, decode_waited
+from headend.ingest.decode import Meter, Outcome, refuse
 from headend.ingest.effects import Effects, Item, collect
 from headend.ingest.rows import Readings
 from headend.ingest.statements import SQL
@@ -33,6 +34,7 @@ from ohmesh.model.telegram import TelegramKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from firmware_profiles.api import Keys
     from headend.ingest.progress import Ack
     from headend.ingest.work import Work
     from headend.keystore import Keystore
@@ -77,6 +79,7 @@ class Writer:
 
     def __init__(self, keystore: Keystore) -> None:
         self._open_key = lru_cache(maxsize=100_000)(keystore.open)
+        self._open_market = lru_cache(maxsize=100_000)(keystore.open_market)
         self._channels: dict[Register, int] = {}
 
     def store(
@@ -146,7 +149,7 @@ class Writer:
         if not taken:
             return 0, 0
         items = self._with_meters(connection, [item for _, item in taken])
-        effects = self._effects(connection, items, hold)
+        effects = self._effects(connection, items, hold, waited=True)
         self._write_readings(connection, effects, Stored([]))
         journal.write(connection, effects)
         numbers = {id(item): number for (number, _), item in zip(taken, items, strict=True)}
@@ -154,11 +157,18 @@ class Writer:
         archive.settle(connection, [number for number, _ in taken], still)
         return len(taken), len(taken) - len(still)
 
-    def _effects(self, connection: Connection, items: Sequence[Item], hold: str | None) -> Effects:
+    def _effects(
+        self,
+        connection: Connection,
+        items: Sequence[Item],
+        hold: str | None,
+        *,
+        waited: bool = False,
+    ) -> Effects:
         if hold is not None:
             decoded = [(item, refuse("store", hold)) for item in items]
         else:
-            decoded = [(item, decode(item.telegram, item.meter)) for item in items]
+            decoded = decode_waited(items) if waited else decode_arrived(items)
         return collect(decoded, _seen(connection, decoded))
 
     def _write_readings(self, connection: Connection, effects: Effects, stored: Stored) -> None:
@@ -212,10 +222,12 @@ class Writer:
         return [_with_meter(item, meters.get(item.telegram.meter)) for item in items]
 
     def _meter(self, row: Row) -> Meter:
-        key, fault = None, None
+        key, market_keys, fault = None, None, None
         try:
             if row["key_sealed"] is not None:
                 key = self._open_key(row["name"], bytes(row["key_sealed"]))
+            if row["market_keys_sealed"] is not None:
+                market_keys = self._open_market(row["name"], bytes(row["market_keys_sealed"]))
         except ConfigError as error:
             fault = str(error)
         return Meter(
@@ -226,8 +238,14 @@ class Writer:
             profile=row["profile"],
             version=row["version"],
             key=key,
+            market_keys=market_keys and _with_floor(market_keys, row, sealed=key is not None),
             key_fault=fault,
         )
+
+
+def _with_floor(keys: Keys, row: Row, *, sealed: bool) -> Keys:
+    """Market keys with their floor; a sealed meter's counters are those of its seal."""
+    return keys if sealed else replace(keys, counter_floor=row["counter_floor"])
 
 
 def _with_meter(item: Item, meter: Meter | None) -> Item:

@@ -32,6 +32,7 @@ class NewMeter:
         interval_s: load-profile interval, 60..86400.
         key_sealed: its key under the key-encryption key (`headend.keystore`); None: plain.
         service_point: name of a service point of the tenant, which must exist.
+        market_keys_sealed: the keys of its market's encryption, kept the same way.
     """
 
     name: MeterId
@@ -40,6 +41,7 @@ class NewMeter:
     interval_s: int
     key_sealed: bytes | None = None
     service_point: str | None = None
+    market_keys_sealed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def register_meter(tenant_id: int, meter: NewMeter) -> Plan[int]:
                 service_point=meter.service_point,
                 interval_s=meter.interval_s,
                 key_sealed=meter.key_sealed,
+                market_keys_sealed=meter.market_keys_sealed,
             )
         )
     )
@@ -92,7 +95,7 @@ def _check(meter: NewMeter) -> None:
 def _same_meter(known: Row, meter: NewMeter) -> bool:
     return all(
         known[field] == getattr(meter, field)
-        for field in ("address", "profile", "interval_s", "key_sealed")
+        for field in ("address", "profile", "interval_s", "key_sealed", "market_keys_sealed")
     )
 
 
@@ -103,6 +106,7 @@ def change_meter(
     profile: str | None = None,
     interval_s: int | None = None,
     key_sealed: bytes | None = None,
+    market_keys_sealed: bytes | None = None,
 ) -> Plan[bool]:
     """Change what is given; quarantined telegrams of the meter are then decoded again.
 
@@ -117,6 +121,7 @@ def change_meter(
         profile=profile,
         interval_s=interval_s,
         key_sealed=key_sealed,
+        market_keys_sealed=market_keys_sealed,
     )
     return bool(rows)
 

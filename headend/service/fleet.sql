@@ -1,21 +1,23 @@
 -- name: insert_meter
-insert into ohmesh.meter (tenant_id, name, address, profile, service_point_id, interval_s, key_sealed)
+insert into ohmesh.meter (tenant_id, name, address, profile, service_point_id, interval_s, key_sealed,
+                          market_keys_sealed)
 values (%(tenant_id)s, %(name)s, %(address)s, %(profile)s,
         (select id from ohmesh.service_point
          where tenant_id = %(tenant_id)s and name = %(service_point)s),
-        %(interval_s)s, %(key_sealed)s)
+        %(interval_s)s, %(key_sealed)s, %(market_keys_sealed)s)
 on conflict do nothing
 returning id
 
 -- name: find_meter
-select id, tenant_id, name, address, profile, interval_s, key_sealed
+select id, tenant_id, name, address, profile, interval_s, key_sealed, market_keys_sealed
 from ohmesh.meter where tenant_id = %(tenant_id)s and name = %(name)s
 
 -- name: change_meter
 update ohmesh.meter
 set profile = coalesce(%(profile)s, profile),
     interval_s = coalesce(%(interval_s)s, interval_s),
-    key_sealed = coalesce(%(key_sealed)s, key_sealed)
+    key_sealed = coalesce(%(key_sealed)s, key_sealed),
+    market_keys_sealed = coalesce(%(market_keys_sealed)s, market_keys_sealed)
 where tenant_id = %(tenant_id)s and name = %(name)s
 returning id
 

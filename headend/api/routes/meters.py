@@ -27,6 +27,7 @@ from headend.api.fields import (
 )
 from headend.api.problems import invalid, not_found
 from headend.api.services import SQL, Caller, Parts, Services
+from headend.keystore import market_name
 from headend.service.fleet import NewMeter, add_service_point, register_meter
 from ohmesh.model.command import RelayState
 from ohmesh.model.ids import address, mesh_address, meter_id
@@ -64,6 +65,8 @@ class RegisterMeter(Body):
 
     `node` is its number in the mesh; without it and without `address` the meter speaks for itself
     under its own id. `key_hex` is its 128-bit key; the store keeps it encrypted and never shows it.
+    `unicast_key_hex` and `authentication_key_hex` are those of a meter that encrypts by the
+    standard of its market (DLMS, OMS); the store keeps them the same way.
     """
 
     meter: Id
@@ -72,6 +75,8 @@ class RegisterMeter(Body):
     node: Annotated[int, Field(strict=True, ge=0, lt=2**32)] | None = None
     address: Id | None = None
     key_hex: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
+    unicast_key_hex: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
+    authentication_key_hex: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
     service_point: Id | None = None
     zone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]{1,64}$")] = "UTC"
     x_m: Metres | None = None
@@ -172,8 +177,18 @@ def _new_meter(body: RegisterMeter, place: str | None, parts: Services) -> NewMe
         key_sealed=parts.seal_key(body.meter, bytes.fromhex(body.key_hex))
         if body.key_hex
         else None,
+        market_keys_sealed=_market_keys(body, parts),
         service_point=place,
     )
+
+
+def _market_keys(body: RegisterMeter, parts: Services) -> bytes | None:
+    if body.unicast_key_hex is None:
+        if body.authentication_key_hex is not None:
+            raise invalid("/body/unicast_key_hex", "an authentication key needs a unicast key")
+        return None
+    octets = bytes.fromhex(body.unicast_key_hex + (body.authentication_key_hex or ""))
+    return parts.seal_key(market_name(body.meter), octets)
 
 
 @router.get("/{meter}", responses=documented("Meter"))

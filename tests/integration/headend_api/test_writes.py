@@ -72,6 +72,20 @@ async def test_a_key_is_never_shown_and_kept_sealed(site, api):
     assert site.keystore.open(name, row["key_sealed"]) == bytes.fromhex(KEY)
 
 
+async def test_market_keys_are_kept_sealed_apart(site, api):
+    unicast, authentication = "11" * 16, "22" * 16
+    more = {"unicast_key_hex": unicast, "authentication_key_hex": authentication}
+    name = await new_meter(api, profile="lu_smarty", **more)
+    answer = await api.get(f"/v1/meters/{name}")
+    assert unicast not in answer.text
+    with db.connect(site.admin_url, name="test") as connection:
+        row = connection.execute(
+            "select market_keys_sealed from ohmesh.meter where name = %s", (name,)
+        ).fetchone()
+    keys = site.keystore.open_market(name, row["market_keys_sealed"])
+    assert (keys.unicast.hex(), keys.authentication.hex()) == (unicast, authentication)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -88,6 +102,8 @@ async def test_a_key_is_never_shown_and_kept_sealed(site, api):
         {"node": 2**32},
         {"key_hex": "00"},
         {"key_hex": KEY + "\n"},
+        {"unicast_key_hex": "00"},
+        {"authentication_key_hex": KEY},
         {"x_m": 1e300},
         {"zone": "no zone"},
         {"surprise": 1},
