@@ -31,14 +31,14 @@ def built(name, meters, seed=1):
 
 @pytest.mark.parametrize("name", DESIGNED)
 def test_streets_have_the_degree_hops_and_etx_they_were_designed_for(name):
-    layout, links = built(name, 2_500)
+    layout, links = built(name, 3_500)
     oracle, poles = Oracle(links), layout.gateways
     routes = oracle.routes(range(1, poles + 1))
     etx, hops = routes.etx[poles:], routes.hops()[poles:]
     degree, designed_hops, designed_etx, density = DESIGNED[name]
     assert np.isfinite(etx).mean() > 0.998
-    # An edge has fewer neighbours; 2 500 meters have more of it than the designed 10 000.
-    assert oracle.degree()[poles:].mean() == pytest.approx(degree, rel=0.1)
+    # An edge has fewer neighbours; 3 500 meters have more of it than the designed 10 000.
+    assert oracle.degree()[poles:].mean() == pytest.approx(degree, rel=0.08)
     assert hops[hops > 0].mean() == pytest.approx(designed_hops, rel=0.12)
     assert etx[np.isfinite(etx)].mean() == pytest.approx(designed_etx, rel=0.12)
     area_km2 = float(layout.x_dm.max()) * float(layout.y_dm.max()) / 1e8
