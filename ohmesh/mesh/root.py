@@ -75,6 +75,8 @@ class RootSide:
         self.routes = RouteTable(core.config.node)
         self.commands = CommandDesk(core, forwarder, self.routes)
         self.epoch = core.config.epoch
+        # A blank disk remembers no former call for registrations: the boot time makes a new one.
+        formation.dtsn = self.epoch & 0xFF
         self.seq = 0
         self._seq_ms = 0
         self._grounded = True
@@ -89,7 +91,8 @@ class RootSide:
         self.epoch = max(self.epoch, min(held.epoch + 1, _EPOCH_MAX))
         self._kept = tuple(routes)
         # With a table from disk nobody needs to register anew; without, the call goes out.
-        self._formation.dtsn = held.dtsn if self._kept else (held.dtsn + 1) & 0xFF
+        if held.epoch:
+            self._formation.dtsn = held.dtsn if self._kept else (held.dtsn + 1) & 0xFF
 
     def forget(self, node: int) -> None:
         """Drop a node that is homed elsewhere."""

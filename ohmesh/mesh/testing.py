@@ -9,7 +9,7 @@ import heapq
 import math
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ohmesh.mesh.config import StationConfig
 from ohmesh.mesh.constants import BROADCAST
@@ -120,8 +120,9 @@ class World:
             slot.disk = Disk()
         slot.boots += 1
         rng = random.Random(f"{self._seed}/{node}/{slot.boots}")  # noqa: S311 - simulation
+        epoch = slot.config.epoch and slot.config.epoch + self.now_ms // 1000
         slot.station = Station(
-            slot.config,
+            replace(slot.config, epoch=epoch),
             rng,
             slot.disk.state,
             pending=slot.disk.payloads.values(),

@@ -443,3 +443,13 @@ def test_a_command_whose_report_is_lost_is_sent_again_and_executed_once():
     assert lost
     assert world.results[1].ok
     assert world.received[102] == [b"open"]
+
+
+def test_gateway_back_with_a_blank_disk_before_anyone_noticed_gets_its_routes_again():
+    """Its call for registrations must differ from the last boot's, which it cannot remember."""
+    world = formed(1, meters=9, roots=1)
+    world.kill(1)
+    world.run(world.now_ms + 5_000)
+    world.boot(1, blank=True)
+    assert world.station(1).routes() == []
+    assert world.run(world.now_ms + 120_000, lambda: len(world.station(1).routes()) == 9)
