@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from meter_sim.demo.air import Air
 from meter_sim.demo.audit import Audit
 from meter_sim.demo.client import HeadEnd
+from meter_sim.demo.records import BenchRecord, read_records
 from meter_sim.demo.stack import Stack
 from meter_sim.demo.story import Facts, Story
 from meter_sim.street import StreetPlan, make_roster
@@ -32,6 +33,7 @@ _FIRST_HOUR = 16
 def run(options: Options, view: View) -> Facts:
     """The demo from nothing to the count. Raises DemoError, ServerError, OhmeshError."""
     began_s = time.monotonic()
+    records = list(read_records(options.telegrams))
     day = datetime.now(UTC) - timedelta(days=_DAYS_BACK)
     start = day.replace(hour=_FIRST_HOUR, minute=0, second=0, microsecond=0)
     plan = StreetPlan(
@@ -46,16 +48,18 @@ def run(options: Options, view: View) -> Facts:
     roster = make_roster(plan)
     with Stack(options, roster) as stack:
         stack.start()
-        return asyncio.run(_tell(options, view, stack, began_s))
+        return asyncio.run(_tell(options, view, stack, records, began_s))
 
 
-async def _tell(options: Options, view: View, stack: Stack, began_s: float) -> Facts:
+async def _tell(
+    options: Options, view: View, stack: Stack, records: list[BenchRecord], began_s: float
+) -> Facts:
     air = Air(stack.broker_url, stack.roster.net)
     listening = asyncio.create_task(air.run(), name="air")
     try:
         with Audit(stack.audit_url) as audit:
             async with HeadEnd(stack.api_url, stack.token) as headend:
-                story = Story(options, stack, view, air, headend, audit, began_s)
+                story = Story(stack, view, air, headend, audit, records, began_s)
                 facts = await story.tell()
     finally:
         listening.cancel()

@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING, LiteralString, Self
 
 import psycopg
 
+from meter_sim.servers.process import ServerError
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+DATABASE = "ohmesh_demo"
+"""The database that a demo makes for itself, anew each time."""
 _Key = tuple[str, str, datetime]
 
+_OTHERS = """
+    select d.datname from pg_database d join pg_roles r on r.oid = d.datdba
+    where r.rolname = 'ohmesh_owner' and d.datname <> 'ohmesh_demo'
+"""
+_DROP = "drop database if exists ohmesh_demo with (force)"
 _READINGS = """
     select m.name, c.name, r.ts, r.value, c.scaler
     from bulk.reading r
@@ -47,6 +56,30 @@ _NEWEST = """
     select m.name, max(r.ts) from bulk.reading r join ohmesh.meter m on m.id = r.meter_id
     where m.name = any(%s) group by m.name
 """
+
+
+def clear(admin_url: str) -> None:
+    """Remove the database of a former demo from a server.
+
+    Raises:
+        ServerError: the server does not answer, or it serves another head-end: a demo would give
+            that one's roles new passwords.
+    """
+    try:
+        with psycopg.connect(admin_url, autocommit=True, connect_timeout=5) as connection:
+            others = [name for (name,) in connection.execute(_OTHERS)]
+            if others:
+                raise ServerError(
+                    f"the database server already has the head-end {others[0]}; "
+                    "give the demo a server of its own"
+                )
+            connection.execute(_DROP)
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ServerError(
+            f"the database does not serve us: {reason}; --database takes a superuser's "
+            "postgresql://user:password@host:port/postgres"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

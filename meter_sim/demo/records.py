@@ -38,8 +38,8 @@ def read_records(path: Path | None) -> Iterator[BenchRecord]:
     source = path or files("firmware_profiles") / "samples" / "telegrams.jsonl"
     try:
         text = source.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read the telegrams: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the telegrams of {source}: {error}") from error
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             yield _record(line, f"{source}:{number}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from meter_sim.demo import audit
 from meter_sim.servers.broker import Broker
 from meter_sim.servers.database import Database
 from meter_sim.servers.process import LOOPBACK, ServerError, free_port, spawn, stop, tail
+from ohmesh.wire.brokerurl import BrokerUrl
 
 if TYPE_CHECKING:
     from meter_sim.demo.options import Options
@@ -79,6 +82,8 @@ class Stack:
         for server in (self.broker, self.database):
             if server:
                 server.start()
+        probe(BrokerUrl.parse(self.broker_url))
+        audit.clear(self.admin_url)
         self._write_roster()
         self._run("ether", "sim", "ether", "--roster", self._roster_file, "--air", self.broker_url)
         self._start_fleet()
@@ -148,7 +153,6 @@ class Stack:
         self._roster_file.write_bytes(self.roster.to_json())
 
     def _start_fleet(self) -> None:
-        self.truth.parent.mkdir(parents=True, exist_ok=True)
         words = ("--roster", self._roster_file, "--air", self.broker_url, "--truth", self.truth)
         self._run("fleet", "sim", "fleet", *words, "--state-dir", self.folder / "fleet")
 
@@ -172,12 +176,27 @@ class Stack:
         self._run(gateway, "gateway", "run", "--config", file)
 
     def _bootstrap(self) -> None:
-        words = ("--admin-url", self.admin_url, "--write", self._headend_file)
-        place = ("--broker-url", self.broker_url, "--api-port", self.api_port)
+        words = ("--admin-url", self.admin_url, "--database", audit.DATABASE)
+        place = (
+            "--write",
+            self._headend_file,
+            "--broker-url",
+            self.broker_url,
+            "--api-port",
+            self.api_port,
+        )
         argv = [*_OHMESH, "headend", "bootstrap", *map(str, words + place)]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603 - ours
         if done.returncode != 0:
             raise ServerError(f"bootstrap failed: {done.stderr.strip()}")
+
+
+def probe(broker: BrokerUrl) -> None:
+    """Raises ServerError when nothing listens at the broker's address."""
+    try:
+        socket.create_connection((broker.host, broker.port), timeout=5).close()
+    except OSError as error:
+        raise ServerError(f"no broker at {broker.host}:{broker.port}: {error}") from None
 
 
 def _toml(tables: dict[str, dict[str, object]]) -> str:

@@ -39,7 +39,7 @@ def runnable(page):
 
 @pytest.mark.parametrize("page", [p for p in PAGES if runnable(p)], ids=name)
 def test_blocks_marked_run_do(page, tmp_path):
-    (tmp_path / "repository").symlink_to(ROOT)
+    (tmp_path / "firmware_profiles").symlink_to(ROOT / "firmware_profiles")
     done = run(["bash", "-euo", "pipefail", "-c", runnable(page)], cwd=tmp_path, env=environment())
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -73,6 +73,12 @@ def test_commands_and_options_exist(command):
 def test_links_lead_somewhere(page):
     broken = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert broken == []
+
+
+def test_the_readme_s_table_of_standards_is_the_page_s():
+    page = (ROOT / "docs" / "standards.md").read_text()
+    table = page[page.index("| standard |") :].split("\n\n")[0]
+    assert table in (ROOT / "README.md").read_text()
 
 
 def test_make_targets_exist():
