@@ -37,6 +37,7 @@ _ID_LINES = {
 _VERSION_LINES = ("0-0:96.1.4", "1-3:0.2.8")
 _NUMBER = re.compile(r"(-?\d{1,18})\.?(\d{0,18})(\*[^()*]{1,12}|)", re.ASCII).fullmatch
 """Digits, decimals, and the unit with its star."""
+_INT64_DIGITS = 18
 _OBIS_LENGTH_MAX = 24
 """A longer text is no code; the caches below must not keep what a stranger makes up."""
 
@@ -165,7 +166,11 @@ def _value(obis: str, group: str, stamp: _Stamp) -> Reading | None:
     if plan is None:
         return None
     register, exponent = plan
-    register, value = to_register(register, int(whole + fraction), exponent - len(fraction))
+    digits, exponent = whole + fraction, exponent - len(fraction)
+    if exponent == register.scaler and len(digits) <= _INT64_DIGITS:
+        value = int(digits)  # as most are: at the register's own resolution
+    else:
+        register, value = to_register(register, int(digits), exponent)
     time, quality = stamp
     return Reading(register, value, time, quality)
 
