@@ -133,6 +133,8 @@ def _look(settings: config.GatewaySettings) -> OutboxSummary:
 
 def _describe(summary: OutboxSummary) -> Iterator[str]:
     mib = 2**20
+    told = datetime.fromtimestamp(summary.at_ms / 1000, UTC)
+    yield f"as of     {told.isoformat(timespec='seconds')}"
     yield f"waiting   {summary.waiting} telegrams, the oldest for {summary.oldest_waiting_s} s"
     yield f"kept      {summary.kept} acknowledged telegrams"
     yield f"file      {summary.used_bytes / mib:.1f} of {summary.max_bytes / mib:.1f} MiB"

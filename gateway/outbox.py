@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,8 @@ _GROUP_MAX = 2000
 _URGENT_MAX = 10_000
 """Urgent numbers remembered; later ones go in their turn."""
 _HOUSEKEEPING_S = 10.0
+_STATUS_TURNS = 10
+"""Word for `ohmesh gateway outbox` is left so many times as often as house is kept."""
 _ALARM_FILL = 0.8
 
 
@@ -220,14 +223,15 @@ class Outbox:
         return group
 
     async def _keep_house_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING_S)
+        for turn in itertools.count():
             try:
-                await self._note_progress()
-                await self._free_kept()
+                if turn % _STATUS_TURNS == 0:
+                    await self._note_progress()
+                    await self._free_kept()
                 await self._tell_status()
             except StoreError as error:
                 _log.error("%s", error)
+            await asyncio.sleep(_HOUSEKEEPING_S / _STATUS_TURNS)
 
     async def _note_progress(self) -> None:
         through, epoch = self._acked_through, self._state.epoch

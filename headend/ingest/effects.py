@@ -65,11 +65,12 @@ class Held(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A command's result, from the meter itself."""
+    """A command's result, from the meter itself; `at_ms`: when a gateway received it."""
 
     meter: Meter
     counter: int
     result: CommandResult
+    at_ms: int
 
 
 class Noted(NamedTuple):
@@ -145,6 +146,7 @@ def _of_meter(effects: Effects, item: Item, meter: Meter, outcome: Outcome) -> N
     effects.values += [(meter.id, value) for value in outcome.values]
     _touch(effects, item, meter.id, fresh=int(bool(outcome.values)))
     if outcome.result is not None and outcome.counter is not None:
-        effects.results.append(Result(meter, outcome.counter, outcome.result))
+        at_ms = min(item.telegram.received_at_ms, RECEIVED_MS_MAX)
+        effects.results.append(Result(meter, outcome.counter, outcome.result, at_ms))
     if outcome.event is not None:
         effects.events.append(Noted(item, outcome.event.kind, outcome.event.detail))

@@ -75,7 +75,8 @@ def _touch(connection: Connection, effects: Effects) -> None:
 
 
 def _set_relay(connection: Connection, result: Result) -> None:
-    at = datetime.fromtimestamp(min(result.result.at_s, _LAST_S), UTC)
+    # The gateway's clock: a meter's own may be off, or run in simulated time.
+    at = datetime.fromtimestamp(min(result.at_ms // 1000, _LAST_S), UTC)
     db.execute(
         connection,
         SQL(
