@@ -76,10 +76,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--minutes", type=int, default=30, help="simulated, default %(default)s")
     parser.add_argument("--profile", default="suburb-mid", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    parser.add_argument("--quick", action="store_true", help="60 meters, 10 minutes")
     parser.add_argument("--json", action="store_true", help="print the JSON line only")
     options = parser.parse_args(argv)
     streets = profile_named(options.profile)
-    figures = run_bench(streets, options.nodes, seed=options.seed, minutes=options.minutes)
+    nodes, minutes = (60, 10) if options.quick else (options.nodes, options.minutes)
+    figures = run_bench(streets, nodes, seed=options.seed, minutes=minutes)
     if not options.json:
         print(LIMITS)
     print(json.dumps(figures))
