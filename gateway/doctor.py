@@ -45,7 +45,19 @@ async def examine(settings: GatewaySettings, now: datetime) -> list[Check]:
         checks.append(await _broker("air", settings.air_url, settings))
     if settings.bench.enabled:
         checks.append(_bench(settings, running=running))
-    return checks
+    return [*checks, _sources(settings)]
+
+
+def _sources(settings: GatewaySettings) -> Check:
+    enabled = [name for name in ("mesh", "bench") if getattr(settings, name).enabled]
+    if enabled:
+        return Check("sources", ok=True, detail=", ".join(enabled))
+    return Check(
+        "sources",
+        ok=False,
+        detail="no source of telegrams is enabled",
+        fix="set mesh.enabled or bench.enabled to true",
+    )
 
 
 def _clock(now: datetime) -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -79,8 +80,11 @@ def broker(tmp_path) -> Broker:
 
 def _children() -> set[int]:
     """Process ids of our children; the kernel's list, since a scan of all processes is slow."""
-    lists = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for children in lists for pid in children.read_text().split()}
+    found: set[int] = set()
+    for children in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that just ended
+            found.update(int(pid) for pid in children.read_text().split())
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,7 @@ def test_doctor_finds_nothing_wrong(configured, broker, capsys, tmp_path):
     assert configured("doctor", "--json", broker_url=broker.url, BENCH__ENABLED="true") == 0
     found, ok = checks(capsys)
     assert ok
-    assert set(found) == {"clock", "folder", "outbox", "disk", "broker", "bench"}
+    assert set(found) == {"clock", "folder", "outbox", "disk", "broker", "bench", "sources"}
     assert all(check["ok"] and not check["fix"] for check in found.values())
     assert list(tmp_path.glob("outbox.db*")) == [], "looking leaves nothing behind"
 
@@ -83,6 +83,7 @@ def test_doctor_in_words(configured, capsys):
     out = capsys.readouterr().out
     assert "FAIL  broker" in out
     assert "fix: start the broker" in out
+    assert "no source of telegrams is enabled" in out
 
 
 async def test_the_outbox_of_a_running_gateway_and_of_a_stopped_one(
