@@ -160,7 +160,8 @@ class Stack:
         file = self.folder / f"{gateway}.toml"
         settings: dict[str, dict[str, object]] = {
             "": {"gateway": gateway},
-            "broker": {"url": self.broker_url},
+            # A demo is over before a field gateway would try for the tenth time.
+            "broker": {"url": self.broker_url, "reconnect_cap_s": 3.0},
             "outbox": {"path": str(self.folder / f"{gateway}.db")},
             "mesh": {
                 "enabled": True,
