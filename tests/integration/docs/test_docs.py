@@ -110,6 +110,10 @@ def test_the_demo_keeps_its_promises(tmp_path):
     )
     assert set(contract.split()) <= facts.keys()
     assert facts["joined"] == facts["meters"] == 12
-    assert facts["readings_stored"] == facts["readings_expected"] == len(truth.read_text().splitlines())
+    assert (
+        facts["readings_stored"]
+        == facts["readings_expected"]
+        == len(truth.read_text().splitlines())
+    )
     assert facts["duplicates_in_db"] == 0
     assert facts["telegrams_stored"] == facts["telegrams_in"] > 0
