@@ -58,6 +58,7 @@ _HOUSEKEEPING_S = 10.0
 _STATUS_TURNS = 10
 """Word for `ohmesh gateway outbox` is left so many times as often as house is kept."""
 _ALARM_FILL = 0.8
+_STOPPED = "the outbox has stopped; the source keeps its telegrams until the gateway runs again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Outbox:
         self._waiting: list[_Waiting] = []
         self._waiting_telegrams = 0
         self._work = asyncio.Event()
+        self._stopped = False
         self._alarmed = False
         self._urgent: list[int] = []
         self._urgent_found: list[int] = []
@@ -138,6 +140,8 @@ class Outbox:
         """
         for telegram in telegrams:
             check_telegram(telegram)
+        if self._stopped:
+            raise StoreError(_STOPPED)
         if self._waiting_telegrams + len(telegrams) > _WAITING_MAX:
             raise OutboxFull(f"{self._waiting_telegrams} telegrams wait for the disk already")
         waiting = _Waiting(telegrams, asyncio.get_running_loop().create_future())
@@ -171,10 +175,15 @@ class Outbox:
         return True
 
     async def run(self) -> None:
-        """Commit and keep house until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._commit_for_ever(), name="outbox-commit")
-            tasks.create_task(self._keep_house_for_ever(), name="outbox-housekeeping")
+        """Commit and keep house until cancelled; at its end nobody waits for a commit any more."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._commit_for_ever(), name="outbox-commit")
+                tasks.create_task(self._keep_house_for_ever(), name="outbox-housekeeping")
+        finally:
+            self._stopped = True
+            _refuse(self._waiting, StoreError(_STOPPED))
+            self._waiting, self._waiting_telegrams = [], 0
 
     async def close(self) -> None:
         """Note the head-end's progress and close; call it after `run` ended."""
@@ -200,6 +209,9 @@ class Outbox:
             _log.error("%s", error)
             _refuse(group, error)
             return
+        except BaseException:
+            _refuse(group, StoreError(_STOPPED))
+            raise
         for waiting, result in zip(group, results, strict=True):
             _resolve(waiting, self._state.epoch, result)
             self._note_urgent(waiting.telegrams, result)
@@ -207,9 +219,10 @@ class Outbox:
         self.on_commit()
 
     def _note_urgent(self, telegrams: Sequence[Telegram], result: range | OutboxFull) -> None:
-        if isinstance(result, range) and len(self._urgent) < _URGENT_MAX:
+        if isinstance(result, range):
             numbered = zip(result, telegrams, strict=True)
-            self._urgent += [seq for seq, telegram in numbered if is_urgent(telegram)]
+            urgent = (seq for seq, telegram in numbered if is_urgent(telegram))
+            self._urgent += itertools.islice(urgent, _URGENT_MAX - len(self._urgent))
 
     def _take_group(self) -> list[_Waiting]:
         taken, telegrams = 0, 0

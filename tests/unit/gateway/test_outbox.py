@@ -29,6 +29,12 @@ async def running(path, *, max_bytes=8 * MIB, keep_ms=0, clock_ms=lambda: 10**12
         await outbox.close()
 
 
+async def lose_row(outbox, row):
+    """In the file's own thread: SQLite refuses a connection that another thread is using."""
+    sql = "DELETE FROM telegram WHERE row = ?"
+    await outbox._in_file(lambda file: file._connection.execute(sql, (row,)))
+
+
 async def all_rows(outbox, first=0):
     return await outbox.batch(first, limit=100_000, max_bytes=2**40)
 
@@ -144,7 +150,7 @@ async def test_damage_found_while_running_starts_a_new_epoch(path, telegrams):
         epoch, _ = await outbox.append(telegrams(*range(5)))
         outbox.acknowledge(epoch, 2)
         await outbox._note_progress()
-        outbox._file._connection.execute("DELETE FROM telegram WHERE row = 3")
+        await lose_row(outbox, 3)
         with pytest.raises(StoreError, match="telegram 3 is missing or altered"):
             await all_rows(outbox, 2)
         new_epoch, seqs = await outbox.append(telegrams(9))
@@ -153,6 +159,32 @@ async def test_damage_found_while_running_starts_a_new_epoch(path, telegrams):
         assert await all_rows(outbox) == telegrams(2, 4, 9)
         assert seqs == range(2, 3)
         assert not outbox.acknowledge(epoch, 3), "of the old epoch"
+
+
+async def test_nobody_waits_for_an_outbox_whose_work_ended(path, telegrams, monkeypatch):
+    outbox = await Outbox.open(OutboxSettings(path, 8 * MIB, 0), clock_ms=lambda: 10**12)
+
+    def fault(*_):
+        raise RuntimeError("a fault of the program")
+
+    monkeypatch.setattr(type(outbox._file), "append", fault)
+    task = asyncio.create_task(outbox.run(), name="outbox")
+    with pytest.raises(StoreError, match="the outbox has stopped"):
+        await outbox.append(telegrams(1))
+    with pytest.raises(ExceptionGroup):
+        await task
+    with pytest.raises(StoreError, match="the outbox has stopped"):
+        await outbox.append(telegrams(2))
+    await outbox.close()
+
+
+async def test_one_group_does_not_exceed_the_bound_of_urgent_numbers(path, telegram, monkeypatch):
+    monkeypatch.setattr(outbox_module, "_URGENT_MAX", 3)
+    urgent = [replace(telegram(n), payload=b"\x12 result %d" % n) for n in range(5)]
+    async with running(path) as outbox:
+        await outbox.append(urgent)
+        await outbox.append(urgent)
+        assert list(outbox.urgent) == [0, 1, 2]
 
 
 async def test_kept_rows_are_freed_after_their_time(path, telegrams):
@@ -207,7 +239,7 @@ async def test_urgent_numbers_are_known_until_they_are_acknowledged_and_after_a_
 async def test_progress_of_an_old_epoch_is_not_noted_in_a_salvaged_file(path, telegrams):
     async with running(path) as outbox:
         epoch, _ = await outbox.append(telegrams(*range(6)))
-        outbox._file._connection.execute("DELETE FROM telegram WHERE row = 3")
+        await lose_row(outbox, 3)
         with pytest.raises(StoreError):
             await all_rows(outbox)
         assert outbox.acknowledge(epoch, 5), "the salvage has not happened yet"
