@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,8 +12,10 @@ from firmware_profiles import conformance, registry, scaffold, tender
 from firmware_profiles.conformance.report import as_html, as_text
 from firmware_profiles.records import RecordError, answers
 from ohmesh.model.errors import ProfileError
+from ohmesh.usage import Parser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
     from typing import TextIO
 
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ohmesh profiles",
         description="National meter profiles.",
         epilog="example: ohmesh profiles decode telegrams.jsonl",
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_conformance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_conformance(commands: argparse._SubParsersAction[Parser]) -> None:
     kit = commands.add_parser(
         "conformance",
         help="what a profile proves: bronze, silver or gold",
@@ -82,7 +83,7 @@ def _add_conformance(commands: argparse._SubParsersAction[argparse.ArgumentParse
     kit.set_defaults(run=_conformance)
 
 
-def _add_match(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_match(commands: argparse._SubParsersAction[Parser]) -> None:
     match = commands.add_parser(
         "match",
         help="which profiles, drivers and ways of prepayment meet a tender",
@@ -95,7 +96,7 @@ def _add_match(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     match.set_defaults(run=_match)
 
 
-def _add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_new(commands: argparse._SubParsersAction[Parser]) -> None:
     new = commands.add_parser(
         "new",
         help="write a package with a new profile that works",

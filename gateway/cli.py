@@ -19,6 +19,7 @@ from gateway.outbox_summary import OutboxSummary, read_summary, summarise
 from gateway.sqlite import BusyError
 from ohmesh.model.errors import OhmeshError, StoreError
 from ohmesh.program.logs import log_to_stderr
+from ohmesh.usage import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ohmesh gateway",
         description="The gateway: takes telegrams from meters and loses none.",
         epilog=_EXAMPLE,

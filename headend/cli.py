@@ -11,6 +11,7 @@ from headend import config
 from headend.config import required
 from headend.store import bootstrap, db, migrate
 from ohmesh.program.logs import log_to_stderr
+from ohmesh.usage import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ohmesh headend",
         description="The server: ingest, store, prepayment, commands, API.",
         epilog=EXAMPLES,
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_bootstrap(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_bootstrap(commands: argparse._SubParsersAction[Parser]) -> None:
     command = commands.add_parser(
         "bootstrap",
         help="make database, roles, schema and secrets; write the configuration",

@@ -7,10 +7,11 @@ import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from ohmesh.model.errors import ConfigError, ModelError
+from ohmesh.model.errors import ConfigError, ModelError, ProfileError
 from ohmesh.model.reading import utc
+from ohmesh.usage import Parser
 from ohmesh.wire.brokerurl import BrokerUrl
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     # The library gives the type of `add_subparsers` no public name.
-    _Commands: TypeAlias = argparse._SubParsersAction["_Parser"]  # noqa: SLF001
+    _Commands: TypeAlias = argparse._SubParsersAction[Parser]  # noqa: SLF001
 
 _EXAMPLES = """\
 examples:
@@ -34,6 +35,8 @@ examples:
 The exit code is 1 when a headline figure misses its target. Profiles: suburb-easy, suburb-mid,
 suburb-hard, rows, rural. What each experiment measures: docs/mesh-results.md.
 """
+_METERS_MAX = 5000
+"""A street is drawn node against node; larger ones are for `ohmesh sim load`."""
 _ROSTER_EXAMPLE = "example: ohmesh sim roster --meters 60 --gateways 2 --seed 1 > roster.json"
 _ETHER_EXAMPLE = "example: ohmesh sim ether --roster roster.json --air mqtt://127.0.0.1:1883"
 _FLEET_EXAMPLE = """\
@@ -45,15 +48,8 @@ on where they ended, whatever ended them; parts of one roster may share the fold
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Wrong use is told in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see --help\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="ohmesh sim",
         description="Simulated meters and the radio between them.",
         epilog=_EXAMPLES,
@@ -89,12 +85,15 @@ def _add_roster(commands: _Commands) -> None:
     parser = _add(
         commands, "roster", "draw a street of meters and print it", _ROSTER_EXAMPLE, _roster
     )
-    parser.add_argument("--meters", type=int, required=True, metavar="N", help="how many")
+    parser.add_argument(
+        "--meters", type=_meters, required=True, metavar="N", help="how many, 1 to 5000"
+    )
     parser.add_argument("--gateways", type=int, default=2, metavar="N", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="of street and radio, default 1")
     parser.add_argument(
         "--profile",
         action="append",
+        type=_profile,
         metavar="NAME",
         help="profile of the meters, dealt out in turn when given again; default nl_dsmr, no_han",
     )
@@ -187,6 +186,21 @@ def _broker(text: str) -> object:
 
 def _time(text: str) -> object:
     return _argument(lambda value: utc(datetime.fromisoformat(value)), text)
+
+
+def _meters(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= _METERS_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to {_METERS_MAX} meters")
+    return int(text)
+
+
+def _profile(text: str) -> object:
+    from firmware_profiles import registry  # noqa: PLC0415 - start lean
+
+    try:
+        return registry.load(text).spec.name
+    except ProfileError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _part(text: str) -> tuple[int, int]:

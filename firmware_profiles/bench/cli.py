@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from importlib.resources import files
@@ -12,8 +11,10 @@ from typing import TYPE_CHECKING
 from firmware_profiles.bench import oracles, report
 from firmware_profiles.bench.timing import Effort, lines_of, timed
 from firmware_profiles.records import RecordError
+from ohmesh.usage import Parser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from firmware_profiles.bench.timing import Timed
@@ -41,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ohmesh bench decode",
         description=__doc__,
         epilog="example: ohmesh bench decode --quick --json",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import TYPE_CHECKING
 
 from headend.bench import prepaid
+from ohmesh.usage import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def _run(
     argv: list[str],
     sizes: tuple[int, int],
 ) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"ohmesh bench {name}", description=text, epilog=f"example: ohmesh bench {name}"
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the work")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -11,8 +10,11 @@ from typing import TYPE_CHECKING
 from headend.check import prepayment, vectors
 from headend.prepayment.tokens.sta import load_tables
 from ohmesh.model.errors import ConfigError
+from ohmesh.usage import Parser
 
 if TYPE_CHECKING:
+    import argparse
+
     from headend.check.vectors import GroupResult
 
 _WRONG_USE = 2
@@ -36,7 +38,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ohmesh check prepayment",
         description="Run every group of a file of prepayment vectors.",
         epilog="example: ohmesh check prepayment vectors.json",

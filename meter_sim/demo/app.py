@@ -48,7 +48,10 @@ def run(options: Options, view: View) -> Facts:
     roster = make_roster(plan)
     with Stack(options, roster) as stack:
         stack.start()
-        return asyncio.run(_tell(options, view, stack, records, began_s))
+        facts = asyncio.run(_tell(options, view, stack, records, began_s))
+        ended_s = time.monotonic()
+    facts.seconds = round(facts.seconds + time.monotonic() - ended_s, 2)  # stopping costs too
+    return facts
 
 
 async def _tell(

@@ -18,6 +18,7 @@ from meter_sim.demo.story import DemoError, Facts
 from meter_sim.demo.view import View
 from meter_sim.servers.process import ServerError
 from ohmesh.model.errors import ConfigError
+from ohmesh.usage import Parser
 
 _EXAMPLE = "example: ohmesh demo --meters 60 --seed 1 --telegrams captures.jsonl --serve"
 _METERS_MIN, _METERS_MAX = 6, 500
@@ -31,7 +32,7 @@ def _meters(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ohmesh demo", description=__doc__, epilog=_EXAMPLE)
+    parser = Parser(prog="ohmesh demo", description=__doc__, epilog=_EXAMPLE)
     parser.add_argument("--meters", type=_meters, default=60, help="simulated meters (60)")
     parser.add_argument(
         "--seed",

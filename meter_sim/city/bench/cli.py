@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from meter_sim.city.build import MINUTE_US, SECOND_US, build_city
 from meter_sim.city.profiles import LIMITS, profile_named
+from ohmesh.usage import Parser
 
 if TYPE_CHECKING:
     from meter_sim.city.profiles import CityProfile
@@ -67,7 +67,7 @@ def _bytes_per_node(profile: CityProfile, nodes: int, seed: int) -> int:
 
 def main(argv: list[str]) -> int:
     """`ohmesh bench mesh`: how fast the simulator is on this machine."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ohmesh bench mesh",
         description="Run a city that reports every 15 min and count events a second of CPU.",
         epilog=_EXAMPLE,
