@@ -74,6 +74,9 @@ on conflict do nothing
 -- name: copy_readings
 copy bulk.reading (meter_id, channel, ts, value, status) from stdin (format binary)
 
+-- name: copy_touched
+copy bulk.touched (meter_id, from_ts, to_ts) from stdin (format binary)
+
 -- name: make_staging
 create temporary table if not exists staging
     (meter_id int, channel int, ts timestamptz, value bigint, status int) on commit delete rows

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from headend.ingest import archive, journal, progress
+from headend.ingest import archive, journal, progress, touched
 from headend.ingest.counters import decode_arrived, decode_waited
 from headend.ingest.decode import Meter, Outcome, refuse
 from headend.ingest.effects import Effects, Item, collect
@@ -191,6 +191,8 @@ class Writer:
             stored.fallbacks = 1
             stored.readings = _merge(connection, stream)
         stored.taken = len(columns) - stored.readings
+        touches = touched.stream(columns.meters, columns.times_us)
+        db.copy(connection, SQL.sql("copy_touched"), touches)
 
     def _learn_channels(self, connection: Connection, registers: set[Register]) -> None:
         new = sorted(registers - self._channels.keys(), key=lambda r: (r.channel, str(r.obis)))

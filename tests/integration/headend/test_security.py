@@ -27,6 +27,8 @@ ENTITIES = (
     "account_balance",
     "rating_state",
     "supply",
+    "interval_edit",
+    "meter_swap",
 )
 
 
