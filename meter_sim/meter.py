@@ -33,7 +33,7 @@ from ohmesh.model.command import (
 from ohmesh.model.errors import Malformed
 from ohmesh.model.reading import Reading
 from ohmesh.wire.metercommand import decode_command, encode_result
-from ohmesh.wire.sealed import SealedKind, seal, unseal
+from ohmesh.wire.sealed import SealedKind, kind_of_command, seal, unseal
 
 if TYPE_CHECKING:
     from firmware_profiles.api import Profile
@@ -190,9 +190,9 @@ class Meter:
             WireError: not a command for this meter; nothing happened.
         """
         opened = unseal(self.config.key, self.config.address, octets)
-        if opened.kind is not SealedKind.COMMAND:
-            raise Malformed(f"a {opened.kind.name} came down instead of a command")
         command = decode_command(opened.body)
+        if opened.kind is not kind_of_command(command.kind):
+            raise Malformed(f"a {opened.kind.name} holds the command {command.kind.name}")
         moment_ms = max(now_ms // 1000 * 1000, self.at_ms)
         messages = self.advance(moment_ms)
         self._count_to(moment_ms)

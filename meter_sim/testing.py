@@ -26,7 +26,7 @@ from ohmesh.model.ids import mesh_address
 from ohmesh.wire.air import Heard
 from ohmesh.wire.aircontrol import AirAction, AirControl
 from ohmesh.wire.metercommand import decode_result, encode_command
-from ohmesh.wire.sealed import Opened, SealedKind, seal, unseal
+from ohmesh.wire.sealed import Opened, SealedKind, kind_of_command, seal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,7 +78,7 @@ class Desk:
         ident = secrets.token_bytes(16) if ident is None else ident
         body = encode_command(Command(ident, kind, sequence, not_after_s))
         config = self.meter.config
-        return seal(config.key, config.address, SealedKind.COMMAND, self.counter, body)
+        return seal(config.key, config.address, kind_of_command(kind), self.counter, body)
 
     def answer(
         self, octets: bytes, *, now_ms: int = START_MS, clock_s: int = START_MS // 1000

@@ -15,7 +15,7 @@ from headend.store.plan import Plan, Queries, Row, first
 from ohmesh.model.command import CommandEvent, CommandKind, CommandState, advance
 from ohmesh.wire.downlink import DownMessage, encode_down
 from ohmesh.wire.metercommand import encode_command
-from ohmesh.wire.sealed import SealedKind, seal
+from ohmesh.wire.sealed import kind_of_command, seal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -76,7 +76,7 @@ def message(attempt: Attempt, key: bytes) -> bytes:
     """The DownMessage of an attempt, sealed for its meter."""
     due = attempt.due
     body = encode_command(due.command())
-    sealed = seal(key, due.address, SealedKind.COMMAND, attempt.counter, body)
+    sealed = seal(key, due.address, kind_of_command(due.kind), attempt.counter, body)
     return encode_down(
         DownMessage(due.id.bytes, due.address, due.not_after_s, due.priority, sealed)
     )

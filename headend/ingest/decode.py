@@ -166,7 +166,7 @@ def _opened(
             return _result(opened.body, opened.counter)
         case SealedKind.EVENT:
             return _event(opened.body, opened.counter)
-        case SealedKind.COMMAND:
+        case SealedKind.COMMAND | SealedKind.RELEASED:
             return refuse("seal", "a command came up instead of going down")
 
 

@@ -26,6 +26,11 @@ class CommandKind(IntEnum):
     CLOCK_SET = 4
 
 
+NEEDS_RELEASE = frozenset({CommandKind.RELAY_OFF})
+"""Commands that take supply away: they travel under a seal of their own kind, which meters insist
+on and gateways can see, and only with a release signed by the head-end's gate."""
+
+
 class RelayState(IntEnum):
     """The supply switch as the meter reads it back (DLMS class 70 control_state)."""
 

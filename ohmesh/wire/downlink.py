@@ -25,6 +25,7 @@ class DownMessage(msgspec.Struct, array_like=True, frozen=True):
         not_after_s: UTC seconds since 1970; later than that nobody sends or executes it.
         priority: 0 bulk .. 3 relay commands.
         payload: the bytes for the meter, sealed (`ohmesh.wire.sealed`); at most 140 for a mesh.
+        release: of a payload that takes supply away, the gate's word (`ohmesh.wire.release`).
     """
 
     command: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
@@ -32,6 +33,7 @@ class DownMessage(msgspec.Struct, array_like=True, frozen=True):
     not_after_s: Annotated[int, msgspec.Meta(ge=0, le=2**40)]
     priority: Annotated[int, msgspec.Meta(ge=0, le=3)]
     payload: Annotated[bytes, msgspec.Meta(max_length=4096)]
+    release: Annotated[bytes, msgspec.Meta(max_length=512)] = b""
 
 
 _decoder = msgspec.msgpack.Decoder(DownMessage)

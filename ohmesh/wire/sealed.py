@@ -21,6 +21,7 @@ from enum import IntEnum
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
+from ohmesh.model.command import NEEDS_RELEASE, CommandKind
 from ohmesh.model.errors import BadChecksum, Malformed, Truncated, UnknownVersion
 
 KEY_BYTES = 16
@@ -41,9 +42,23 @@ class SealedKind(IntEnum):
     """Down: a Command (`ohmesh.wire.metercommand`)."""
     EVENT = 4
     """Up: an event of the meter, UTF-8 JSON."""
+    RELEASED = 5
+    """Down: a Command that takes supply away (`ohmesh.model.command.NEEDS_RELEASE`). The kind
+    stands in the clear and under the seal: a gateway sees it and asks for the gate's release
+    (`ohmesh.wire.release`), and a meter refuses such a command under any other kind."""
 
 
-_DOWN = frozenset({SealedKind.COMMAND})
+_DOWN = frozenset({SealedKind.COMMAND, SealedKind.RELEASED})
+
+
+def kind_of_command(kind: CommandKind) -> SealedKind:
+    """The seal under which a command travels, and the only one under which a meter takes it."""
+    return SealedKind.RELEASED if kind in NEEDS_RELEASE else SealedKind.COMMAND
+
+
+def takes_supply_away(octets: bytes) -> bool:
+    """Whether a sealed message is one that needs a release; any bytes, no key needed."""
+    return bool(octets) and octets[0] & 0x0F == SealedKind.RELEASED
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire import topics
 from ohmesh.wire.downlink import decode_down
 from ohmesh.wire.metercommand import decode_command, encode_result
-from ohmesh.wire.sealed import SealedKind, seal, unseal
+from ohmesh.wire.sealed import SealedKind, kind_of_command, seal, unseal
 from ohmesh.wire.uplink import decode_ack, encode_batch
 
 PROFILE = "nl_dsmr"
@@ -292,8 +292,8 @@ class Meter:
         """Take one downlink message; the telegram that answers it."""
         down = decode_down(payload)
         opened = unseal(self.key, self.name, down.payload)
-        assert opened.kind is SealedKind.COMMAND
         command = decode_command(opened.body)
+        assert opened.kind is kind_of_command(command.kind)
         if command.id not in self.done:
             self.done[command.id] = self.execute(command)
         return self.telegram(SealedKind.RESULT, encode_result(self.done[command.id]))

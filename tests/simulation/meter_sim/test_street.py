@@ -212,7 +212,7 @@ def test_a_command_goes_down_is_obeyed_and_answered(joined):
     meter = next(m for m in joined.roster.meters if m.node == target)
     ident = bytes(range(16))
     body = encode_command(Command(ident, CommandKind.RELAY_OFF, 1, NEVER_S))
-    octets = seal(meter.key, meter.address, SealedKind.COMMAND, 1, body)
+    octets = seal(meter.key, meter.address, SealedKind.RELEASED, 1, body)
 
     def results():
         return [

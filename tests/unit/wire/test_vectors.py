@@ -63,9 +63,14 @@ def test_downlink():
     message = DownMessage(ID, "mesh-0000002a", 1767225600, 3, b"\xaa\xbb")
     octets = encode_down(message)
     assert octets.hex() == (
-        "010095c410000102030405060708090a0b0c0d0e0fad6d6573682d3030303030303261ce6955b90003c402aabb"
+        "010096c410000102030405060708090a0b0c0d0e0fad6d6573682d3030303030303261ce6955b90003c402aabb"
+        "c400"
     )
     assert decode_down(octets) == message
+    older = bytes.fromhex(
+        "010095c410000102030405060708090a0b0c0d0e0fad6d6573682d3030303030303261ce6955b90003c402aabb"
+    )
+    assert decode_down(older) == message
 
 
 def test_reports():
