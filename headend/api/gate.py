@@ -1,51 +1,58 @@
 """What every request passes before a route sees it: host, credentials, size; and headers after.
 
-Theory of operation. Routes do not check who asks: the gate does, by method and path, and is closed
-unless a path is listed as open. So a new route cannot forget it. In order:
+Theory of operation. Routes do not check who asks: the gate does, and is closed unless the route
+is open in `headend.api.permissions`. So a new route cannot forget it. What the caller may do there
+is asked when the route is known (`permissions.admit`). In order:
 
 1. Host: while nobody may read, the server must be called by a loopback name, so that a web page
    cannot reach it by pointing a name of its own at 127.0.0.1. What a proxy forwards comes from
    elsewhere: it is never nobody's.
-2. Credentials: bearer token or session cookie give a Principal; a write needs one that writes; a
-   write by cookie must come from a page of this origin (SameSite=Strict does the rest).
-3. Body: at most 1 MiB, read here in full, so that no route waits for a slow sender with a
-   database connection in its hand.
-4. Headers: no frame, no sniffing, no script that is not ours.
+2. Credentials: bearer token or session cookie give a Principal; a write by cookie must come from a
+   page of this origin (SameSite=Strict does the rest).
+3. Share: each caller and each tenant may ask so many times a second.
+4. Body: at most 1 MiB and within BODY_S, read here in full, so that no route waits for a slow
+   sender with a database connection in its hand.
+5. Headers: no frame, no sniffing, no script that is not ours.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-import time
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 
 from headend.api.access import SESSION_COOKIE
 from headend.api.problems import (
     BAD_REQUEST,
     FORBIDDEN,
     TOO_LARGE,
+    TOO_MANY,
+    TOO_SLOW_SENDER,
     UNAUTHENTICATED,
     Problem,
+    from_ours,
     respond,
     wants_page,
 )
+from ohmesh.model.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from headend.api.access import Access, Principal
 
 BODY_BYTES_MAX = 1024 * 1024
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/favicon.ico"})
+_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/language", "/favicon.ico"})
 _FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-_OPEN_FOLDERS = ("/static/", "/problems/")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -57,15 +64,17 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_TLS_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 
 
-def _cookie(headers: Headers) -> str:
+def cookie_of(headers: Headers, name: str) -> str:
+    """The value of a cookie, empty when there is none."""
     jar: SimpleCookie = SimpleCookie()
     try:
         jar.load(headers.get("cookie", ""))
     except CookieError:
         return ""
-    return jar[SESSION_COOKIE].value if SESSION_COOKIE in jar else ""
+    return jar[name].value if name in jar else ""
 
 
 def _is_loopback(host: str) -> bool:
@@ -77,33 +86,43 @@ def _is_loopback(host: str) -> bool:
 
 
 class Gate:
-    """The ASGI middleware that guards the whole app."""
+    """The ASGI middleware that guards the whole app.
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    Args:
+        app: what it guards.
+        access: who callers are.
+        is_open: whether a path needs no credentials.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access, is_open: Callable[[str], bool]) -> None:
         self._app = app
         self._access = access
+        self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or end it here with a problem document."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        guarded = _with_headers(send, scope["path"])
+        guarded = _with_headers(send, scope)
         headers = Headers(scope=scope)
         try:
-            nobody = self._nobody(headers)
-            principal = self._admit(scope["method"], scope["path"], headers, nobody)
-            scope.setdefault("state", {})["principal"] = principal
+            scope.setdefault("state", {})["principal"] = await self._admit(scope, headers)
             body = await _body(headers, receive)
         except Problem as problem:
-            answer = respond(problem, scope["path"])
-            if problem.kind is UNAUTHENTICATED and wants_page(
-                scope["path"], headers.get("accept", "")
-            ):
-                answer = RedirectResponse(f"/login?next={quote(scope['path'])}", 303)
-            await answer(scope, receive, guarded)
+            await self._end(problem, scope, headers)(scope, receive, guarded)
+            return
+        except StoreError as error:
+            await respond(from_ours(error), scope["path"])(scope, receive, guarded)
             return
         await self._app(scope, _replay(body, receive), guarded)
+
+    @staticmethod
+    def _end(problem: Problem, scope: Scope, headers: Headers) -> Response:
+        page = wants_page(scope["path"], headers.get("accept", ""))
+        if problem.kind is UNAUTHENTICATED and page:
+            return RedirectResponse(f"/login?next={quote(scope['path'])}", 303)
+        return respond(problem, scope["path"])
 
     def _nobody(self, headers: Headers) -> Principal | None:
         """Who a caller without credentials is. Raises Problem(forbidden) for a foreign name."""
@@ -113,30 +132,41 @@ class Gate:
             raise Problem(FORBIDDEN, "call this server by the loopback address it listens on")
         return self._access.nobody
 
-    def _admit(
-        self, method: str, path: str, headers: Headers, nobody: Principal | None
-    ) -> Principal | None:
-        open_path = path in _OPEN_PATHS or path.startswith(_OPEN_FOLDERS)
-        who, by_token = self._who(headers)
-        if method in _SAFE:
+    async def _admit(self, scope: Scope, headers: Headers) -> Principal | None:
+        nobody, address = self._nobody(headers), address_of(scope)
+        is_open = self._is_open(scope["path"])
+        who, by_token = await self._who(headers, address)
+        if scope["method"] in _SAFE:
             who = who or nobody
-        elif (who or open_path) and not by_token:
+        elif (who or is_open) and not by_token:
             _check_origin(headers)
-        if who is None and not open_path:
+        _check_wait(self._access.wait_s(who, address))
+        if who is None and not is_open:
             raise _unauthenticated("no valid token")
-        if who is not None and method not in _SAFE and not (who.writes or open_path):
-            raise Problem(FORBIDDEN, "this token may only read")
         return who
 
-    def _who(self, headers: Headers) -> tuple[Principal | None, bool]:
+    async def _who(self, headers: Headers, address: str) -> tuple[Principal | None, bool]:
         """The caller, and whether a token says so. A wrong token is an error, not nobody."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme:
-            who = self._access.by_token(token.strip()) if scheme.lower() == "bearer" else None
-            if who is None:
-                raise _unauthenticated("the token is not known")
-            return who, True
-        return self._access.by_session(_cookie(headers), int(time.time())), False
+        if not scheme:
+            return await self._access.by_session(cookie_of(headers, SESSION_COOKIE)), False
+        who = await self._access.by_token(token.strip()) if scheme.lower() == "bearer" else None
+        if who is None:
+            _check_wait(self._access.wrong_wait_s(address))
+            raise _unauthenticated("the token is not known")
+        return who, True
+
+
+def address_of(scope: Scope) -> str:
+    """The caller's network address, as the server tells it."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _check_wait(wait_s: int) -> None:
+    if wait_s:
+        headers = {"Retry-After": str(wait_s)}
+        raise Problem(TOO_MANY, f"try again in {wait_s} s", headers=headers)
 
 
 def _unauthenticated(detail: str) -> Problem:
@@ -157,6 +187,14 @@ async def _body(headers: Headers, receive: Receive) -> bytes:
         raise too_large
     if declared == "0" and "transfer-encoding" not in headers:
         return b""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _parts(receive, too_large)
+    except TimeoutError:
+        raise Problem(TOO_SLOW_SENDER, f"the body must come within {BODY_S} s") from None
+
+
+async def _parts(receive: Receive, too_large: Problem) -> bytes:
     parts, size, more = [], 0, True
     while more:
         message = await receive()
@@ -181,13 +219,14 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _with_headers(send: Send, path: str) -> Send:
-    keep = "no-cache" if path.startswith("/static/") else "no-store"
+def _with_headers(send: Send, scope: Scope) -> Send:
+    keep = "no-cache" if scope["path"].startswith("/static/") else "no-store"
+    more = _TLS_HEADERS if scope.get("scheme") == "https" else {}
 
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in (_HEADERS | more).items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", keep)
         await send(message)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from gettext import NullTranslations
     from zoneinfo import ZoneInfo
 
 THIN: Final = "\u202f"
@@ -58,11 +59,13 @@ def span(length: timedelta) -> str:
     return f"{seconds}{THIN}s"
 
 
-def ago(moment: datetime | None, now: datetime) -> str:
-    """How long ago: `32 s ago`; `never` when it never was."""
-    return "never" if moment is None else f"{span(now - moment)} ago"
+def ago(moment: datetime | None, now: datetime, texts: NullTranslations) -> str:
+    """How long ago in a language: `32 s ago`; `never` when it never was."""
+    if moment is None:
+        return texts.gettext("never")
+    return texts.gettext("%(span)s ago") % {"span": span(now - moment)}
 
 
-def plural(count: int, one: str, many: str = "") -> str:
-    """A count with its word: `1 meter`, `60 meters`."""
-    return f"{number(count)}{THIN}{one if count == 1 else many or one + 's'}"
+def plural(count: int, one: str, many: str, texts: NullTranslations) -> str:
+    """A count in its sentence: `%(n)s meter`, `%(n)s meters` -> `60 meters`."""
+    return texts.ngettext(one, many, count) % {"n": number(count)}

@@ -27,7 +27,8 @@ from headend.web.happenings import Happening, newest_first
 from headend.web.load import LoadCurve, load_curve, zone_of
 from headend.web.mesh import draw
 from headend.web.render import render
-from headend.web.sign_in import form_of
+from headend.web.sign_in import form_of, local
+from headend.web.speech import COOKIE, LANGUAGES
 
 if TYPE_CHECKING:
     from headend.api.access import Principal
@@ -37,6 +38,7 @@ router = APIRouter(include_in_schema=False)
 ROWS: Final = 50
 STATEMENT_ROWS: Final = 50
 HAPPENINGS: Final = 6
+LANGUAGE_S: Final = 31_536_000
 YEAR_MIN: Final = 1970
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,5})?")
 Prefix = Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9_-]*$")]
@@ -227,6 +229,18 @@ async def quarantine(request: Request, parts: Parts, who: Caller) -> Response:
         telegrams=[views.Quarantined(**row) for row in rows],
         rows_max=ROWS,
     )
+
+
+@router.post("/language")
+async def choose_language(request: Request) -> Response:
+    """Remember the reader's language."""
+    form = await form_of(request)
+    response = RedirectResponse(local(form.get("next", "/")), 303)
+    if form.get("language") in LANGUAGES:
+        response.set_cookie(
+            COOKIE, form["language"], max_age=LANGUAGE_S, httponly=True, samesite="lax"
+        )
+    return response
 
 
 @router.get("/docs")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from headend.api import money
 from headend.web import format as fmt
 from headend.web import words
+from headend.web.speech import COOKIE, LANGUAGES, catalogue, language, mark
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,58 +22,64 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path(__file__).parent
 NAVIGATION: Final = (
-    ("/", "Fleet"),
-    ("/mesh", "Mesh"),
-    ("/accounts", "Prepayment"),
-    ("/quarantine", "Quarantine"),
-    ("/docs", "API"),
+    ("/", mark("Fleet")),
+    ("/mesh", mark("Mesh")),
+    ("/accounts", mark("Prepayment")),
+    ("/quarantine", mark("Quarantine")),
+    ("/docs", mark("API")),
 )
 
 
-def _environment() -> Environment:
+@cache
+def _environment(name: str) -> Environment:
+    """The templates in a language."""
+    texts = catalogue(name)
     found = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
+    found.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]  # by the extension
     found.filters.update(
         number=fmt.number,
         percent=fmt.percent,
         when=fmt.when,
         money=money.format_mu,
         price=money.format_price,
-        reason=words.reason,
+        reason=lambda name: texts.gettext(words.reason(name)),
         supply=words.supply,
     )
     found.globals.update(
         quantity=fmt.quantity,
         span=fmt.span,
-        plural=fmt.plural,
+        plural=partial(fmt.plural, texts=texts),
+        language=name,
+        languages=LANGUAGES,
         supply=words.supply,
         navigation=NAVIGATION,
     )
     return found
 
 
-_TEMPLATES: Final = _environment()
-
-
 def render(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
     """A page. `now` and who is signed in are known to every template."""
     now = datetime.now(UTC)
     who = request.scope.get("state", {}).get("principal")
-    text = _TEMPLATES.get_template(template).render(
+    name = language(request.cookies.get(COOKIE), request.headers.get("accept-language", ""))
+    environment = _environment(name)
+    text = environment.get_template(template).render(
         path=request.url.path,
         base=str(request.base_url).rstrip("/"),
         now=now,
-        ago=partial(fmt.ago, now=now),
+        ago=partial(fmt.ago, now=now, texts=catalogue(name)),
         who=who,
         signed_in=bool(who and who.writes),
         **values,
     )
-    return HTMLResponse(text, status)
+    return HTMLResponse(text, status, {"content-language": name, "vary": "accept-language, cookie"})
 
 
 def error_page(request: Request, problem: Problem) -> Response:

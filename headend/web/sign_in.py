@@ -26,7 +26,7 @@ async def form_of(request: Request) -> dict[str, str]:
         return {}
 
 
-def _local(path: str) -> str:
+def local(path: str) -> str:
     """A path of this server; anything that a browser could read as another host is `/`."""
     safe = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if safe and "\\" not in path else "/"
@@ -35,14 +35,14 @@ def _local(path: str) -> str:
 @router.get("/login")
 async def show(request: Request) -> Response:
     """The form."""
-    return render(request, "login.html", next=_local(request.query_params.get("next", "/")))
+    return render(request, "login.html", next=local(request.query_params.get("next", "/")))
 
 
 @router.post("/login")
 async def sign_in(request: Request, parts: Parts) -> Response:
     """Give a cookie for a token that is known."""
     form = await form_of(request)
-    target = _local(form.get("next", "/"))
+    target = local(form.get("next", "/"))
     who = parts.access.by_token(form.get("token", "").strip())
     if who is None:
         return render(request, "login.html", status=401, next=target, refused=True)

@@ -5,21 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from headend.web.speech import mark
+
 if TYPE_CHECKING:
     from headend.api.views import Account
 
 _REASONS: Final = {
-    "opened": "the account was opened and nothing has changed since",
-    "credit_exhausted": "the credit is used up",
-    "credit_restored": "there is credit again",
-    "relay_differs": "the relay was found in another position than decided",
+    "opened": mark("the account was opened and nothing has changed since"),
+    "credit_exhausted": mark("the credit is used up"),
+    "credit_restored": mark("there is credit again"),
+    "relay_differs": mark("the relay was found in another position than decided"),
 }
 OFF: Final = ("disconnected", "ready_for_reconnection")
 
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """What to show: a word, a tone (good, warn, bad) and a sentence."""
+    """What to show: a word, a tone (good, warn, bad) and a sentence with a place for `why`.
+
+    Word and sentence are texts of the catalogues, translated where they are shown.
+    """
 
     word: str
     tone: str
@@ -33,39 +38,38 @@ def reason(name: str) -> str:
 
 def supply(account: Account) -> Supply:
     """The state of an account's supply, from what is decided and what was read back."""
-    why = reason(account.reason)
     word, tone, sentence = _STATES[account.supply_wanted in OFF].get(
         account.supply_actual or "", _UNREAD
     )
-    return Supply(word, tone, sentence.format(why=why))
+    return Supply(word, tone, sentence)
 
 
-_UNREAD: Final = ("not read yet", "warn", "The relay has not been read back yet.")
-_UNKNOWN: Final = ("unknown", "warn", "The meter does not know the state of its relay.")
+_UNREAD: Final = (mark("not read yet"), "warn", mark("The relay has not been read back yet."))
+_UNKNOWN: Final = (mark("unknown"), "warn", mark("The meter does not know the state of its relay."))
 _COMING: Final = (
-    "coming back",
+    mark("coming back"),
     "warn",
-    "Being restored because {why}; the relay is not back yet.",
+    mark("Being restored because %(why)s; the relay is not back yet."),
 )
-_CUT: Final = ("cut off", "bad", "Cut off because {why}. A top-up ends it.")
+_CUT: Final = (mark("cut off"), "bad", mark("Cut off because %(why)s. A top-up ends it."))
 _STATES: Final = {
     True: {
         "connected": (
-            "being cut",
+            mark("being cut"),
             "warn",
-            "Being cut off because {why}; the relay is still on.",
+            mark("Being cut off because %(why)s; the relay is still on."),
         ),
         "disconnected": _CUT,
         "ready_for_reconnection": _CUT,
         "unknown": _UNKNOWN,
     },
     False: {
-        "connected": ("on", "good", "Supply is on: {why}."),
+        "connected": (mark("on"), "good", mark("Supply is on: %(why)s.")),
         "disconnected": _COMING,
         "ready_for_reconnection": (
-            "ready",
+            mark("ready"),
             "warn",
-            "The meter is ready: the customer switches the supply on at the meter.",
+            mark("The meter is ready: the customer switches the supply on at the meter."),
         ),
         "unknown": _UNKNOWN,
     },

@@ -9,11 +9,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 TOKEN = "browser-token-0123456789-0123456789"
 PAGES = ("/", "/mesh", "/meters/M0007", "/accounts", "/accounts/A-1", "/quarantine", "/docs")
+AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 LOST = re.compile(r"\blost\b")
 WITH_CHILDREN = """
     select r.node from ohmesh.route r join ohmesh.route child on child.parent = r.node
@@ -62,6 +64,29 @@ async def test_every_page_draws_without_an_error(headend, page, scheme):
         assert len(titles) == len(set(titles)), f"{path} has an id twice"
     assert page.watched.errors == []
     assert page.watched.hosts == {urlsplit(headend.url).netloc}, "a page calls somebody else"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing(headend, page, scheme):
+    """WCAG 2.2 AA, as far as axe can see it."""
+    await page.emulate_media(color_scheme=scheme)
+    for path in PAGES:
+        await page.goto(headend.url + path)
+        await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
+        found = await Axe().run(page, options=AXE)
+        assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+
+
+async def test_a_page_speaks_the_readers_language(headend, page):
+    await page.goto(headend.url + "/mesh")
+    await page.get_by_role("button", name="한국어").click()
+    await page.wait_for_url("**/mesh")
+    await expect(page.locator("html")).to_have_attribute("lang", "ko")
+    await expect(page.get_by_role("link", name="격리")).to_be_visible()
+    await expect(page.locator("#pulse .say")).to_have_text("실시간")
+    await page.get_by_role("button", name="English").click()
+    await expect(page.get_by_role("link", name="Quarantine")).to_be_visible()
+    assert page.watched.errors == []
 
 
 async def test_narrow_screens_do_not_scroll_sideways(headend, page):

@@ -5,16 +5,17 @@
 const pulse = document.getElementById("pulse");
 let source = null;
 
-function say(state, words) {
+function say(state) {
+  const words = pulse.querySelector(".say");
   pulse.dataset.state = state;
-  pulse.querySelector(".say").textContent = words;
+  words.textContent = words.dataset[state];
 }
 
 function listen() {
   if (source || document.hidden || document.body.dataset.live === undefined) return;
   source = new EventSource("/v1/stream");
-  source.addEventListener("open", () => say("live", "live"));
-  source.addEventListener("error", () => say("lost", "reconnecting"));
+  source.addEventListener("open", () => say("live"));
+  source.addEventListener("error", () => say("lost"));
   source.addEventListener("changed", (event) => {
     for (const topic of JSON.parse(event.data)) {
       document.body.dispatchEvent(new CustomEvent(`changed-${topic}`));
@@ -95,7 +96,7 @@ class Chart extends HTMLElement {
       series: [
         { label: zone, value: (_, middle) => (middle === null ? "" : interval(middle)) },
         {
-          label: "Energy",
+          label: this.dataset.label,
           stroke: colour("--accent"),
           fill: `${colour("--accent")}33`,
           width: 1,

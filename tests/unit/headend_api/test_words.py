@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from gettext import NullTranslations
 from itertools import product
 
 import pytest
@@ -17,6 +18,7 @@ from ohmesh.model.command import RelayState
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 THIN = fmt.THIN
+ENGLISH = NullTranslations()
 
 
 @pytest.mark.parametrize(
@@ -112,12 +114,13 @@ def test_only_all_is_a_hundred_percent():
     ],
 )
 def test_how_long_ago(seconds, text):
-    assert fmt.ago(NOW - timedelta(seconds=seconds), NOW) == text.replace(" ", THIN) + " ago"
+    ago = fmt.ago(NOW - timedelta(seconds=seconds), NOW, ENGLISH)
+    assert ago == text.replace(" ", THIN) + " ago"
 
 
 def test_never_and_the_future():
-    assert fmt.ago(None, NOW) == "never"
-    assert fmt.ago(NOW + timedelta(seconds=5), NOW) == f"0{THIN}s ago"
+    assert fmt.ago(None, NOW, ENGLISH) == "never"
+    assert fmt.ago(NOW + timedelta(seconds=5), NOW, ENGLISH) == f"0{THIN}s ago"
 
 
 def account(wanted: str | None, actual: str | None, reason: str = "opened") -> Account:
@@ -145,18 +148,19 @@ def test_every_state_of_a_supply_has_words():
         found = words.supply(account(wanted, actual))
         assert found.tone in {"good", "warn", "bad"}
         assert found.sentence.endswith(".")
-        assert "{" not in found.sentence
+        assert "%" not in found.sentence % {"why": "because"}
 
 
 def test_only_what_was_read_back_is_told_as_done():
     cut = words.supply(account("disconnected", "disconnected", "credit_exhausted"))
     assert (cut.word, cut.tone) == ("cut off", "bad")
-    assert "the credit is used up" in cut.sentence
+    assert words.reason("credit_exhausted") == "the credit is used up"
+    assert "%(why)s" in cut.sentence
     assert words.supply(account("disconnected", "connected")).word == "being cut"
     assert words.supply(account("connected", "disconnected")).word == "coming back"
     assert words.supply(account("connected", "connected")).tone == "good"
     assert words.supply(account("connected", None)).word == "not read yet"
 
 
-def test_a_reason_with_braces_is_text():
-    assert "{0}" in words.supply(account("connected", "connected", "{0}")).sentence
+def test_a_reason_that_is_not_known_is_text():
+    assert words.reason("100%d_{0}") == "100%d {0}"
