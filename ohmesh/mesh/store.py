@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.codec import RECORD_DELTA_MAX, RECORD_OVERHEAD_BYTES, RECORDS_ROOM_BYTES
 from ohmesh.mesh.frames import Record, UpFlag
+from ohmesh.mesh.outputs import PersistPayload
 
 _UNSENT = -1
 _OSEQ_MAX = 0xFFFFFFFF
@@ -48,6 +49,10 @@ class Store:
     def has_ready(self) -> bool:
         """True if something waits to be sent."""
         return bool(self._ready)
+
+    def kept(self) -> list[PersistPayload]:
+        """Return the payloads as a driver keeps them."""
+        return [PersistPayload(o, e.priority, e.payload) for o, e in self._entries.items()]
 
     def restore(self, now_ms: int, oseq: int, priority: int, payload: bytes) -> None:
         """Put a payload of the last boot back; call with rising oseq."""
