@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headend.store.db import Connection
 
 SQL: Final = Queries("headend.store", "bootstrap.sql")
-ROLES: Final = ("owner", "ingest", "worker", "api")
+ROLES: Final = ("owner", "ingest", "worker", "api", "gate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _make_database(admin: Connection, database: str) -> None:
         )
     for statement in (
         "revoke all on database {name} from public",
-        "grant connect on database {name} to ohmesh_ingest, ohmesh_worker, ohmesh_api",
+        "grant connect on database {name} to ohmesh_ingest, ohmesh_worker, ohmesh_api, ohmesh_gate",
         "grant temporary on database {name} to ohmesh_ingest",
     ):
         db.execute_names(admin, statement, names={"name": database})

@@ -110,7 +110,7 @@ def store(database, headend_base):
     with db.connect(database.admin_url, name="test", autocommit=True) as admin:
         admin.execute(f"create database {name} template headend_base owner ohmesh_owner")
         admin.execute(f"revoke all on database {name} from public")
-        for role in ("ingest", "worker", "api"):
+        for role in ("ingest", "worker", "api", "gate"):
             admin.execute(f"grant connect on database {name} to ohmesh_{role}")
         admin.execute(f"grant temporary on database {name} to ohmesh_ingest")
     mine = {role: urlsplit(url)._replace(path=f"/{name}").geturl() for role, url in urls.items()}
