@@ -7,7 +7,10 @@ for good stops the others, and the program ends with its error.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +21,7 @@ import uvicorn
 from headend.api.access import Principal
 from headend.api.app import create_app
 from headend.config import Settings, required
+from headend.gate.process import Gate, read_signer, watch_parent
 from headend.ingest.loop import Ingest
 from headend.ingest.source import MqttSource
 from headend.ingest.writer import Writer
@@ -34,9 +38,11 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+_log = logging.getLogger(__name__)
 OPERATOR: Final = "operator"
 OPERATOR_TENANT: Final = 1
 SHUTDOWN_S: Final = 4
+GATE_POLL_S, GATE_PAUSE_S = 0.2, 1.0
 
 
 class Roles:
@@ -133,6 +139,55 @@ def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
         client.stop()
 
 
+@contextmanager
+def gate_role(settings: Settings, roles: Roles) -> Iterator[None]:
+    """The gate as a child process, where a file for it is named; otherwise it runs apart."""
+    if settings.gate.config_file is not None:
+        child = GateChild(settings.gate.config_file)
+        roles.start("gate", child.run)
+    yield
+
+
+class GateChild:
+    """Keeps the gate's process alive: it has its own file, database role and key."""
+
+    def __init__(self, config_file: Path) -> None:
+        self._command = [
+            *(sys.executable, "-m", "ohmesh", "headend", "gate"),
+            *("--config", str(config_file), "--with-parent"),
+        ]
+
+    def run(self, stop: threading.Event) -> None:
+        """Start it, and again when it ends; it ends itself when this process is gone."""
+        while not stop.is_set():
+            with subprocess.Popen(self._command, stdin=subprocess.PIPE) as child:  # noqa: S603 - our own program
+                while child.poll() is None and not stop.wait(GATE_POLL_S):
+                    pass
+            if not stop.wait(GATE_PAUSE_S):
+                _log.error("the gate ended with %s; it is started again", child.returncode)
+
+
+def run_gate(settings: Settings, *, with_parent: bool) -> None:
+    """The gate alone, until SIGTERM. Raises ConfigError, SchemaMismatch."""
+    signer = read_signer(
+        Path(required(settings.gate.key_file, "gate.key_file")), settings.gate.approvers
+    )
+    gate = Gate(url=required(settings.database.gate_url, "database.gate_url"), signer=signer)
+
+    @contextmanager
+    def role(roles: Roles) -> Iterator[None]:
+        if with_parent:  # a daemon: it may wait for its parent longer than anybody waits for it
+            watch = threading.Thread(target=watch_parent, args=(roles.stopped,), daemon=True)
+            watch.start()
+        try:
+            roles.start("gate", gate.run)
+            yield
+        finally:
+            roles.join()
+
+    _run_alone(role)
+
+
 def run_ingest(settings: Settings) -> None:
     """Ingest alone, until SIGTERM. Raises ConfigError, SchemaMismatch."""
     _run_alone(lambda roles: ingest_role(settings, roles))
@@ -160,7 +215,11 @@ def serve(settings: Settings) -> None:
     roles = Roles(on_stop=lambda: setattr(server, "should_exit", True))
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it has ended
         signal.signal(number, lambda *_: None)
-    with ingest_role(settings, roles), worker_role(settings, roles):
+    with (
+        gate_role(settings, roles),
+        ingest_role(settings, roles),
+        worker_role(settings, roles),
+    ):
         asyncio.run(_serve_api(server, pool))
     roles.finish()
 

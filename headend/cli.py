@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headend import config
 from headend.config import required
+from headend.gate.process import read_key
 from headend.store import bootstrap, db, migrate
 from ohmesh.program.logs import log_to_stderr
 from ohmesh.usage import Parser
+from ohmesh.wire.release import KEY_BYTES, public_key, sign_approval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--config", type=Path, help="the TOML file; else the environment")
         command.set_defaults(run=run)
+    _add_gate(commands)
     _add_bootstrap(commands)
     shown = commands.add_parser(
         "config",
@@ -61,6 +66,37 @@ def _parser() -> argparse.ArgumentParser:
     )
     shown.set_defaults(run=_config)
     return parser
+
+
+def _add_gate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    gate = commands.add_parser(
+        "gate",
+        help="the release gate: alone lets a disconnection out",
+        description="Judge and sign what takes supply away: limits, breaker, two people.",
+        epilog="example: ohmesh headend gate --config gate.toml",
+    )
+    gate.add_argument("--config", type=Path, help="the gate's own TOML file; else the environment")
+    gate.add_argument(
+        "--with-parent", action="store_true", help="end when standard input closes: for a child"
+    )
+    gate.set_defaults(run=_gate)
+    approver = commands.add_parser(
+        "approver",
+        help="make the key of a person who may approve what is over a limit",
+        epilog="example: ohmesh headend approver --write anna.key",
+    )
+    approver.add_argument("--write", required=True, type=Path, help="the key file, mode 0600")
+    approver.set_defaults(run=_approver)
+    approve = commands.add_parser(
+        "approve",
+        help="sign an approval; POST what it prints to /v1/approvals",
+        epilog="example: ohmesh headend approve --key anna.key --name anna close-breaker:1:1790000000",
+    )
+    approve.add_argument("subject", help="what to approve, as the API shows it")
+    approve.add_argument("--key", required=True, type=Path)
+    approve.add_argument("--name", required=True, help="the name in the gate's configuration")
+    approve.add_argument("--minutes", type=int, default=60, help="how long it is valid")
+    approve.set_defaults(run=_approve)
 
 
 def _add_bootstrap(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -102,6 +138,41 @@ def _worker(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.config)
     log_to_stderr()
     app.run_worker(settings)
+    return 0
+
+
+def _gate(arguments: argparse.Namespace) -> int:
+    from headend import app  # noqa: PLC0415
+
+    settings = config.load(arguments.config)
+    log_to_stderr()
+    app.run_gate(settings, with_parent=arguments.with_parent)
+    return 0
+
+
+def _approver(arguments: argparse.Namespace) -> int:
+    key = secrets.token_bytes(KEY_BYTES)
+    bootstrap.write_secret(arguments.write, key.hex())
+    key = read_key(arguments.write)
+    print(public_key(key).hex())
+    return 0
+
+
+def _approve(arguments: argparse.Namespace) -> int:
+    not_after = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=arguments.minutes)
+    approval = sign_approval(
+        read_key(arguments.key), arguments.name, arguments.subject, int(not_after.timestamp())
+    )
+    print(
+        json.dumps(
+            {
+                "name": approval.name,
+                "subject": approval.subject,
+                "not_after": not_after.isoformat(),
+                "signature": approval.signature.hex(),
+            }
+        )
+    )
     return 0
 
 

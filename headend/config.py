@@ -24,6 +24,7 @@ class DatabaseSettings(BaseModel):
     ingest_url: _Secret = ""
     worker_url: _Secret = ""
     api_url: _Secret = ""
+    gate_url: _Secret = ""
 
 
 class BrokerSettings(BaseModel):
@@ -74,6 +75,15 @@ class SecretSettings(BaseModel):
     kek_file: Path | None = None
 
 
+class GateSettings(BaseModel):
+    """The release gate: a process of its own, with a file of its own."""
+
+    model_config = settings.FROZEN
+    config_file: Path | None = None
+    key_file: Path | None = None
+    approvers: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+
+
 class Settings(settings.ProgramSettings):
     """All of it."""
 
@@ -83,6 +93,7 @@ class Settings(settings.ProgramSettings):
     ingest: IngestSettings = IngestSettings()
     api: ApiSettings = ApiSettings()
     secrets: SecretSettings = SecretSettings()
+    gate: GateSettings = GateSettings()
 
 
 def load(path: Path | None) -> Settings:
@@ -133,4 +144,22 @@ insecure_listen = false         # true: listen in the clear, behind a proxy that
 
 [secrets]
 # kek_file = "kek"              # 64 hex digits; opens the meters' keys
+
+[gate]
+# config_file = "gate.toml"     # 'serve' starts the gate as a child with this file; without it the
+                                # gate runs apart: 'ohmesh headend gate --config gate.toml'
+"""
+
+GATE_DEFAULT: Final = """\
+# The release gate of the ohmesh head-end: without it nobody's supply is taken away. In production
+# it runs as a user of its own, and nobody else reads this file or the key.
+
+[database]
+gate_url = ""
+
+[gate]
+key_file = "gate.key"           # Ed25519, 64 hex digits
+# What is over a limit needs two of these people: name = "public key", as
+# 'ohmesh headend approver --write anna.key' prints it.
+[gate.approvers]
 """

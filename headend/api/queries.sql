@@ -181,20 +181,24 @@ limit %(limit)s
 
 -- name: tariffs
 select t.name as tariff, t.currency, t.price_mu_per_kwh,
-       nullif(t.valid_from, '-infinity') as valid_from, t.id
+       nullif(greatest(t.valid_from, 'epoch'), 'epoch') as valid_from, t.id
 from ohmesh.tariff t
 where t.tenant_id = %(tenant_id)s and (%(after)s::int is null or t.id > %(after)s)
 order by t.id
 limit %(limit)s
 
 -- name: accounts
-select a.name as account, m.name as meter, t.name as tariff, t.currency, t.price_mu_per_kwh,
+-- The price is that of the version in force, with which a month begins outside all windows.
+select a.name as account, m.name as meter, a.tariff, a.currency, t.price_mu_per_kwh,
        coalesce(b.credits_mu - b.debits_mu, 0) as balance_mu, a.opened_at, s.rated_to,
        u.desired as supply_wanted, ms.relay as supply_actual, ms.relay_at as supply_actual_at,
        coalesce(u.reason, '') as reason, u.decided_at, u.command_id as command
 from ohmesh.account a
 join ohmesh.meter m on m.id = a.meter_id
-join ohmesh.tariff t on t.id = a.tariff_id
+join lateral (
+    select v.price_mu_per_kwh from ohmesh.tariff v
+    where v.tenant_id = a.tenant_id and v.name = a.tariff
+    order by v.valid_from <= now() desc, v.valid_from desc limit 1) t on true
 left join ohmesh.meter_status ms on ms.meter_id = m.id
 left join ohmesh.account_balance b on b.account_id = a.id and b.book = 'wallet'
 left join ohmesh.rating_state s on s.account_id = a.id

@@ -4,6 +4,10 @@ Theory of operation. A command stays in its table until the meter's result has c
 deadline has passed; the broker and the gateway may lose it at any time. So it is sent again with
 growing, jittered pauses; the meter executes an id once and repeats its result. Urgent lanes go
 first, and a gateway has so many permits: commands under way that have not been answered.
+
+When many are switched on at once, such as after an outage, supply comes back softly: in any
+SOFT_WINDOW so many meters of an area are switched on as its transformer bears, and the rest wait
+for their turn.
 """
 
 from __future__ import annotations
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
 PERMITS: Final = 8
 """Commands under way at one gateway."""
 RETRY_FLOOR_S, RETRY_BASE_S, RETRY_CAP_S = 2.0, 4.0, 60.0
+SOFT_WINDOW: Final = timedelta(seconds=10)
+SOFT_PERCENT: Final = 5
+"""Of an area's meters, switched on in any SOFT_WINDOW; one at least."""
+SOFT_DELAY_MAX: Final = timedelta(seconds=600)
 RESULT_GRACE: Final = timedelta(seconds=30)
 """A result of a command that was executed in time may come this much after the deadline."""
 
@@ -46,6 +54,9 @@ class Due:
     attempts: int
     state: CommandState
     next_try_at: datetime
+    tenant_id: int = 0
+    area: str = ""
+    release: bytes = b""
 
     @property
     def not_after_s(self) -> int:
@@ -75,6 +86,51 @@ def choose(due: Iterable[Due], under_way: Mapping[int, int], permits: int = PERM
         meters.add(one.meter_id)
         chosen.append(one)
     return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """An area now: its meters, and how many were switched on within SOFT_WINDOW."""
+
+    meters: int
+    recent: int
+
+    @property
+    def room(self) -> int:
+        """How many more may be switched on now."""
+        return max(0, max(1, self.meters * SOFT_PERCENT // 100) - self.recent)
+
+
+def soften(
+    due: Iterable[Due], areas: Mapping[tuple[int, str], Area], now: datetime
+) -> tuple[list[Due], dict[UUID, datetime]]:
+    """Let supply come back softly.
+
+    Args:
+        due: what may be sent now, most urgent first.
+        areas: (tenant, area) -> how it is.
+        now: UTC.
+
+    Returns:
+        What may go now, and for the first sends that wait: when their turn comes.
+    """
+    waiting: Counter[tuple[int, str]] = Counter()
+    go: list[Due] = []
+    later: dict[UUID, datetime] = {}
+    for one in due:
+        if one.kind is not CommandKind.RELAY_ON or one.attempts:
+            go.append(one)
+            continue
+        place = (one.tenant_id, one.area)
+        area = areas.get(place, Area(1, 0))
+        turn = waiting[place]
+        waiting[place] += 1
+        if turn < area.room:
+            go.append(one)
+            continue
+        windows = 1 + (turn - area.room) // max(1, area.meters * SOFT_PERCENT // 100)
+        later[one.id] = now + min(SOFT_WINDOW * windows, SOFT_DELAY_MAX)
+    return go, later
 
 
 def sent(one: Due) -> CommandState:

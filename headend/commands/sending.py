@@ -1,45 +1,87 @@
 """From the command table to messages for gateways, as plans.
 
-A send is two steps with a commit between: first the attempt and the counter of the seal are in
-the store, then the message leaves. A crash between them costs one attempt and never a counter
-that is used twice.
+A send is three steps with commits between: `look` takes a lease on what is due, `begin` writes the
+attempt and the counter of the seal down, and then the message leaves. A crash between them costs
+an attempt or a lease and never a counter that is used twice.
+
+What takes supply away goes another way: `cuts` names those with a valid release of the gate, and
+`begin_cut` looks once more, under the lock of the account, whether the decision still holds, the
+hours are open and the notice stands. What is no longer right ends there and does not leave.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from headend.commands.dispatcher import Due, choose, has_expired, next_try, sent
+from headend.commands.dispatcher import (
+    SOFT_WINDOW,
+    Area,
+    Due,
+    choose,
+    has_expired,
+    next_try,
+    sent,
+    soften,
+)
+from headend.prepayment import cutoff, engine, supplying
+from headend.prepayment.outbox import Status
 from headend.store.plan import Plan, Queries, Row, first
-from ohmesh.model.command import CommandEvent, CommandKind, CommandState, advance
+from ohmesh.model.command import NEEDS_RELEASE, CommandEvent, CommandKind, CommandState, advance
 from ohmesh.wire.downlink import DownMessage, encode_down
 from ohmesh.wire.metercommand import encode_command
 from ohmesh.wire.sealed import kind_of_command, seal
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
 SQL: Final = Queries("headend.commands", "commands.sql")
 LIMIT: Final = 500
+LEASE: Final = timedelta(seconds=10)
+FLIGHT_MAX: Final = timedelta(minutes=10)
+"""How long a gateway may try; the command itself may live longer."""
+_GUARDED: Final = [kind.value for kind in NEEDS_RELEASE]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A send that is in the store: the command and the counter for its seal."""
+    """A send that is in the store: the command, the counter for its seal, and when it leaves."""
 
     due: Due
     counter: int
+    at: datetime
 
 
 def look(now: datetime) -> Plan[list[Due]]:
-    """What to send now."""
-    rows = yield SQL("due", now=now, limit=LIMIT)
+    """What to send now, leased."""
+    rows = yield SQL("due", now=now, limit=LIMIT, guarded=_GUARDED)
     if not rows:
         return []
     counts = yield SQL("under_way", now=now)
     under_way = {row["gateway_id"]: row["commands"] for row in counts}
-    return choose([_due(row) for row in rows], under_way)
+    due = [_due(row) for row in rows]
+    ready, later = soften(due, (yield from _areas(due, now)), now)
+    chosen = choose(ready, under_way)
+    leases = later | {one.id: now + LEASE for one in chosen}
+    yield SQL("lease", ids=list(leases), until=list(leases.values()))
+    return chosen
+
+
+def _areas(due: list[Due], now: datetime) -> Plan[dict[tuple[int, str], Area]]:
+    on = CommandKind.RELAY_ON
+    places = sorted({(d.tenant_id, d.area) for d in due if d.kind is on and not d.attempts})
+    if not places:
+        return {}
+    rows = yield SQL(
+        "areas",
+        kind=on.value,
+        since=now - SOFT_WINDOW,
+        tenants=[tenant for tenant, _ in places],
+        areas=[area for _, area in places],
+    )
+    return {(row["tenant_id"], row["area"]): Area(row["meters"], row["recent"]) for row in rows}
 
 
 def _due(row: Row) -> Due:
@@ -49,6 +91,7 @@ def _due(row: Row) -> Due:
             "key_sealed": bytes(row["key_sealed"]),
             "kind": CommandKind(row["kind"]),
             "state": CommandState(row["state"]),
+            "release": bytes(row.get("release") or b""),
         }
     )
 
@@ -69,7 +112,59 @@ def begin(due: Due, now: datetime, chance: float) -> Plan[Attempt | None]:
             )
         )
     )
-    return Attempt(due, counter) if marked else None
+    return Attempt(due, counter, now) if marked else None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A command that takes supply away, and the account whose decision it carries out."""
+
+    id: UUID
+    account_id: int | None
+
+
+def cuts(now: datetime) -> Plan[list[Cut]]:
+    """Released commands that are due."""
+    rows = yield SQL("due_cuts", now=now, limit=LIMIT, guarded=_GUARDED)
+    return [Cut(row["id"], row["account_id"]) for row in rows]
+
+
+def begin_cut(cut: Cut, now: datetime, chance: float) -> Plan[Attempt | None]:
+    """Look once more and note the attempt; None when it must not leave, or not from here."""
+    account = None
+    if cut.account_id is not None:
+        account = yield from engine.lock_account(cut.account_id)
+    row = first((yield SQL("one_cut", id=cut.id, now=now)))
+    if row is None:
+        return None
+    decision_seq, requester = row.pop("decision_seq"), row.pop("requested_by")
+    due = _due(row)
+    if account is not None:
+        refusal = _refusal(
+            account, decision_seq, now, decided_here=requester == supplying.REQUESTER
+        )
+        if refusal is not None:
+            state = advance(due.state, CommandEvent.EXPIRE)
+            yield SQL("expire", id=due.id, state=state, now=now, detail=refusal)
+            return None
+    return (yield from begin(due, now, chance))
+
+
+def _refusal(account: Row, decision_seq: int, now: datetime, *, decided_here: bool) -> str | None:
+    """Why a decision to cut must not be carried out any more."""
+    supply = supplying.supply_of(account["kept"])
+    if decision_seq != supply.decision_seq:
+        return "superseded by a newer decision"
+    if not decided_here:  # a person's order stands as long as the hold that came with it
+        return None if supply.hold is not None else "the hold was released"
+    stopped = account["breaker_open"] or account["stopped"]
+    after = cutoff.send(
+        supplying.policy_of(account), supply, account["wallet_mu"], now, breaker_open=stopped
+    )
+    command = next((c for c in after.commands if c.seq == decision_seq), None)
+    if command is None or command.status in {Status.EXPIRED, Status.SUPERSEDED}:
+        return "cutting is not permitted any more"
+    return None
 
 
 def message(attempt: Attempt, key: bytes) -> bytes:
@@ -77,8 +172,10 @@ def message(attempt: Attempt, key: bytes) -> bytes:
     due = attempt.due
     body = encode_command(due.command())
     sealed = seal(key, due.address, kind_of_command(due.kind), attempt.counter, body)
+    flight_s = int((attempt.at + FLIGHT_MAX).timestamp())
+    not_after_s = min(due.not_after_s, flight_s)
     return encode_down(
-        DownMessage(due.id.bytes, due.address, due.not_after_s, due.priority, sealed)
+        DownMessage(due.id.bytes, due.address, not_after_s, due.priority, sealed, due.release)
     )
 
 
@@ -91,5 +188,8 @@ def expire(now: datetime) -> Plan[int]:
         if has_expired(CommandState(row["state"]), row["not_after"], now)
     ]
     for command_id, state in expired:
-        yield SQL("expire", id=command_id, state=advance(state, CommandEvent.EXPIRE), now=now)
+        ended = advance(state, CommandEvent.EXPIRE)
+        yield SQL(
+            "expire", id=command_id, state=ended, now=now, detail="no result before the deadline"
+        )
     return len(expired)

@@ -163,6 +163,7 @@ def rate(
     now: datetime,
     *,
     idle_days: Collection[date] = (),
+    oldest: datetime | None = None,
 ) -> Rated:
     """Charge readings.
 
@@ -172,13 +173,14 @@ def rate(
         state: as the last call left it.
         now: UTC.
         idle_days: local days that owe the fixed charge though nothing was read.
+        oldest: readings from here on are charged; None: from HORIZON_DAYS ago on.
 
     Raises:
         PrepaymentError: the tariff counts purchases, so consumption has no price.
     """
     if any(t.block_basis == "purchase" for t in versions):
         raise PrepaymentError("block_basis", "a tariff on purchases is charged when energy is sold")
-    by_month, held = _sorted_out(versions, readings, now)
+    by_month, held = _sorted_out(versions, readings, now, oldest)
     idle = {day: day.replace(day=1) for day in idle_days}
     months, postings, pending = dict(state.months), list[Posting](), dict[tuple[date, str], int]()
     for first_day in sorted({*by_month, *idle.values()}):
@@ -222,13 +224,17 @@ def simulate(
 
 
 def _sorted_out(
-    versions: tuple[Tariff, ...], readings: Iterable[Interval], now: datetime
+    versions: tuple[Tariff, ...],
+    readings: Iterable[Interval],
+    now: datetime,
+    oldest: datetime | None,
 ) -> tuple[dict[date, list[Interval]], list[Held]]:
     """Readings by local month, and those that wait."""
     by_month: dict[date, list[Interval]] = {}
     held: list[Held] = []
     zone = versions[0].zone
-    oldest = local_midnight(now.astimezone(zone).date() - timedelta(days=HORIZON_DAYS), zone)
+    if oldest is None:
+        oldest = local_midnight(now.astimezone(zone).date() - timedelta(days=HORIZON_DAYS), zone)
     priced_from = min(t.valid_from for t in versions)
     latest = now + FUTURE_TOLERANCE
     from_s = to_s = 0

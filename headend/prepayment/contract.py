@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from headend.prepayment.outbox import Commands  # noqa: TC001 - msgspec reads it at run time
 from headend.prepayment.states import State
+from ohmesh.model.command import RelayState  # noqa: TC001 - msgspec reads it at run time
 from ohmesh.model.errors import PrepaymentError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from headend.prepayment.outbox import Commands
     from headend.prepayment.rules import RulePack
-    from ohmesh.model.command import RelayState
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Policy:
     reconnect_mu: int = 0
     emergency_limit_mu: int = 0
     emergency_auto: bool = False
-    notice_minutes: int = 30
+    notice_minutes: int | None = 30
     stale_after: timedelta = timedelta(hours=24)
     grace_days: int = 30
     takes_tokens: bool = True

@@ -1,17 +1,22 @@
 """The ledger: append-only double entry in integer mu (1e-5 currency units).
 
-Theory of operation. A transfer moves an amount from one book of an account to another; it is
-never changed or deleted, and no role may. `account_balance` is the fold of the transfers, kept in
-the same transaction. The wallet is a credit book: its balance is credits - debits.
+Theory of operation. A transaction is one event in the world (a top-up, the charges of a reading,
+a reversal): one or more transfers that stand or fall together, under one key. A transfer moves an
+amount from one book to another; it is never changed or deleted, and no role may. Books belong to
+an account (wallet, cash, debt_acc, ...) or, in suspense, to nobody. `account_balance` is the fold
+of the transfers, kept by the store itself: no role may write it.
 
-The idempotency key names the event in the world (`topup:<tenant>:<key>`, `energy:<account>:<END>`).
-The same key with the same content gives the first transfer; with other content it is a Conflict.
-Callers hold the account's supply row locked, so that balance and decision move together.
+The key names the event (`topup:<tenant>:<key>`, `charge:<account>:<n>`). The same key with the same
+content gives the first transfers; with other content it is a Conflict. Callers hold the account's
+supply row locked, so that balance and decision move together.
+
+A pending transfer reserves: it counts in the books' pending columns until one settlement posts or
+voids it. The wallet is a credit book: its balance is credits - debits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
@@ -22,7 +27,7 @@ from headend.store.plan import Plan, Queries, first
 from ohmesh.model.errors import Conflict, PrepaymentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from headend.store.plan import Row
@@ -37,44 +42,92 @@ class Code(IntEnum):
     """Kinds of transfers."""
 
     TOPUP = 10
+    DEBT_SHARE = 11
+    ACC_DEBT = 12
     ENERGY = 20
+    FIXED = 21
+    TAX = 22
+    SUBSIDY = 23
+    TIME_DEBT = 24
+    RERATE = 30
     REVERSAL = 40
     ADJUST = 50
+    TOKEN_RESERVE = 60
+    TOKEN = 61
+    TOKEN_VOID = 62
+    MIGRATION = 70
+    SWAP = 80
+    WRITEOFF = 90
+
+
+class Step(IntEnum):
+    """What a transfer does to its books."""
+
+    POSTED = 0
+    PENDING = 1
+    POST = 2
+    VOID = 3
 
 
 WALLET: Final = "wallet"
 CASH: Final = "cash"
 REV_ENERGY: Final = "rev_energy"
+REV_FIXED: Final = "rev_fixed"
+DEBT_PAYMENT: Final = "debt_payment"
+DEBT_ACC: Final = "debt_acc"
+SUSPENSE: Final = "suspense"
+ADJUSTMENTS: Final = "adjust"
+TOKENS: Final = "token_float"
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
-    """One movement.
+class Leg:
+    """One transfer of a transaction.
 
     Attributes:
-        tenant_id, account_id: whose.
-        debit, credit: books; the amount leaves none: it is written in both.
+        debit, credit: books, not the same.
         amount_mu: 1..2**53.
         code: kind.
-        value_at: when it counts.
-        idempotency_key: the event's own name, unique in the whole store.
         ref: what a statement says about it.
+        step: POSTED or PENDING.
     """
 
-    tenant_id: int
-    account_id: int
     debit: str
     credit: str
     amount_mu: int
     code: Code
+    ref: Mapping[str, Any] = field(default_factory=dict)
+    step: Step = Step.POSTED
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One event in the world.
+
+    Attributes:
+        tenant_id: whose.
+        account_id: None in suspense.
+        currency: ISO 4217.
+        key: the event's own name, unique in the whole store.
+        value_at: when it counts.
+        legs: at least one.
+    """
+
+    tenant_id: int
+    account_id: int | None
+    currency: str
+    key: str
     value_at: datetime
-    idempotency_key: str
-    ref: Mapping[str, Any]
+    legs: Sequence[Leg]
+
+    def transfer_id(self, number: int) -> UUID:
+        """The id of one leg's transfer."""
+        return uuid5(NAMESPACE, f"{self.key}/{number}")
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A transfer in the ledger; `ref` is that of the first posting."""
+    """A transaction in the ledger; `id`: its first transfer, `ref`: that of the first posting."""
 
     id: UUID
     posted_at: datetime
@@ -88,70 +141,102 @@ def check_amount(amount_mu: int) -> None:
         raise PrepaymentError("amount", f"an amount of {amount_mu} mu is not in 1..2**53")
 
 
-def post(transfer: Transfer, now: datetime) -> Plan[Posted]:
-    """Post a transfer once. Raises PrepaymentError (amount), Conflict (key of another content)."""
-    check_amount(transfer.amount_mu)
-    identity = uuid5(NAMESPACE, transfer.idempotency_key)
+def post(transaction: Transaction, now: datetime) -> Plan[Posted]:
+    """Post a transaction once.
+
+    Raises: PrepaymentError (amount), Conflict (its key belongs to another content).
+    """
+    legs = transaction.legs
+    for leg in legs:
+        check_amount(leg.amount_mu)
+    ids = [transaction.transfer_id(number) for number in range(len(legs))]
     made = yield SQL(
-        "insert_transfer",
-        id=identity,
-        tenant_id=transfer.tenant_id,
-        account_id=transfer.account_id,
-        debit=transfer.debit,
-        credit=transfer.credit,
-        amount_mu=transfer.amount_mu,
-        code=transfer.code.value,
-        value_at=transfer.value_at,
+        "insert_transfers",
+        tenant_id=transaction.tenant_id,
+        account_id=transaction.account_id,
+        currency=transaction.currency,
+        txn=transaction.key,
+        value_at=transaction.value_at,
         now=now,
-        idempotency_key=transfer.idempotency_key,
-        ref=msgspec.json.encode(transfer.ref).decode(),
+        ids=ids,
+        keys=[f"{transaction.key}/{number}" for number in range(len(legs))],
+        debits=[leg.debit for leg in legs],
+        credits=[leg.credit for leg in legs],
+        amounts=[leg.amount_mu for leg in legs],
+        codes=[leg.code.value for leg in legs],
+        steps=[leg.step.value for leg in legs],
+        refs=[msgspec.json.encode(leg.ref).decode() for leg in legs],
     )
-    if not made:
-        return (yield from _first_posting(transfer))
-    entries = {transfer.debit: (transfer.amount_mu, 0), transfer.credit: (0, transfer.amount_mu)}
-    for book, (debit_mu, credit_mu) in sorted(entries.items()):
-        yield SQL(
-            "add_to_book",
-            account_id=transfer.account_id,
-            book=book,
-            debit_mu=debit_mu,
-            credit_mu=credit_mu,
-        )
-    return Posted(identity, now, transfer.ref, replayed=False)
+    if len(made) == len(legs):
+        return Posted(ids[0], now, legs[0].ref, replayed=False)
+    known = yield SQL("find_transaction", tenant_id=transaction.tenant_id, txn=transaction.key)
+    if made or not _same(known, transaction):
+        raise Conflict(f"the key {transaction.key!r} belongs to another transaction")
+    return Posted(known[0]["id"], known[0]["posted_at"], known[0]["ref"], replayed=True)
 
 
-def find(transfer: Transfer) -> Plan[Posted | None]:
-    """The first posting of the same event, None when there is none. Raises Conflict."""
-    known = first(
-        (
-            yield SQL(
-                "find_transfer",
-                tenant_id=transfer.tenant_id,
-                idempotency_key=transfer.idempotency_key,
-            )
-        )
+def _same(known: list[Row], transaction: Transaction) -> bool:
+    wanted = {
+        (transaction.account_id, leg.debit, leg.credit, leg.amount_mu, leg.code.value)
+        for leg in transaction.legs
+    }
+    return {
+        (r["account_id"], r["debit"], r["credit"], r["amount_mu"], r["code"]) for r in known
+    } == wanted
+
+
+def reverse(tenant_id: int, key: str, reversal_key: str, now: datetime) -> Plan[Posted]:
+    """Post the mirror of a transaction, once.
+
+    Raises: PrepaymentError(code="unknown_transaction"), Conflict.
+    """
+    known = yield SQL("find_transaction", tenant_id=tenant_id, txn=key)
+    if not known:
+        raise PrepaymentError("unknown_transaction", f"there is no transaction {key}")
+    legs = [
+        Leg(row["credit"], row["debit"], row["amount_mu"], Code.REVERSAL, {"of": str(row["id"])})
+        for row in known
+    ]
+    first_row = known[0]
+    mirror = Transaction(
+        tenant_id, first_row["account_id"], first_row["currency"], reversal_key, now, legs
     )
-    if known is None:
-        return None
-    if not _same(known, transfer):
-        raise Conflict(
-            f"the idempotency key {transfer.idempotency_key!r} belongs to another transfer"
-        )
-    return Posted(known["id"], known["posted_at"], known["ref"], replayed=True)
+    return (yield from post(mirror, now))
 
 
-def _first_posting(transfer: Transfer) -> Plan[Posted]:
-    posted = yield from find(transfer)
-    if posted is None:
-        raise Conflict(f"the idempotency key {transfer.idempotency_key!r} is taken")
-    return posted
-
-
-def _same(known: Row, transfer: Transfer) -> bool:
-    return all(
-        known[field] == getattr(transfer, field)
-        for field in ("account_id", "debit", "credit", "amount_mu", "code")
+def settle(pending_id: UUID, step: Step, code: Code, now: datetime) -> Plan[bool]:
+    """Post or void a pending transfer; False when it was settled before."""
+    identity = uuid5(NAMESPACE, f"settle:{pending_id}")
+    made = yield SQL(
+        "settle",
+        id=identity,
+        pending_id=pending_id,
+        step=step.value,
+        code=code.value,
+        now=now,
+        key=f"settle:{pending_id}",
     )
+    return bool(made)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """One book's balance, credits - debits, in mu."""
+
+    posted_mu: int = 0
+    reserved_mu: int = 0
+    """Pending debits."""
+
+    @property
+    def available_mu(self) -> int:
+        """What a reservation may still take."""
+        return self.posted_mu - self.reserved_mu
+
+
+def books(account_id: int) -> Plan[dict[str, Book]]:
+    """All books of an account."""
+    rows = yield SQL("books", account_id=account_id)
+    return {row["book"]: Book(row["posted_mu"], row["reserved_mu"]) for row in rows}
 
 
 def wallet_mu(account_id: int) -> Plan[int]:

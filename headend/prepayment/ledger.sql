@@ -1,21 +1,31 @@
--- name: insert_transfer
-insert into ohmesh.transfer (id, tenant_id, account_id, debit, credit, amount_mu, code, value_at,
-                             posted_at, idempotency_key, ref)
-values (%(id)s, %(tenant_id)s, %(account_id)s, %(debit)s, %(credit)s, %(amount_mu)s, %(code)s,
-        %(value_at)s, %(now)s, %(idempotency_key)s, %(ref)s::jsonb)
+-- name: insert_transfers
+insert into ohmesh.transfer (id, tenant_id, account_id, currency, txn, debit, credit, amount_mu, code,
+                             step, value_at, posted_at, idempotency_key, ref)
+select u.id, %(tenant_id)s, %(account_id)s, %(currency)s, %(txn)s, u.debit, u.credit, u.amount_mu,
+       u.code, u.step, %(value_at)s, %(now)s, u.key, u.ref::jsonb
+from unnest(%(ids)s::uuid[], %(keys)s::text[], %(debits)s::text[], %(credits)s::text[],
+            %(amounts)s::bigint[], %(codes)s::smallint[], %(steps)s::smallint[], %(refs)s::text[])
+     as u (id, key, debit, credit, amount_mu, code, step, ref)
 on conflict do nothing
 returning id
 
--- name: find_transfer
-select id, account_id, debit, credit, amount_mu, code, ref, posted_at
-from ohmesh.transfer where tenant_id = %(tenant_id)s and idempotency_key = %(idempotency_key)s
+-- name: find_transaction
+select id, account_id, currency, debit, credit, amount_mu, code, ref, posted_at
+from ohmesh.transfer where tenant_id = %(tenant_id)s and txn = %(txn)s
+order by idempotency_key
 
--- name: add_to_book
-insert into ohmesh.account_balance (account_id, book, debits_mu, credits_mu)
-values (%(account_id)s, %(book)s, %(debit_mu)s, %(credit_mu)s)
-on conflict (account_id, book) do update
-set debits_mu = account_balance.debits_mu + excluded.debits_mu,
-    credits_mu = account_balance.credits_mu + excluded.credits_mu
+-- name: settle
+insert into ohmesh.transfer (id, tenant_id, account_id, currency, txn, debit, credit, amount_mu, code,
+                             step, pending_id, value_at, posted_at, idempotency_key, ref)
+select %(id)s, p.tenant_id, p.account_id, p.currency, p.txn, p.debit, p.credit, p.amount_mu, %(code)s,
+       %(step)s, p.id, %(now)s, %(now)s, %(key)s, p.ref
+from ohmesh.transfer p where p.id = %(pending_id)s and p.step = 1
+on conflict do nothing
+returning id
+
+-- name: books
+select book, (credits_mu - debits_mu) as posted_mu, debits_pending_mu as reserved_mu
+from ohmesh.account_balance where account_id = %(account_id)s
 
 -- name: wallet
 select credits_mu - debits_mu as wallet_mu

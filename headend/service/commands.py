@@ -24,7 +24,7 @@ PRIORITY: Final = {
     CommandKind.CLOCK_SET: 1,
     CommandKind.READ_NOW: 1,
 }
-"""The lane of each kind: restoring supply goes before everything."""
+"""The lane of each kind: restoring supply goes before everything; 1 where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class NewCommand:
         idempotency_key: the requester's key, unique per tenant, 1 to 200 characters.
         requested_by: who asked: a principal's name or `prepayment`.
         argument: meaning by kind (`ohmesh.model.command.Command`).
+        account_id, decision_seq: of the prepaid account and decision that it carries out.
     """
 
     meter: str
@@ -46,6 +47,8 @@ class NewCommand:
     idempotency_key: str
     requested_by: str
     argument: int = 0
+    account_id: int | None = None
+    decision_seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +93,24 @@ def create_command(tenant_id: int, request: NewCommand, now: datetime) -> Plan[C
         meter_id=meter["id"],
         kind=request.kind.value,
         argument=request.argument,
-        priority=PRIORITY[request.kind],
+        priority=PRIORITY.get(request.kind, 1),
         not_after=request.not_after,
         idempotency_key=request.idempotency_key,
         requested_by=request.requested_by,
+        account_id=request.account_id,
+        decision_seq=request.decision_seq,
         now=now,
     )
     if not made:  # the same key at the same time, for another meter
         return _replay((yield by_key)[0], request)
     return _record(made[0], request.meter, replayed=False)
+
+
+def find_by_key(tenant_id: int, request: NewCommand) -> Plan[CommandRecord | None]:
+    """The command that was made with the request's key. Raises Conflict."""
+    by_key = SQL("find_by_key", tenant_id=tenant_id, idempotency_key=request.idempotency_key)
+    known = first((yield by_key))
+    return None if known is None else _replay(known, request)
 
 
 def _replay(known: Row, request: NewCommand) -> CommandRecord:

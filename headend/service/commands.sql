@@ -16,10 +16,12 @@ select pg_advisory_xact_lock(1869114739, %(meter_id)s)
 
 -- name: insert_command
 insert into ohmesh.command (id, tenant_id, meter_id, kind, argument, sequence, priority, not_after,
-                            idempotency_key, requested_by, created_at, next_try_at)
+                            idempotency_key, requested_by, created_at, next_try_at, account_id,
+                            decision_seq)
 values (%(id)s, %(tenant_id)s, %(meter_id)s, %(kind)s, %(argument)s,
         (select coalesce(max(sequence), 0) + 1 from ohmesh.command where meter_id = %(meter_id)s),
-        %(priority)s, %(not_after)s, %(idempotency_key)s, %(requested_by)s, %(now)s, %(now)s)
+        %(priority)s, %(not_after)s, %(idempotency_key)s, %(requested_by)s, %(now)s, %(now)s,
+        %(account_id)s, %(decision_seq)s)
 on conflict do nothing
 returning *
 

@@ -18,6 +18,7 @@ from headend import config
 from headend.keystore import KEK_BYTES
 from headend.store import db, migrate
 from headend.store.plan import Queries
+from ohmesh.wire.release import KEY_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from headend.store.db import Connection
 
 SQL: Final = Queries("headend.store", "bootstrap.sql")
+GATE_FILE: Final = "gate.toml"
 ROLES: Final = ("owner", "ingest", "worker", "api", "gate")
 
 
@@ -67,6 +69,9 @@ def _passwords(file: Path) -> dict[str, str]:
     known: dict[str, str] = {}
     if file.exists():
         urls = tomllib.loads(file.read_text(encoding="utf-8")).get("database", {})
+        gate = file.with_name(GATE_FILE)
+        if gate.exists():
+            urls |= tomllib.loads(gate.read_text(encoding="utf-8")).get("database", {})
         known = {role: urlsplit(urls.get(f"{role}_url", "")).password or "" for role in ROLES}
     return {role: known.get(role) or secrets.token_urlsafe(24) for role in ROLES}
 
@@ -114,8 +119,8 @@ def _url(admin_url: str, database: str, role: str, password: str) -> str:
 
 def _write_files(file: Path, urls: dict[str, str], broker_url: str, api_port: int) -> None:
     token_file, kek_file = file.with_name("api-token"), file.with_name("kek")
-    _write_secret(token_file, secrets.token_urlsafe(32))
-    _write_secret(kek_file, secrets.token_bytes(KEK_BYTES).hex())
+    write_secret(token_file, secrets.token_urlsafe(32))
+    write_secret(kek_file, secrets.token_bytes(KEK_BYTES).hex())
     text = config.DEFAULT
     for role, url in urls.items():
         text = text.replace(f'{role}_url = ""', f'{role}_url = "{url}"')
@@ -123,10 +128,24 @@ def _write_files(file: Path, urls: dict[str, str], broker_url: str, api_port: in
     text = text.replace("port = 8080", f"port = {api_port}")
     text = text.replace('# token_file = "api-token"', f'token_file = "{token_file}"')
     text = text.replace('# kek_file = "kek"  ', f'kek_file = "{kek_file}"  ')
+    gate_file = _write_gate(file, urls["gate"])
+    text = text.replace('# config_file = "gate.toml"  ', f'config_file = "{gate_file}"  ')
     _write_private(file, text)
 
 
-def _write_secret(file: Path, text: str) -> None:
+def _write_gate(file: Path, url: str) -> Path:
+    """The gate's own file; people who may approve are kept."""
+    gate_file, key_file = file.with_name(GATE_FILE), file.with_name("gate.key")
+    write_secret(key_file, secrets.token_bytes(KEY_BYTES).hex())
+    known = gate_file.read_text(encoding="utf-8") if gate_file.exists() else config.GATE_DEFAULT
+    people = known.partition("[gate.approvers]\n")[2]
+    text = config.GATE_DEFAULT.replace('gate_url = ""', f'gate_url = "{url}"')
+    _write_private(gate_file, text.replace('"gate.key"  ', f'"{key_file}"  ') + people)
+    return gate_file
+
+
+def write_secret(file: Path, text: str) -> None:
+    """Write a secret beside the configuration, mode 0600, unless it is there already."""
     if not file.exists():
         _write_private(file, text + "\n")
 

@@ -39,7 +39,25 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1", tags=["prepayment"])
 _CODES = {code.name.lower(): code for code in Code}
 _CODE_NAMES = {code.value: name for name, code in _CODES.items()}
-CodeName = Literal["topup", "energy", "reversal", "adjust"]
+CodeName = Literal[
+    "topup",
+    "debt_share",
+    "acc_debt",
+    "energy",
+    "fixed",
+    "tax",
+    "subsidy",
+    "time_debt",
+    "rerate",
+    "reversal",
+    "adjust",
+    "token_reserve",
+    "token",
+    "token_void",
+    "migration",
+    "swap",
+    "writeoff",
+]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
 Price = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
 
@@ -63,7 +81,8 @@ class OpenAccount(Body):
     """A prepaid account on a meter that has a key.
 
     Name a `tariff`, or give `currency` and `price_mu_per_kwh` and one is made under the account's
-    id. Energy behind `rated_from` is charged; without it, energy from now on.
+    id. Energy behind `rated_from` is charged; without it, energy from now on. `terms` say when its
+    supply may be cut: without a `pack` in them, never.
     """
 
     account: Id
@@ -72,6 +91,8 @@ class OpenAccount(Body):
     currency: Currency | None = None
     price_mu_per_kwh: Price | None = None
     rated_from: Instant | None = None
+    terms: dict[str, Any] = Field(default_factory=dict)
+    register_modulus_wh: Positive | None = None
 
 
 class TopUp(Body):
@@ -224,6 +245,8 @@ def _open(tenant_id: int, body: OpenAccount, now: datetime) -> Plan[None]:
         tariff=tariff,
         now=now,
         rated_from=body.rated_from,
+        terms=body.terms,
+        register_modulus_wh=body.register_modulus_wh,
     )
 
 
@@ -256,7 +279,7 @@ async def pay(
     )
     made = await parts.store.run(who.tenant_id, plan)
     receipt = views.TopUpReceipt(
-        made.transfer_id,
+        made.id,
         made.account,
         made.amount_mu,
         made.wallet_mu,

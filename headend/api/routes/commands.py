@@ -17,7 +17,8 @@ from headend.api.fields import Body, Id, IdempotencyKey, Instant, Integer, PageQ
 from headend.api.problems import invalid, not_found
 from headend.api.routes.meters import relay_name
 from headend.api.services import Caller, Parts
-from headend.service.commands import NewCommand, cancel_command, create_command
+from headend.service.commands import NewCommand, cancel_command
+from headend.service.orders import order_command
 from ohmesh.model.command import CommandKind, CommandState, ResultStatus
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ async def ask(
         requested_by=who.name,
         argument=body.argument,
     )
-    made = await parts.store.run(who.tenant_id, create_command(who.tenant_id, request, now))
+    made = await parts.store.run(who.tenant_id, order_command(who.tenant_id, request, now))
     receipt = views.CommandReceipt(
         id=made.id,
         meter=made.meter,

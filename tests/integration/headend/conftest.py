@@ -14,6 +14,8 @@ import pytest
 
 from firmware_profiles import registry
 from firmware_profiles.api import Report
+from headend.gate.judging import Signer
+from headend.gate.process import Gate
 from headend.ingest.loop import Ingest
 from headend.ingest.source import MqttSource
 from headend.ingest.writer import Writer
@@ -36,6 +38,8 @@ CHANNEL = "el.energy.import"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STEP = timedelta(minutes=15)
 KEY = bytes(range(16))
+GATE_KEY = bytes(range(32))
+NO_RESTRICTION = {"pack": "unrestricted-demo", "notice_minutes": None, "stale_after_s": 345_600}
 TENANT = 1
 
 
@@ -259,22 +263,35 @@ def running_ingest(store: Store, url: str, *, client_id: str = "test-ingest", sh
         assert not thread.is_alive()
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @contextmanager
-def running_worker(store, url):
+def running_worker(store, url, now=utc_now):
+    """The worker, and the gate without which nobody is cut."""
     client = MqttClient(url, client_id=f"worker-{store.name}")
-    worker = Worker(url=store.urls["worker"], keystore=store.keystore, publish=client.publish)
+    worker = Worker(
+        url=store.urls["worker"], keystore=store.keystore, publish=client.publish, now=now
+    )
+    gate = Gate(url=store.urls["gate"], signer=Signer(GATE_KEY, {}), now=now)
     stop = threading.Event()
-    thread = threading.Thread(target=worker.run, args=(stop,), name="worker")
+    threads = [
+        threading.Thread(target=role.run, args=(stop,), name=name)
+        for name, role in (("worker", worker), ("gate", gate))
+    ]
     client.start()
     assert client.wait_connected(10)
-    thread.start()
+    for thread in threads:
+        thread.start()
     try:
         yield worker
     finally:
         stop.set()
-        thread.join(10)
+        for thread in threads:
+            thread.join(10)
         client.stop()
-        assert not thread.is_alive()
+        assert not any(thread.is_alive() for thread in threads)
 
 
 class Meter:
@@ -333,6 +350,7 @@ def kit():
     Kit.running_worker = staticmethod(running_worker)
     Kit.Meter = Meter
     Kit.START, Kit.STEP, Kit.KEY = START, STEP, KEY
+    Kit.GATE_KEY, Kit.NO_RESTRICTION = GATE_KEY, NO_RESTRICTION
     return Kit
 
 

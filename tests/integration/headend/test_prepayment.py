@@ -10,7 +10,7 @@ import pytest
 from headend.ingest.work import sort
 from headend.ingest.writer import Writer
 from headend.mqtt import Delivery
-from headend.prepayment.engine import rate_account
+from headend.prepayment.engine import visit
 from headend.service.accounts import add_tariff, open_account, top_up
 from headend.store import db
 from ohmesh.model.command import CommandKind, RelayState
@@ -20,13 +20,17 @@ from ohmesh.wire.uplink import encode_batch
 PRICE_MU = 20_000  # 0.2 a kWh
 
 
+TERMS = {"pack": "unrestricted-demo", "notice_minutes": None, "stale_after_s": 345_600}
+
+
 def now():
-    return datetime.now(UTC)
+    """A day behind the first reading of these tests."""
+    return datetime(2026, 1, 2, 6, tzinfo=UTC)
 
 
 def prepaid(store, *, amount_mu):
     store.ask(add_tariff(1, "flat", currency="EUR", price_mu_per_kwh=PRICE_MU))
-    store.ask(open_account(1, "anna", meter="M1", tariff="flat", now=now()))
+    store.ask(open_account(1, "anna", meter="M1", tariff="flat", now=now(), terms=TERMS))
     if amount_mu:
         store.ask(top_up(1, "anna", amount_mu=amount_mu, idempotency_key="first", now=now()))
 
@@ -38,13 +42,13 @@ def test_credit_runs_out_supply_is_cut_and_a_top_up_restores_it(store, shared_br
     url = shared_broker.url
     with (
         kit.running_ingest(store, url),
-        kit.running_worker(store, url),
+        kit.running_worker(store, url, now),
         kit.GatewaySide(url, "gwp") as gateway,
     ):
         meter = kit.Meter(kit.KEY)
         gateway.send(0, [kit.telegram(0)])
         gateway.wait_ack(1)
-        until(lambda: store.value("select register_wh is not null from ohmesh.rating_state"))
+        until(lambda: store.value("select base_at is not null from ohmesh.rating_state"))
         gateway.send(1, [kit.telegram(n) for n in range(1, 4)])  # 3 kWh, 3 kWh paid
         gateway.wait_ack(4)
         answer = meter.obey(gateway.downs.get(timeout=10))
@@ -74,7 +78,7 @@ def test_a_top_up_is_booked_once_and_its_key_has_one_content(store):
     prepaid(store, amount_mu=0)
     first = store.ask(top_up(1, "anna", amount_mu=500, idempotency_key="k", now=now()))
     again = store.ask(top_up(1, "anna", amount_mu=500, idempotency_key="k", now=now()))
-    assert (first.transfer_id, first.wallet_mu) == (again.transfer_id, again.wallet_mu)
+    assert (first.id, first.wallet_mu) == (again.id, again.wallet_mu)
     assert (first.replayed, again.replayed) == (False, True)
     with pytest.raises(Conflict):
         store.ask(top_up(1, "anna", amount_mu=501, idempotency_key="k", now=now()))
@@ -98,7 +102,7 @@ def test_parallel_top_ups_of_one_key_book_once(store):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({r.transfer_id for r in results}) == 1
+    assert len({r.id for r in results}) == 1
     assert sum(not r.replayed for r in results) == 1
     assert store.value("select credits_mu from ohmesh.account_balance where book='wallet'") == 7
 
@@ -124,7 +128,7 @@ def test_workers_that_race_charge_every_kwh_once(store, kit):
 
     arrive(0)
     account = store.value("select id from ohmesh.account")
-    store.work(rate_account(account, now()))
+    store.work(visit(account, now()))
     over, errors = threading.Event(), []
 
     def race():
@@ -132,7 +136,7 @@ def test_workers_that_race_charge_every_kwh_once(store, kit):
         try:
             while not over.is_set():
                 with mine.transaction():
-                    db.run(mine, rate_account(account, now()))
+                    db.run(mine, visit(account, now()))
         except Exception as error:  # noqa: BLE001 - shown by the assertion below
             errors.append(error)
 
@@ -144,9 +148,11 @@ def test_workers_that_race_charge_every_kwh_once(store, kit):
     over.set()
     for thread in threads:
         thread.join()
-    store.work(rate_account(account, now()))
+    store.work(visit(account, now()))
     assert errors == []
-    charged = store.value("select sum(amount_mu) from ohmesh.transfer where code = 20")
+    charged = store.value(
+        "select sum(case when debit = 'wallet' then amount_mu else -amount_mu end) from ohmesh.transfer"
+    )
     assert charged == 119 * PRICE_MU
     wallet = "select debits_mu - credits_mu from ohmesh.account_balance where book = 'wallet'"
     assert store.value(wallet) == 119 * PRICE_MU

@@ -9,12 +9,12 @@ import pytest
 from headend.ingest.work import sort
 from headend.ingest.writer import Writer
 from headend.mqtt import Delivery
-from headend.prepayment.engine import rate_account
-from headend.service.accounts import add_tariff, open_account
+from headend.prepayment.engine import visit
+from headend.service.accounts import add_tariff, add_version, open_account
 from ohmesh.model.errors import Conflict, PrepaymentError
 from ohmesh.wire.uplink import encode_batch
 
-NOW = datetime(2026, 6, 1, tzinfo=UTC)
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 PRICE_MU = 12_345
 
 
@@ -30,9 +30,8 @@ class Home:
         store.ask(add_tariff(1, "flat", currency="EUR", price_mu_per_kwh=PRICE_MU))
 
     def open(self, **options):
-        self.account = self.store.ask(
-            open_account(1, "home", meter="M1", tariff="flat", now=NOW, **options)
-        )
+        options = {"tariff": "flat", **options}
+        self.account = self.store.ask(open_account(1, "home", meter="M1", now=NOW, **options))
 
     def reads(self, *numbers, wh=None, status=0):
         """Readings of intervals; register `1000 * number` Wh unless given."""
@@ -49,9 +48,15 @@ class Home:
             sql = "update bulk.reading set status = %(s)s where ts = %(t)s returning 1"
             end = self.kit.START + (numbers[-1] + 1) * self.kit.STEP
             self.store.rows(sql, "owner", s=status, t=end)
+            self.touched(end)
+
+    def touched(self, at):
+        """What ingest says when it has written readings."""
+        sql = "insert into bulk.touched (meter_id, from_ts, to_ts) values (1, %(t)s, %(t)s) returning 1"
+        self.store.rows(sql, "ingest", t=at)
 
     def rate(self, now=NOW):
-        self.store.work(rate_account(self.account, now))
+        self.store.work(visit(self.account, now))
         return -self.store.value(
             "select coalesce(sum(credits_mu - debits_mu), 0) from ohmesh.account_balance"
             " where book = 'wallet'"
@@ -146,8 +151,109 @@ def test_a_statement_says_what_was_charged(home):
         "debit": "wallet",
         "credit": "rev_energy",
         "amount_mu": 2 * PRICE_MU,
-        "ref": {"energy_wh": 2000, "price_mu_per_kwh": PRICE_MU},
+        "ref": {"day": "2026-01-01", "component": "energy", "rating_version": 0},
     }
+
+
+TOU = {
+    "id": "tou",
+    "version": 1,
+    "valid_from": "2025-12-01T00:00:00Z",
+    "tz": "UTC",
+    "block_upto_wh": [None],
+    "price_mu_per_kwh": {"day": [30_000], "night": [10_000]},
+    "tou": [{"name": "night", "from": "00:00", "to": "06:00"}],
+    "tou_default": "day",
+    "fixed_mu_per_day": 5_000,
+    "tax": [{"code": "vat", "bp": 1_000}],
+    "subsidy": {"code": "state", "bp": 2_000},
+}
+
+
+def books(home):
+    rows = home.store.rows("select book, credits_mu - debits_mu as mu from ohmesh.account_balance")
+    return {row["book"]: row["mu"] for row in rows}
+
+
+def test_a_tariff_is_data_and_a_late_reading_moves_money_between_its_periods(home, kit):
+    """Wh of a gap count where it begins, until what was missing comes."""
+    home.store.ask(add_version(1, TOU, currency="EUR"))
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC), tariff="tou")
+    home.reads(0, 40)  # ENDs 00:15 and 10:15: 40 kWh, all of it from the night on
+    home.rate()
+    assert books(home) == {
+        "wallet": -(400_000 + 5_000 + 40_500) + 80_000,
+        "rev_energy": 400_000,
+        "rev_fixed": 5_000,
+        "tax:vat": 40_500,
+        "subsidy:state": -80_000,
+    }
+    home.reads(23)  # END 06:00
+    home.rate()
+    assert books(home)["rev_energy"] == 23 * 10_000 + 17 * 30_000
+    assert books(home)["subsidy:state"] == -(23 * 10_000 + 17 * 30_000) // 5
+    assert sum(books(home).values()) == 0
+    before = home.store.value("select count(*) from ohmesh.transfer")
+    home.touched(datetime(2026, 1, 1, tzinfo=UTC))
+    home.rate()
+    assert home.store.value("select count(*) from ohmesh.transfer") == before, "equal: nothing"
+
+
+def test_a_correction_of_an_earlier_day_is_a_rerate_with_the_next_version(home, kit):
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
+    home.reads(0, 50, 100)  # 1 and 2 January
+    later = NOW + timedelta(days=2)
+    home.rate(later)
+    home.reads(95)  # END on 2 January, 00:00: 45 kWh move to the day before
+    home.rate(later)
+    codes = home.store.rows(
+        "select code, (ref->>'rating_version')::int as version, debit, amount_mu"
+        " from ohmesh.transfer order by posted_at, code, debit"
+    )
+    assert [(c["code"], c["version"]) for c in codes if c["version"]] == []
+    total = -books(home)["wallet"]
+    assert total == 100 * PRICE_MU
+
+
+def test_a_reading_older_than_the_horizon_waits_for_a_person(home, kit):
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
+    home.reads(0, 50)
+    spring = datetime(2026, 4, 15, tzinfo=UTC)
+    home.rate(spring)
+    assert books(home) == {}
+    assert home.events("reading_horizon")
+
+
+def test_an_estimate_only_pends_and_the_actual_reading_takes_its_place(home, kit):
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
+    home.reads(0, 1)
+    home.rate()
+    home.reads(5, status=8)
+    assert home.rate() == PRICE_MU
+    sql = "select debits_pending_mu from ohmesh.account_balance where book = 'wallet'"
+    assert home.store.value(sql) == 4 * PRICE_MU
+    home.reads(4)
+    home.rate()
+    assert home.rate() == 4 * PRICE_MU
+    assert home.store.value(sql) == PRICE_MU
+    steps = home.store.rows("select step from ohmesh.transfer order by posted_at, id")
+    assert sorted(row["step"] for row in steps) == [0, 0, 1, 1, 3]
+
+
+def test_what_crosses_the_end_of_a_month_is_charged(home, kit):
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
+    last = 31 * 96 - 2  # END 23:45 on the 31st
+    home.reads(0, last)
+    home.rate(datetime(2026, 2, 1, tzinfo=UTC))
+    home.reads(last + 3)  # 45 minutes later, in February
+    assert home.rate(datetime(2026, 2, 1, 1, tzinfo=UTC)) == (last + 3) * PRICE_MU
+
+
+def test_a_roll_over_is_charged_where_the_modulus_is_known(home, kit):
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC), register_modulus_wh=100_000)
+    home.reads(0, wh=99_000)
+    home.reads(1, wh=2_000)
+    assert home.rate() == 3 * PRICE_MU
 
 
 def test_opening_twice_is_one_account_and_another_is_a_conflict(home, store):

@@ -1,0 +1,1 @@
+"""The release gate: alone lets a command out that takes supply away."""

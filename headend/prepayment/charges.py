@@ -1,0 +1,314 @@
+"""Charging one account from the store: registers in, transactions out.
+
+Theory of operation. What is posted is a function of the registers that the store holds, never of
+the order in which they came. News says from which instant on registers have changed; the local
+months from there to now are rated anew from all their registers (`charging`), and the difference
+to what was posted for each day and component (`charge_day`) becomes one transaction. So a late, a
+corrected or a repeated reading costs the same code path, and an equal result posts nothing.
+
+`registers` is the one place that reads meter data: today raw registers with their quality flags.
+What an estimate adds is one pending transfer, replaced whenever it changes; it never posts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from headend.prepayment import ledger
+from headend.prepayment.charging import (
+    HORIZON_DAYS,
+    Held,
+    MonthState,
+    PostingKind,
+    Quality,
+    RatingState,
+    rate,
+)
+from headend.prepayment.ledger import Code, Leg, Step
+from headend.prepayment.month import local_midnight
+from headend.prepayment.registers import RegisterAt, consumption
+from headend.prepayment.tariff import Tariff
+from headend.store.plan import Plan, Queries, first
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from headend.prepayment.charging import Posting, Rated
+    from headend.prepayment.registers import Consumption
+    from headend.store.plan import Row
+
+SQL: Final = Queries("headend.prepayment", "engine.sql")
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)
+"""A reading further in the future than this is not charged."""
+PLAUSIBLE_WH: Final = 1_000_000
+"""The most that a register which has rolled over may have advanced between two readings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """What a rating did: END of the newest actual reading, the largest new interval, what waits."""
+
+    until: datetime | None
+    largest_wh: int
+    held: tuple[Held, ...] = ()
+    decreased: tuple[RegisterAt, ...] = ()
+    too_old: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Which local months are rated anew: from a first day to now."""
+
+    zone: ZoneInfo
+    first_day: date
+    start: datetime
+    too_old: datetime | None
+
+
+@lru_cache(maxsize=4096)
+def parse_versions(bodies: tuple[str, ...]) -> tuple[Tariff, ...]:
+    """Versions of a tariff as the store keeps them."""
+    return tuple(msgspec.json.decode(body, type=Tariff) for body in bodies)
+
+
+def tariff_versions(tenant_id: int, name: str) -> Plan[tuple[Tariff, ...]]:
+    """All versions of a tariff, oldest first."""
+    rows = yield SQL("tariff_versions", tenant_id=tenant_id, name=name)
+    return parse_versions(tuple(row["body"] for row in rows))
+
+
+def registers(
+    meter_id: int, channel: str, *, since: datetime, until: datetime
+) -> Plan[list[RegisterAt]]:
+    """Trusted registers with ENDs in [since, until], oldest first."""
+    rows = yield SQL("registers", meter_id=meter_id, channel=channel, since=since, until=until)
+    return [RegisterAt(row["ts"], row["wh"], row["estimated"]) for row in rows]
+
+
+def charge(account: Row, changed_from: datetime, now: datetime) -> Plan[Charged]:
+    """Charge a locked account for what its registers say from an instant on.
+
+    Raises: PrepaymentError, ConfigError: the account cannot be rated; nothing is posted.
+    """
+    base_at = account["base_at"] or (yield from _find_base(account, now))
+    versions = yield from tariff_versions(account["tenant_id"], account["tariff"])
+    if base_at is None or not versions:
+        return Charged(None, 0)
+    begun = yield from _begun(account, changed_from)
+    span = _span(versions[0].zone, base_at, begun, now)
+    since = max(span.start, base_at)
+    found = yield from registers(
+        account["meter_id"], account["rated_channel"], since=since, until=now + CLOCK_TOLERANCE
+    )
+    used = consumption(
+        found, modulus_wh=account["register_modulus_wh"], max_plausible_wh=PLAUSIBLE_WH
+    )
+    idle_to = max(account["idle_to"] or date.min, _yesterday(now, span.zone))
+    idle = _days(max(base_at.astimezone(span.zone).date(), span.first_day), idle_to)
+    state = yield from _state(account["id"], span.first_day)
+    rated = rate(versions, used.intervals, state, now, idle_days=idle, oldest=since)
+    yield from _post(account, rated, used, now)
+    yield from _save(account, rated, base_at, used, idle_to, now)
+    new_wh = _largest_new_wh(used, account["rated_to"])
+    return Charged(_newest(used), new_wh, rated.held, used.decreased, span.too_old)
+
+
+def _largest_new_wh(used: Consumption, rated_to: datetime | None) -> int:
+    new = (
+        i.wh
+        for i in used.intervals
+        if i.quality is Quality.ACTUAL and (rated_to is None or i.start >= rated_to)
+    )
+    return max(new, default=0)
+
+
+def _find_base(account: Row, now: datetime) -> Plan[datetime | None]:
+    """Where charging begins: the newest register at the opening, or the first one to come."""
+    until = account["rated_from"] or account["opened_at"] + CLOCK_TOLERANCE
+    meter = {"meter_id": account["meter_id"], "channel": account["rated_channel"]}
+    row = first((yield SQL("register_before", **meter, until=until)))
+    row = row or first((yield SQL("register_after", **meter, since=until)))
+    return None if row is None or row["ts"] > now + CLOCK_TOLERANCE else row["ts"]
+
+
+def _begun(account: Row, changed_from: datetime) -> Plan[datetime]:
+    """Where the first changed interval began: at the register before it."""
+    row = first(
+        (
+            yield SQL(
+                "register_before",
+                meter_id=account["meter_id"],
+                channel=account["rated_channel"],
+                until=changed_from - timedelta(microseconds=1),
+            )
+        )
+    )
+    return changed_from if row is None else row["ts"]
+
+
+def _span(zone: ZoneInfo, base_at: datetime, changed_from: datetime, now: datetime) -> _Span:
+    """The months from a change on; a change older than the horizon waits for a person."""
+    oldest = local_midnight(now.astimezone(zone).date() - timedelta(days=HORIZON_DAYS), zone)
+    too_old = changed_from if max(changed_from, base_at) < oldest else None
+    start = max(changed_from, base_at, oldest)
+    first_day = min(start, now).astimezone(zone).date().replace(day=1)
+    return _Span(zone, first_day, local_midnight(first_day, zone), too_old)
+
+
+def _yesterday(now: datetime, zone: ZoneInfo) -> date:
+    return now.astimezone(zone).date() - timedelta(days=1)
+
+
+def _state(account_id: int, since: date) -> Plan[RatingState]:
+    """What is posted of the months from a first day on; intervals come with the registers."""
+    posted: dict[date, dict[tuple[date, str], int]] = {}
+    for row in (yield SQL("posted_days", account_id=account_id, since=since)):
+        month = posted.setdefault(row["day"].replace(day=1), {})
+        month[row["day"], row["component"]] = row["posted_mu"]
+    rows = yield SQL("months", account_id=account_id, since=since)
+    kept = {row["month"]: row for row in rows}
+    months = {
+        first_day: MonthState(
+            posted=posted.get(first_day, {}),
+            rating_version=kept[first_day]["rating_version"] if first_day in kept else 0,
+            opening_wh=kept[first_day]["opening_wh"] if first_day in kept else 0,
+        )
+        for first_day in posted.keys() | kept.keys()
+    }
+    return RatingState(months)
+
+
+def _days(start: date, end: date) -> list[date]:
+    return [start + timedelta(days=n) for n in range((end - start).days + 1)]
+
+
+def _newest(used: Consumption) -> datetime | None:
+    ends = (
+        i.start + timedelta(minutes=i.minutes)
+        for i in used.intervals
+        if i.quality is Quality.ACTUAL
+    )
+    return max(ends, default=None)
+
+
+# -- what is posted -----------------------------------------------------------------------------
+
+_BOOKS: Final = {
+    "energy": (ledger.REV_ENERGY, Code.ENERGY),
+    "fixed": (ledger.REV_FIXED, Code.FIXED),
+}
+
+
+def leg_of(posting: Posting) -> Leg:
+    """A posting as a transfer; a subsidy goes the other way, and so does what is paid back."""
+    component, amount = posting.component, posting.amount_mu
+    credits_wallet = component.startswith("subsidy:")
+    book, code = _BOOKS.get(component, (component, Code.SUBSIDY if credits_wallet else Code.TAX))
+    if posting.kind is PostingKind.RERATE:
+        code = Code.RERATE
+    debit, credit = ledger.WALLET, book
+    if credits_wallet != (amount < 0):
+        debit, credit = credit, debit
+    ref = {
+        "day": posting.day.isoformat(),
+        "component": component,
+        "rating_version": posting.rating_version,
+    }
+    return Leg(debit, credit, abs(amount), code, ref)
+
+
+def _post(account: Row, rated: Rated, used: Consumption, now: datetime) -> Plan[None]:
+    if rated.postings:
+        yield from ledger.post(
+            ledger.Transaction(
+                account["tenant_id"],
+                account["id"],
+                account["currency"],
+                f"charge:{account['id']}:{account['postings']}",
+                _newest(used) or now,
+                [leg_of(posting) for posting in rated.postings],
+            ),
+            now,
+        )
+
+
+def _save(
+    account: Row,
+    rated: Rated,
+    base_at: datetime,
+    used: Consumption,
+    idle_to: date,
+    now: datetime,
+) -> Plan[None]:
+    changed = {(p.day, p.component) for p in rated.postings}
+    totals = [
+        (day, component, month.posted.get((day, component), 0))
+        for month in rated.state.months.values()
+        for day, component in sorted(changed)
+        if (day, component) in month.posted
+    ]
+    gone = changed - {(day, component) for day, component, _ in totals}
+    totals += [(day, component, 0) for day, component in sorted(gone)]
+    months = sorted(rated.state.months.items())
+    yield SQL(
+        "save_charges",
+        account_id=account["id"],
+        days=[day for day, _, _ in totals],
+        components=[component for _, component, _ in totals],
+        amounts=[amount for _, _, amount in totals],
+        months=[first_day for first_day, _ in months],
+        versions=[month.rating_version for _, month in months],
+        counters=[month.counter_wh for _, month in months],
+        openings=[month.opening_wh for _, month in months],
+    )
+    estimate = yield from _estimate(account, sum(_signed(rated.pending).values()), now)
+    yield SQL(
+        "save_rating",
+        account_id=account["id"],
+        base_at=base_at,
+        rated_to=_newest(used),
+        idle_to=idle_to,
+        postings=account["postings"] + 1,
+        estimated_mu=estimate[0],
+        estimate_id=estimate[1],
+    )
+
+
+def _signed(pending: dict[tuple[date, str], int]) -> Counter[str]:
+    """What estimates would take from the wallet, by component."""
+    taken: Counter[str] = Counter()
+    for (_, component), amount in pending.items():
+        taken[component] += -amount if component.startswith("subsidy:") else amount
+    return taken
+
+
+def _estimate(account: Row, amount_mu: int, now: datetime) -> Plan[tuple[int, object]]:
+    """Keep one pending transfer of what the estimates would take."""
+    if amount_mu == account["estimated_mu"]:
+        return amount_mu, account["estimate_id"]
+    if account["estimate_id"] is not None:
+        yield from ledger.settle(account["estimate_id"], Step.VOID, Code.ENERGY, now)
+    if amount_mu <= 0:
+        return 0, None
+    leg = Leg(
+        ledger.WALLET,
+        ledger.REV_ENERGY,
+        amount_mu,
+        Code.ENERGY,
+        {"estimate": True},
+        Step.PENDING,
+    )
+    key = f"estimate:{account['id']}:{account['postings']}"
+    posted = yield from ledger.post(
+        ledger.Transaction(
+            account["tenant_id"], account["id"], account["currency"], key, now, [leg]
+        ),
+        now,
+    )
+    return amount_mu, posted.id

@@ -1,0 +1,336 @@
+"""Payments: booked once, split by the contract's terms, or put in suspense; never dropped.
+
+    received -> booked -> reversed
+             -> suspense  (unknown contract, over the maximum): a person books or returns it
+
+The payment's row under its idempotency key is the answer of every repeat. Money that nobody can be
+found for is in the ledger too: cash -> suspense.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid5
+
+from headend.prepayment import engine, ledger, notices, supplying, topup
+from headend.prepayment.contract import Tick, ToppedUp
+from headend.prepayment.ledger import Code, Leg, Transaction
+from headend.prepayment.terms import parse_terms
+from headend.prepayment.topup import PaymentDebt, PaymentState, Registers
+from headend.store.plan import Plan, Queries, first
+from ohmesh.model.errors import Conflict, PrepaymentError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from headend.store.plan import Row
+
+SQL: Final = Queries("headend.service", "accounts.sql")
+NAMESPACE: Final = UUID("6f686d65-7368-5000-8000-7061796d656e")
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment as it came.
+
+    Attributes:
+        account: name of the contract, as the payer gave it.
+        amount_mu: 1..2**53, 1e-5 currency units.
+        idempotency_key: the payer's own name for it.
+        currency: ISO 4217; None: the contract's.
+        channel: where it came from, such as a provider's name.
+    """
+
+    account: str
+    amount_mu: int
+    idempotency_key: str
+    currency: str | None = None
+    channel: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """A payment as it stands.
+
+    Attributes:
+        id: of the payment and its first transfer.
+        txn: its transaction in the ledger.
+        account: name of the contract.
+        amount_mu: what was paid, 1e-5 currency units.
+        wallet_mu: the wallet right after it; a replay gives the first answer; None in suspense.
+        currency: ISO 4217.
+        posted_at: when it was booked, or received.
+        state: booked, suspense, received, reversed.
+        reason: why it is not booked.
+        decision_seq: the supply's last decision; None in suspense.
+        replayed: an earlier request had the same key.
+    """
+
+    id: UUID
+    txn: str
+    account: str
+    amount_mu: int
+    wallet_mu: int | None
+    currency: str
+    posted_at: datetime
+    state: PaymentState
+    reason: str | None
+    decision_seq: int | None
+    replayed: bool
+
+
+def pay(tenant_id: int, payment: Payment, now: datetime, *, suspend: bool = False) -> Plan[TopUp]:
+    """Book a payment and look at the supply, in one transaction.
+
+    Args:
+        tenant_id: whose.
+        payment: as it came.
+        now: UTC.
+        suspend: put into suspense what cannot be booked, instead of refusing it.
+
+    Raises:
+        PrepaymentError: `amount`; `currency`: not the contract's; `unknown_account` unless
+            suspended. Conflict: the key belongs to another payment.
+    """
+    ledger.check_amount(payment.amount_mu)
+    found = first((yield SQL("find_account", tenant_id=tenant_id, name=payment.account)))
+    if found is None and not suspend:
+        raise PrepaymentError("unknown_account", f"there is no account {payment.account}")
+    currency = payment.currency or (found["currency"] if found else None)
+    if currency is None:
+        raise PrepaymentError("currency", "name the currency: the contract is not known")
+    if found is not None and currency != found["currency"]:
+        raise PrepaymentError(
+            "currency", f"the contract {payment.account} is kept in {found['currency']}"
+        )
+    account = None if found is None else (yield from engine.lock_account(found["id"]))
+    known = yield from _replayed(tenant_id, payment, currency, account)
+    if known is not None:
+        return known
+    state, reason = _judge(account, payment, currency)
+    yield from _receive(tenant_id, payment, currency, account, state, reason, now)
+    if state is not PaymentState.BOOKED:
+        return (yield from _keep(tenant_id, payment, currency, state, reason, now))
+    assert account is not None
+    return (yield from _book(account, payment.idempotency_key, payment.amount_mu, now))
+
+
+def txn_of(tenant_id: int, idempotency_key: str) -> str:
+    """The transaction of a top-up."""
+    return f"topup:{tenant_id}:{idempotency_key}"
+
+
+def _payment_id(tenant_id: int, idempotency_key: str) -> UUID:
+    return uuid5(ledger.NAMESPACE, f"{txn_of(tenant_id, idempotency_key)}/0")
+
+
+def _judge(account: Row | None, payment: Payment, currency: str) -> tuple[PaymentState, str | None]:
+    if account is None:
+        return topup.receive(
+            payment.amount_mu,
+            currency,
+            known=False,
+            ledger_currency=currency,
+            maximum_mu=topup.AMOUNT_MU_MAX,
+        )
+    if account["stopped"]:
+        return PaymentState.RECEIVED, "ledger_stopped"
+    return topup.receive(
+        payment.amount_mu,
+        currency,
+        known=True,
+        ledger_currency=account["currency"],
+        maximum_mu=parse_terms(account["terms"]).topup_max_mu,
+    )
+
+
+def _replayed(
+    tenant_id: int, payment: Payment, currency: str, account: Row | None
+) -> Plan[TopUp | None]:
+    row = first(
+        (yield SQL("find_payment", tenant_id=tenant_id, idempotency_key=payment.idempotency_key))
+    )
+    if row is None:
+        return None
+    same = (row["account"], row["amount_mu"], row["currency"]) == (
+        payment.account,
+        payment.amount_mu,
+        currency,
+    )
+    if not same:
+        raise Conflict(
+            f"the idempotency key {payment.idempotency_key!r} belongs to another payment"
+        )
+    return _answer(tenant_id, payment.idempotency_key, row, account, replayed=True)
+
+
+def _receive(
+    tenant_id: int,
+    payment: Payment,
+    currency: str,
+    account: Row | None,
+    state: PaymentState,
+    reason: str | None,
+    now: datetime,
+) -> Plan[None]:
+    made = yield SQL(
+        "insert_payment",
+        id=_payment_id(tenant_id, payment.idempotency_key),
+        tenant_id=tenant_id,
+        account=payment.account,
+        account_id=None if account is None else account["id"],
+        amount_mu=payment.amount_mu,
+        currency=currency,
+        channel=payment.channel,
+        idempotency_key=payment.idempotency_key,
+        state=state.value,
+        reason=reason,
+        now=now,
+    )
+    if not made:  # the same key at the same time, for another contract
+        raise Conflict(
+            f"the idempotency key {payment.idempotency_key!r} belongs to another payment"
+        )
+
+
+def _keep(
+    tenant_id: int,
+    payment: Payment,
+    currency: str,
+    state: PaymentState,
+    reason: str | None,
+    now: datetime,
+) -> Plan[TopUp]:
+    """What cannot be booked: in suspense it is in the ledger, too."""
+    if state is PaymentState.SUSPENSE:
+        leg = Leg(ledger.CASH, ledger.SUSPENSE, payment.amount_mu, Code.TOPUP, {"reason": reason})
+        key = f"suspense:{tenant_id}:{payment.idempotency_key}"
+        yield from ledger.post(Transaction(tenant_id, None, currency, key, now, [leg]), now)
+    row = (yield SQL("find_payment", tenant_id=tenant_id, idempotency_key=payment.idempotency_key))[
+        0
+    ]
+    return _answer(tenant_id, payment.idempotency_key, row, None, replayed=False)
+
+
+def _book(account: Row, key: str, amount_mu: int, now: datetime) -> Plan[TopUp]:
+    """Post the split of a payment and look at the supply."""
+    tenant_id = account["tenant_id"]
+    legs, wallet_mu = yield from _split(account, amount_mu, now)
+    txn = txn_of(tenant_id, key)
+    yield from ledger.post(
+        Transaction(tenant_id, account["id"], account["currency"], txn, now, legs), now
+    )
+    account = {**account, "wallet_mu": wallet_mu, "used": True}
+    supply = yield from supplying.look(account, [ToppedUp()], now)
+    detail = {"amount_mu": amount_mu, "balance_mu": wallet_mu, "currency": account["currency"]}
+    yield from notices.publish(account, "topup.booked", detail, now, key=key)
+    booked = PaymentState.BOOKED
+    identity = _payment_id(tenant_id, key)
+    yield SQL(
+        "set_payment",
+        id=identity,
+        state=booked.value,
+        booked_at=now,
+        wallet_mu=wallet_mu,
+        reason=None,
+    )
+    return TopUp(
+        id=identity,
+        txn=txn,
+        account=account["name"],
+        amount_mu=amount_mu,
+        wallet_mu=wallet_mu,
+        currency=account["currency"],
+        posted_at=now,
+        state=booked,
+        reason=None,
+        decision_seq=supply.decision_seq,
+        replayed=False,
+    )
+
+
+def _split(account: Row, amount_mu: int, now: datetime) -> Plan[tuple[list[Leg], int]]:
+    """The transfers of a top-up by the contract's terms, and the wallet after them."""
+    terms = parse_terms(account["terms"])
+    books = yield from ledger.books(account["id"])
+    empty = ledger.Book()
+    owed_mu = max(0, -books.get(ledger.DEBT_PAYMENT, empty).posted_mu)
+    debt = PaymentDebt()
+    if terms.payment_debt is not None and owed_mu:
+        taken = yield from _taken_this_week(account, now)
+        share = terms.payment_debt
+        debt = PaymentDebt(owed_mu, share.share_bp, share.cap_mu, taken)
+    accumulated = max(0, -books.get(ledger.DEBT_ACC, empty).posted_mu)
+    before = Registers(
+        wallet_mu=account["wallet_mu"],
+        accumulated_debt_mu=accumulated,
+        payment_debt=debt,
+        disablement_mu=terms.disablement_mu,
+        reconnect_mu=terms.reconnect_mu,
+    )
+    parts = topup.split(amount_mu, before)
+    after_mu = account["wallet_mu"] + parts.wallet_mu
+    legs = [
+        Leg(ledger.CASH, ledger.WALLET, parts.wallet_mu, Code.TOPUP, {"wallet_mu": after_mu}),
+        Leg(ledger.CASH, ledger.DEBT_PAYMENT, parts.payment_debt_mu, Code.DEBT_SHARE),
+        Leg(ledger.CASH, ledger.DEBT_ACC, parts.accumulated_debt_mu, Code.ACC_DEBT),
+    ]
+    return [leg for leg in legs if leg.amount_mu], after_mu
+
+
+def _taken_this_week(account: Row, now: datetime) -> Plan[int]:
+    zone = supplying.policy_of(account).zone
+    local = now.astimezone(zone)
+    monday = (local - timedelta(days=local.weekday())).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
+    row = (yield SQL("taken_of_debt", account_id=account["id"], since=monday))[0]
+    return int(row["taken_mu"])
+
+
+def reverse_payment(tenant_id: int, payment_id: UUID, *, reason: str, now: datetime) -> Plan[TopUp]:
+    """Take a booked payment back, once; the wallet may go below zero, and notices follow.
+
+    Raises: PrepaymentError: `unknown_payment`, `payment_state`.
+    """
+    row = first((yield SQL("payment_by_id", tenant_id=tenant_id, id=payment_id)))
+    if row is None or row["account_id"] is None:
+        raise PrepaymentError("unknown_payment", f"there is no booked payment {payment_id}")
+    state = PaymentState(row["state"])
+    account = yield from engine.lock_account(row["account_id"])
+    if state is PaymentState.REVERSED:
+        return _answer(tenant_id, row["idempotency_key"], row, account, replayed=True)
+    topup.advance_payment(state, PaymentState.REVERSED)
+    txn = txn_of(tenant_id, row["idempotency_key"])
+    yield from ledger.reverse(tenant_id, txn, f"reversal:{txn}", now)
+    yield SQL(
+        "set_payment",
+        id=payment_id,
+        state=PaymentState.REVERSED.value,
+        booked_at=row["booked_at"],
+        wallet_mu=row["wallet_mu"],
+        reason=reason,
+    )
+    account = yield from engine.lock_account(account["id"])
+    yield from supplying.look(account, [Tick()], now)
+    row = {**row, "state": PaymentState.REVERSED.value, "reason": reason}
+    return _answer(tenant_id, row["idempotency_key"], row, account, replayed=False)
+
+
+def _answer(tenant_id: int, key: str, row: Row, account: Row | None, *, replayed: bool) -> TopUp:
+    decided = None if account is None else supplying.supply_of(account["kept"]).decision_seq
+    return TopUp(
+        id=row["id"],
+        txn=txn_of(tenant_id, key),
+        account=row["account"],
+        amount_mu=row["amount_mu"],
+        wallet_mu=row["wallet_mu"],
+        currency=row["currency"],
+        posted_at=row["booked_at"] or row["received_at"],
+        state=PaymentState(row["state"]),
+        reason=row["reason"],
+        decision_seq=decided,
+        replayed=replayed,
+    )
