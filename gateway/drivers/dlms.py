@@ -88,16 +88,15 @@ class DlmsMeter:
         client = Client(self._settings)
         if self._hdlc:
             await self._drive_frames(line, link.connect())
-        try:
-            await self._drive(line, link, client.associate())
-            entries = [await self._clock(line, link, client)]
-            entries += [await self._register(line, link, client, obis) for obis in self._objects]
-            if not any(entries):
-                raise DriverTransient("the meter has none of the objects")
+        await self._drive(line, link, client.associate())
+        entries = [await self._register(line, link, client, obis) for obis in self._objects]
+        if not any(entries):
+            raise DriverTransient("the meter has none of the objects")
+        entries.insert(0, await self._clock(line, link, client))
+        if self._hdlc:  # a session that broke off is ended by the next SNRM or AARQ
+            await self._drive_frames(line, link.disconnect())
+        else:
             await self._drive(line, link, client.release())
-        finally:
-            if self._hdlc:
-                await self._drive_frames(line, link.disconnect())
         return notification(axdr.array(*filter(None, entries)))
 
     async def _clock(self, line: Line, link: ClientLink, client: Client) -> bytes:

@@ -52,7 +52,7 @@ class MbusMaster:
     def __init__(
         self, meters: Sequence[MbusMeter], *, timeout_s: float, profile: str, frames: int = 1
     ) -> None:
-        """Args: timeout_s: for one answer. profile: that decodes it. frames: telegrams a reading."""
+        """Args: timeout_s: for one answer. profile: the decoder's. frames: telegrams a reading."""
         self._meters = meters
         self._timeout_s = timeout_s
         self._profile = profile

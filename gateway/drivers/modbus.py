@@ -72,9 +72,8 @@ class ModbusBus:
     async def ask(self, line: Line, index: int) -> Answer:
         """Read a meter. Raises TimeoutError, DriverTransient."""
         meter = self._meters[index]
-        blocks = meter.plan.blocks
-        if meter.plan.sunspec:
-            blocks = await self._sunspec_blocks(line, meter)
+        sunspec = meter.plan.sunspec
+        blocks = await self._sunspec_blocks(line, meter) if sunspec else meter.plan.blocks
         exchanges = [await self.read(line, meter, *block) for block in blocks]
         return Answer(meter.address, meter.profile, (b"".join(exchanges),))
 

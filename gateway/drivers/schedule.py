@@ -41,10 +41,7 @@ class Schedule:
         living = [index for index in due if not self._places[index].dead]
         dead = [index for index in due if self._places[index].dead]
         overdue = [i for i in dead if now_ms - self._places[i].due_ms >= OVERDUE_MS]
-        if overdue and living and not self._probed:
-            chosen = overdue
-        else:
-            chosen = living or dead
+        chosen = overdue if overdue and living and not self._probed else living or dead
         self._probed = bool(chosen) and chosen is not living
         return min(chosen, key=lambda index: self._places[index].due_ms, default=None)
 

@@ -97,7 +97,7 @@ class Source:
                     line.close()
             except DriverError as error:
                 self._say_lost(error)
-            except Exception:  # a driver's own fault must not stop the other sources
+            except Exception:  # noqa: BLE001 - a driver's own fault must not stop the other sources
                 self.intake.counts["fault"] += 1
                 _log.exception("%s: a fault of the driver", self.intake.name)
             held_s = 0.0 if opened_at_s is None else time.monotonic() - opened_at_s

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from difflib import get_close_matches
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_settings import (
@@ -127,7 +127,10 @@ def _no_such(settings: type[ProgramSettings], name: str, where: list[str]) -> st
 def _known(settings: type[ProgramSettings], where: list[str]) -> list[str]:
     fields = settings.model_fields
     for part in where:
+        if part.isdecimal():  # the place in a list of sections
+            continue
         section = fields[part].annotation
+        section = next(iter(get_args(section)), section)
         assert isinstance(section, type)
         assert issubclass(section, BaseModel)
         fields = section.model_fields
