@@ -10,12 +10,12 @@ import asyncio
 import signal
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from headend.api.access import Principal
 from headend.api.app import create_app
 from headend.config import Settings, required
 from headend.ingest.loop import Ingest
@@ -23,6 +23,7 @@ from headend.ingest.source import MqttSource
 from headend.ingest.writer import Writer
 from headend.keystore import Keystore
 from headend.mqtt import MqttClient
+from headend.security import people
 from headend.store import db, guard, migrate
 from headend.worker import Worker
 from ohmesh.model.errors import ConfigError
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-OPERATOR: Final = "operator"
 OPERATOR_TENANT: Final = 1
 SHUTDOWN_S: Final = 4
 
@@ -152,9 +152,16 @@ def _run_alone(role: Callable[[Roles], AbstractContextManager[None]]) -> None:
     roles.finish()
 
 
-def serve(settings: Settings) -> None:
-    """Everything in one process, until SIGTERM. Raises ConfigError, SchemaMismatch."""
-    _check_api_role(settings)
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Everything in one process, until SIGTERM.
+
+    Args:
+        settings: the configuration.
+        announce: told the one-time link of the first administrator; never the log.
+
+    Raises: ConfigError, SchemaMismatch.
+    """
+    _prepare_api(settings, announce)
     pool = db.make_pool(required(settings.database.api_url, "database.api_url"))
     server = uvicorn.Server(_server_config(settings, make_api(settings, pool)))
     roles = Roles(on_stop=lambda: setattr(server, "should_exit", True))
@@ -170,11 +177,22 @@ async def _serve_api(server: uvicorn.Server, pool: db.AsyncPool) -> None:
         await server.serve()
 
 
-def _check_api_role(settings: Settings) -> None:
+def _prepare_api(settings: Settings, announce: Callable[[str], None]) -> None:
     url = required(settings.database.api_url, "database.api_url")
     with db.connect(url, name="api", autocommit=True) as connection:
         guard.check(connection)
         migrate.check(connection)
+        with db.tenant(connection, OPERATOR_TENANT):
+            db.run(connection, people.keep_first_key(OPERATOR_TENANT, _token(settings)))
+            link = db.run(connection, people.first_link(OPERATOR_TENANT, datetime.now(UTC)))
+    if link:
+        announce(f"Nobody can sign in yet. For a day, once: {_address(settings)}/setup?link={link}")
+
+
+def _address(settings: Settings) -> str:
+    api = settings.api
+    host = f"[{api.host}]" if ":" in api.host else api.host
+    return f"http{'s' if api.tls_certificate_file else ''}://{host}:{api.port}"
 
 
 def _server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
@@ -194,15 +212,19 @@ def _server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
 
 def make_api(settings: Settings, pool: db.AsyncPool) -> FastAPI:
     """The API over a pool that its caller opens and closes. Raises ConfigError."""
-    token = _read_token(Path(required(settings.api.token_file, "api.token_file")))
-    open_reads = OPERATOR_TENANT if is_loopback(settings.api.host) else None
+    keys = keystore(settings)
+    is_open = settings.api.open_reads and is_loopback(settings.api.host)
     return create_app(
         pool,
-        tokens={token: Principal(OPERATOR, OPERATOR_TENANT)},
-        secret=token.encode(),
-        seal_key=keystore(settings).seal,
-        open_reads_tenant=open_reads,
+        secret=keys.derive(b"ohmesh api"),
+        seal_key=keys.seal,
+        open_reads_tenant=OPERATOR_TENANT if is_open else None,
+        requests_per_s=settings.api.requests_per_s,
     )
+
+
+def _token(settings: Settings) -> str:
+    return _read_token(Path(required(settings.api.token_file, "api.token_file")))
 
 
 def _read_token(file: Path) -> str:

@@ -55,9 +55,13 @@ class ApiSettings(BaseModel):
     tls_certificate_file: Path | None = None
     tls_key_file: Path | None = None
     insecure_listen: bool = False
+    open_reads: bool = False
+    requests_per_s: Annotated[float, Field(gt=0, le=1_000_000)] = 500
 
     @model_validator(mode="after")
     def _loopback_or_protected(self) -> Self:
+        if self.open_reads and not settings.is_loopback(self.host):
+            raise ValueError(f"host {self.host} is not loopback: open_reads must be false")
         protected = (self.tls_certificate_file and self.tls_key_file) or self.insecure_listen
         if not settings.is_loopback(self.host) and not (protected and self.token_file):
             raise ValueError(
@@ -130,6 +134,8 @@ port = 8080
 # tls_certificate_file = "server.crt"
 # tls_key_file = "server.key"
 insecure_listen = false         # true: listen in the clear, behind a proxy that speaks TLS
+open_reads = false              # true: everybody on this machine may read, while host is loopback
+requests_per_s = 500            # of one key, session or address, on average
 
 [secrets]
 # kek_file = "kek"              # 64 hex digits; opens the meters' keys
