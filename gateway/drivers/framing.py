@@ -7,6 +7,7 @@ pushes will push again in a moment.
     P1       "/" ... "!" CRC CR LF; the CRC, when there is one, must fit
     SML      1B1B1B1B 01010101 ... 1B1B1B1B 1A pad crc crc
     readout  "/" ... "!" CR LF, or with a block STX ... ETX BCC after the identification line
+    TIC      STX ... ETX
 """
 
 from __future__ import annotations
@@ -36,8 +37,12 @@ class Splitter(Protocol):
         ...
 
 
-class _Buffered:
-    """A buffer from which telegrams are cut."""
+class Buffered:
+    """A buffer from which telegrams are cut.
+
+    A splitter says where the next one ends (`_cut`, None while it is not whole) and whether its
+    check fits (`_sound`).
+    """
 
     def __init__(self) -> None:
         self.dropped = 0
@@ -78,7 +83,7 @@ class _Buffered:
         raise NotImplementedError
 
 
-class P1Splitter(_Buffered):
+class P1Splitter(Buffered):
     """Telegrams of a customer port P1."""
 
     def _cut(self) -> bytes | None:
@@ -95,8 +100,8 @@ class P1Splitter(_Buffered):
     def _sound(self, telegram: bytes) -> bool:
         mark = telegram.index(b"!")
         check = telegram[mark + 1 :].strip()
-        if not check:
-            return True  # DSMR 2.2 and 3.0 have none
+        if not check:  # DSMR 2.2 and 3.0 have none
+            return telegram.isascii() and b"(" in telegram
         try:
             sent = int(check, 16) if len(check) <= _CRC_DIGITS_MAX else -1
         except ValueError:
@@ -104,7 +109,7 @@ class P1Splitter(_Buffered):
         return sent == crc16_arc(telegram[: mark + 1])
 
 
-class SmlSplitter(_Buffered):
+class SmlSplitter(Buffered):
     """SML files; their CRC is left to the decoder, because some makers compute another one."""
 
     def _cut(self) -> bytes | None:
@@ -131,7 +136,7 @@ class SmlSplitter(_Buffered):
         return telegram[-8:-4] == _ESCAPE and telegram[-4] == _SML_END
 
 
-class ReadoutSplitter(_Buffered):
+class ReadoutSplitter(Buffered):
     """IEC 62056-21 data messages, pushed (mode D) or answered."""
 
     def _cut(self) -> bytes | None:
@@ -148,6 +153,22 @@ class ReadoutSplitter(_Buffered):
 
     def _sound(self, telegram: bytes) -> bool:
         return block_fits(telegram)
+
+
+class TicSplitter(Buffered):
+    """Frames of a Linky's customer port (TIC)."""
+
+    def _cut(self) -> bytes | None:
+        if not self._from_start(bytes((_STX,))):
+            return None
+        end = self._buffer.find(_ETX)
+        if end < 0:
+            return None
+        start = self._buffer.rfind(_STX, 0, end)  # the one before broke off
+        return self._take(end + 1)[start:]
+
+    def _sound(self, telegram: bytes) -> bool:
+        return telegram.translate(_SEVEN_BITS).count(b"\n") > 1
 
 
 def readout_length(octets: bytes) -> int | None:

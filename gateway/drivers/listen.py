@@ -1,4 +1,4 @@
-"""Meters that speak unasked: P1 ports, SML heads, and readouts that are pushed (mode D).
+"""Meters that speak unasked: P1, SML, pushed readouts, TIC, and DLMS on customer ports.
 
 A P1 port speaks every second; the archive needs less. Of each period the first whole telegram is
 taken, and when one is damaged the next one serves.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.drivers.framing import P1Splitter, ReadoutSplitter, SmlSplitter
+from gateway.drivers.framing import P1Splitter, ReadoutSplitter, SmlSplitter, TicSplitter
+from gateway.drivers.han import GloSplitter, HdlcSplitter, MbusPushSplitter
 from gateway.drivers.line import now_ms
 from ohmesh.model.errors import DriverTransient
 
@@ -24,6 +25,10 @@ SPLITTERS: dict[str, Callable[[], Splitter]] = {
     "p1": P1Splitter,
     "sml": SmlSplitter,
     "readout": ReadoutSplitter,
+    "tic": TicSplitter,
+    "hdlc": HdlcSplitter,
+    "mbus": MbusPushSplitter,
+    "glo": GloSplitter,
 }
 _SILENCE_S = 300.0
 """A TCP line may be dead without a word: after so long a silence it is opened anew."""
@@ -36,11 +41,11 @@ class Listener:
     """One meter that speaks on one line."""
 
     def __init__(
-        self, intake: Intake, *, kind: str, meter: str, profile: str, period_s: float
+        self, intake: Intake, *, framing: str, meter: str, profile: str, period_s: float
     ) -> None:
-        """Args: kind: of `SPLITTERS`. period_s: at most one telegram in it, 0 for all."""
+        """Args: framing: of `SPLITTERS`. period_s: at most one telegram in it, 0 for all."""
         self._intake = intake
-        self._new_splitter = SPLITTERS[kind]
+        self._new_splitter = SPLITTERS[framing]
         self._meter = meter
         self._profile = profile
         self._period_ms = int(period_s * 1000)

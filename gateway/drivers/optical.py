@@ -55,14 +55,14 @@ class OpticalMeter:
     async def ask(self, line: Line, _: int) -> Answer:
         """Read the meter. Raises TimeoutError, DriverTransient."""
         identification = await self._sign_on(line)
-        await self._switch(line, identification)
+        echo = await self._switch(line, identification)
         readout = await line.ask(
             b"",
-            lambda heard: _whole(identification, heard),
+            lambda heard: _whole(identification, heard, echo),
             timeout_s=self._readout_s,
             bytes_max=BYTES_MAX,
         )
-        telegram = identification + readout
+        telegram = identification + readout.removeprefix(echo)
         if not block_fits(telegram):
             raise DriverTransient("a block check that does not fit")
         return Answer(self._meter, self._profile, (telegram,))
@@ -73,18 +73,24 @@ class OpticalMeter:
         answer = await line.ask(request, identification_length, timeout_s=_REACTION_S, echo=True)
         return answer[answer.rindex(b"/") :]
 
-    async def _switch(self, line: Line, identification: bytes) -> None:
-        """Agree on the speed that the meter offers, or the highest that the head bears."""
+    async def _switch(self, line: Line, identification: bytes) -> bytes:
+        """Agree on the speed that the meter offers, or the highest that the head bears.
+
+        Returns:
+            What was sent: the head may give it back before the readout.
+        """
         offered = chr(identification[4] & 0x7F)
         if offered in _SPEEDS_B:
             line.set_speed(_SPEEDS_B[offered], _MODE)
-        elif offered in _SPEEDS:
+        if offered in _SPEEDS:
             speeds = [code for code, baud in _SPEEDS.items() if baud <= self._baud]
             code = min(offered, speeds[-1])
             acknowledgement = b"\x060%b0\r\n" % code.encode()
             await line.write(acknowledgement)
             await line.sent(len(acknowledgement))
             line.set_speed(_SPEEDS[code], _MODE)
+            return acknowledgement
+        return b""
 
 
 def identification_length(heard: bytes) -> int | None:
@@ -95,6 +101,7 @@ def identification_length(heard: bytes) -> int | None:
     return end + 1 if whole and heard[start + 1 : start + 2] != b"?" else None
 
 
-def _whole(identification: bytes, heard: bytes) -> int | None:
-    length = readout_length(identification + heard)
-    return None if length is None else length - len(identification)
+def _whole(identification: bytes, heard: bytes, echo: bytes) -> int | None:
+    length = readout_length(identification + heard.removeprefix(echo))
+    skipped = len(echo) if heard.startswith(echo) else 0
+    return None if length is None else length - len(identification) + skipped

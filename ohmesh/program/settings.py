@@ -85,7 +85,9 @@ def load(settings: type[_Settings], program: str, path: Path | None) -> _Setting
     try:
         found: _Settings = FromFile()
     except ValidationError as error:
-        reason = _explain(settings, error.errors()[0])
+        # A misspelt name explains a missing one.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        reason = _explain(settings, first)
         raise ConfigError(f"{path or 'environment'}: {reason}") from error
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
