@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meter_sim.capture import cli as capture_cli
+from meter_sim.field import cli as field_cli
 from meter_sim.replay import cli as replay_cli
 from ohmesh.model.errors import ConfigError, ModelError, ProfileError
 from ohmesh.model.reading import utc
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fleet(commands)
     _add_experiment(commands)
     add = partial(_add, commands)
+    field_cli.add_field(add)
     capture_cli.add_commands(add)
     replay_cli.add_commands(add)
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from firmware_profiles import canonical
@@ -24,6 +25,12 @@ _DIGITS_DROPPED_MAX = 12
 _CONSTANTS = {Unit.V: (2301, -1), Unit.HZ: (4999, -2), Unit.A: (87, -1)}
 """What a simulated meter shows where its household says nothing."""
 _SUNSPEC_START = 40_000
+
+
+def map_names() -> list[str]:
+    """The register maps that a simulated meter may have."""
+    folder = files("firmware_profiles.modbus").joinpath("maps")
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir())
 
 
 def shown(registers: Registers, point: Point) -> tuple[int, int]:
