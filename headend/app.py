@@ -25,6 +25,8 @@ from headend.keystore import Keystore
 from headend.mqtt import MqttClient
 from headend.security import people
 from headend.store import db, guard, migrate
+from headend.vee import shape
+from headend.vee.pump import Rulebook, Validator
 from headend.worker import Worker
 from ohmesh.model.errors import ConfigError
 from ohmesh.program.settings import is_loopback
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from fastapi import FastAPI
+
+    from headend.vee.shape import Shape
 
 OPERATOR_TENANT: Final = 1
 SHUTDOWN_S: Final = 4
@@ -124,13 +128,23 @@ def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
         keystore=keystore(settings),
         publish=client.publish,
     )
+    validator = Validator(
+        url=required(settings.database.worker_url, "database.worker_url"),
+        rulebook=Rulebook(shape=_shape(settings)),
+    )
     client.start()
     try:
         roles.start("worker", worker.run)
+        roles.start("vee", validator.run)
         yield
     finally:
         roles.join()
         client.stop()
+
+
+def _shape(settings: Settings) -> Shape:
+    file = settings.vee.shape_file
+    return shape.evening() if file is None else shape.load(file)
 
 
 def run_ingest(settings: Settings) -> None:

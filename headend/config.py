@@ -78,6 +78,13 @@ class SecretSettings(BaseModel):
     kek_file: Path | None = None
 
 
+class VeeSettings(BaseModel):
+    """Validation and estimation of intervals."""
+
+    model_config = settings.FROZEN
+    shape_file: Path | None = None
+
+
 class Settings(settings.ProgramSettings):
     """All of it."""
 
@@ -87,6 +94,7 @@ class Settings(settings.ProgramSettings):
     ingest: IngestSettings = IngestSettings()
     api: ApiSettings = ApiSettings()
     secrets: SecretSettings = SecretSettings()
+    vee: VeeSettings = VeeSettings()
 
 
 def load(path: Path | None) -> Settings:
@@ -139,4 +147,7 @@ requests_per_s = 500            # of one key, session or address, on average
 
 [secrets]
 # kek_file = "kek"              # 64 hex digits; opens the meters' keys
+
+[vee]
+# shape_file = "h25.csv"        # load shape of estimates, in BDEW's layout of 2025; else built in
 """

@@ -31,6 +31,7 @@ from headend.api.routes import (
     meters,
     people,
     reports,
+    vee,
 )
 from headend.api.services import Services
 from headend.api.sign_ins import SignIns
@@ -103,7 +104,7 @@ def create_app(
     )
     problems.install(app, error_page)
     routed = (
-        *(meters, gateways, commands, accounts, reports, events, exports, people, health),
+        *(meters, gateways, commands, accounts, reports, events, exports, people, health, vee),
         *(pages, operations, sign_in),
     )
     for module in routed:

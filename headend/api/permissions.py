@@ -32,9 +32,12 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_meters", "get_meter", "list_readings", "list_gateways", "get_gateway"),
         *("get_topology", "list_quarantine", "list_commands", "get_command", "read_success"),
         *("list_events", "stream", "document", "export_readings"),
+        *("list_intervals", "list_interval_versions", "list_interval_totals"),
+        *("list_vee_exceptions", "list_edits"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
     ),
     Permission.FLEET_WRITE: ("register_meter", "register_gateway"),
+    Permission.DATA_EDIT: ("edit_intervals", "note_swap"),
     Permission.COMMAND_SEND: ("send_command", "cancel_command"),
     Permission.MONEY_READ: (
         *("list_tariffs", "list_accounts", "get_account", "list_transfers"),
