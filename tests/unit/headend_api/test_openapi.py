@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from headend.api.routes.exports import OFFERED
+
 DOCS = Path(__file__).parents[3] / "docs"
 
 
@@ -74,6 +76,8 @@ def test_every_operation_says_which_problems_it_ends_in(document):
             kinds = list(answer["content"])
             if int(status) >= 400:
                 assert kinds == ["application/problem+json"], (path, status)
+            elif path == "/v1/readings":
+                assert kinds == [one.value for one in OFFERED]
             elif path != "/v1/stream":
                 assert kinds == ["application/json"], (path, status)
                 assert answer["content"][kinds[0]]["schema"], (path, status)
