@@ -188,7 +188,6 @@ class Told:
 
 def _record(options: argparse.Namespace) -> int:
     from meter_sim.capture.recorder import record  # noqa: PLC0415 - start lean
-    from meter_sim.capture.taps import MqttTap  # noqa: PLC0415 - start lean
 
     if not (options.broker or options.serial or options.bench):
         raise ConfigError("nothing to record: give --broker, --serial or --bench")
@@ -199,7 +198,6 @@ def _record(options: argparse.Namespace) -> int:
         told = Told()
         found = record(taps, writer, seconds=options.seconds, count=options.count, stop=told)
     lost = found.numbering.missing
-    dropped = sum(tap.dropped for tap in taps if isinstance(tap, MqttTap))
     for gateway, count in lost.items():
         print(f"ohmesh sim record: {count} telegrams of {gateway} were not heard", file=sys.stderr)
     if found.gone:
@@ -211,7 +209,6 @@ def _record(options: argparse.Namespace) -> int:
         "payload_bytes": found.payload_bytes,
         "file_bytes": size,
         "missing": lost,
-        "dropped_by_broker": dropped,
         "gone": found.gone,
     }
     print(json.dumps(facts))
