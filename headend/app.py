@@ -24,6 +24,7 @@ from headend.ingest.writer import Writer
 from headend.keystore import Keystore
 from headend.mqtt import MqttClient
 from headend.security import people
+from headend.security.oidc import Provider
 from headend.store import db, guard, migrate
 from headend.vee import shape
 from headend.vee.pump import Rulebook, Validator
@@ -234,7 +235,32 @@ def make_api(settings: Settings, pool: db.AsyncPool) -> FastAPI:
         seal_key=keys.seal,
         open_reads_tenant=OPERATOR_TENANT if is_open else None,
         requests_per_s=settings.api.requests_per_s,
+        provider=_provider(settings, keys),
     )
+
+
+def _provider(settings: Settings, keys: Keystore) -> Provider | None:
+    oidc = settings.oidc
+    if not oidc.issuer:
+        return None
+    return Provider(
+        issuer=oidc.issuer,
+        client_id=oidc.client_id,
+        client_secret=_secret(Path(required(oidc.client_secret_file, "oidc.client_secret_file"))),
+        redirect_url=oidc.redirect_url,
+        name=oidc.name,
+        tenant_id=OPERATOR_TENANT,
+        role_claim=oidc.role_claim,
+        roles=oidc.roles,
+        key=keys.derive(b"ohmesh oidc"),
+    )
+
+
+def _secret(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the secret in {file}: {error}") from error
 
 
 def _token(settings: Settings) -> str:
@@ -242,10 +268,7 @@ def _token(settings: Settings) -> str:
 
 
 def _read_token(file: Path) -> str:
-    try:
-        token = file.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the API token in {file}: {error}") from error
+    token = _secret(file)
     if len(token) < 32:
         raise ConfigError(f"the API token in {file} is shorter than 32 characters")
     return token

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from headend.security.roles import Role  # noqa: TC001 - pydantic reads it at run time
 from ohmesh.model.errors import ConfigError
 from ohmesh.program import settings
 
@@ -71,6 +72,28 @@ class ApiSettings(BaseModel):
         return self
 
 
+class OidcSettings(BaseModel):
+    """Signing in at an OpenID provider; off without an issuer."""
+
+    model_config = settings.FROZEN
+    issuer: str = ""
+    client_id: str = "ohmesh"
+    client_secret_file: Path | None = None
+    redirect_url: str = ""
+    name: str = "OpenID"
+    role_claim: str = "groups"
+    roles: dict[str, Role] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.issuer and not (self.client_secret_file and self.redirect_url and self.roles):
+            raise ValueError("issuer needs client_secret_file, redirect_url and roles")
+        plain = self.issuer.startswith("http://") and not self.issuer.startswith("http://127.0.0.1")
+        if plain:
+            raise ValueError("issuer must be https://")
+        return self
+
+
 class SecretSettings(BaseModel):
     """Files with secrets."""
 
@@ -94,6 +117,7 @@ class Settings(settings.ProgramSettings):
     ingest: IngestSettings = IngestSettings()
     api: ApiSettings = ApiSettings()
     secrets: SecretSettings = SecretSettings()
+    oidc: OidcSettings = OidcSettings()
     vee: VeeSettings = VeeSettings()
 
 
@@ -147,6 +171,16 @@ requests_per_s = 500            # of one key, session or address, on average
 
 [secrets]
 # kek_file = "kek"              # 64 hex digits; opens the meters' keys
+
+[oidc]
+# Signing in at an OpenID provider (authorization code with PKCE); off without an issuer.
+issuer = ""
+# client_id = "ohmesh"
+# client_secret_file = "oidc-secret"
+# redirect_url = "https://meters.example/oidc/return"
+# name = "OpenID"               # on the sign-in page
+# role_claim = "groups"
+# roles = { "ami-operators" = "operator", "ami-admins" = "admin" }
 
 [vee]
 # shape_file = "h25.csv"        # load shape of estimates, in BDEW's layout of 2025; else built in

@@ -37,12 +37,13 @@ from headend.api.services import Services
 from headend.api.sign_ins import SignIns
 from headend.api.store import PoolStore
 from headend.security.roles import NOBODY, Permission, Principal
-from headend.web import operations, pages, sign_in
+from headend.web import oidc, operations, pages, sign_in
 from headend.web.render import FOLDER, error_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from headend.security.oidc import Provider
     from headend.store.db import AsyncPool
 
 
@@ -59,6 +60,7 @@ def create_app(
     now: Callable[[], datetime] = _clock,
     pulse_s: float = PULSE_S,
     requests_per_s: float = REQUESTS_PER_S,
+    provider: Provider | None = None,
 ) -> FastAPI:
     """The whole API with its pages.
 
@@ -72,6 +74,7 @@ def create_app(
         now: the clock, UTC.
         pulse_s: how often the live pages look for changes.
         requests_per_s: what one key, session or address may ask on average.
+        provider: signs people in elsewhere.
     """
     assert len(secret) >= 16
     nobody = Principal("nobody", open_reads_tenant, NOBODY) if open_reads_tenant else None
@@ -101,11 +104,12 @@ def create_app(
         pulses=pulses,
         seal_key=seal_key,
         now=now,
+        provider=provider,
     )
     problems.install(app, error_page)
     routed = (
         *(meters, gateways, commands, accounts, reports, events, exports, people, health, vee),
-        *(pages, operations, sign_in),
+        *(pages, operations, sign_in, oidc),
     )
     for module in routed:
         app.include_router(module.router)

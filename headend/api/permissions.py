@@ -26,8 +26,9 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.OPEN: (
         *("healthz", "readyz", "problem", "choose_language"),
         *("show_sign_in", "sign_in", "sign_out", "show_setup", "set_up"),
+        *("oidc_start", "oidc_return"),
     ),
-    Permission.SELF: ("me", "issue_access_token", "change_password"),
+    Permission.SELF: ("me", "issue_access_token"),
     Permission.FLEET_READ: (
         *("list_meters", "get_meter", "list_readings", "list_gateways", "get_gateway"),
         *("get_topology", "list_quarantine", "list_commands", "get_command", "read_success"),

@@ -35,7 +35,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MEDIA_TYPE = "application/problem+json"
-_NOT_YOURS = frozenset({"beyond_own", "same_person", "own_account"})
+_NOT_YOURS = frozenset(
+    {
+        *("beyond_own", "same_person", "own_account", "disabled"),
+        *("oidc_refused", "oidc_state", "oidc_token", "oidc_role", "oidc_name"),
+    }
+)
+_UPSTREAM = frozenset({"oidc_away", "oidc_failed", "oidc_issuer"})
 _QUERY_CANCELED = "57014"
 _log = logging.getLogger(__name__)
 
@@ -149,6 +155,12 @@ UNAVAILABLE = Kind(
     "The database does not answer",
     "Try again after the time in Retry-After; a write with the same Idempotency-Key is safe.",
 )
+UPSTREAM = Kind(
+    "sign-in-elsewhere",
+    502,
+    "The OpenID provider does not do its part",
+    "Try again; if it stays so, the provider's operator or [oidc] of the configuration must help.",
+)
 TOO_SLOW = Kind(
     "too-slow",
     503,
@@ -173,6 +185,7 @@ KINDS = {
         REFUSED,
         INTERNAL,
         UNAVAILABLE,
+        UPSTREAM,
         TOO_SLOW,
     )
 }
@@ -273,6 +286,7 @@ def from_ours(error: Exception) -> Problem:
         case CommandError() | PrepaymentError() | AccessError():
             kind = NOT_FOUND if error.code.startswith("unknown_") else REFUSED
             kind = FORBIDDEN if error.code in _NOT_YOURS else kind
+            kind = UPSTREAM if error.code in _UPSTREAM else kind
             return Problem(kind, str(error), code=error.code)
         case Conflict():
             return Problem(CONFLICT, str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 SQL: Final = Queries("headend.security", "people.sql")
 SESSION_LIFE: Final = timedelta(hours=12)
 LINK_LIFE: Final = timedelta(hours=24)
+USER_NAME: Final = re.compile(r"[A-Za-z0-9_.@+-]{1,120}")
 FIRST_USER: Final = "admin"
 FIRST_KEY: Final = "operator"
 
@@ -161,24 +163,24 @@ def first_link(tenant_id: int, now: datetime) -> Plan[str | None]:
     return (yield from _link(tenant_id, row["id"], now))
 
 
-def external_user(
-    tenant_id: int, name: str, role: Role, subject: str
-) -> Plan[tuple[int, int] | None]:
-    """The user of an OpenID subject, made or given today's role.
+def external_user(tenant_id: int, name: str, role: Role, subject: str) -> Plan[int]:
+    """The user of an OpenID subject, made, or given today's role.
 
-    Returns: (tenant, user); None when the user is disabled here.
-    Raises: Conflict: another user has the name.
+    Returns: its number in the store.
+    Raises: Conflict: another user has the name. AccessError: disabled here, or a bad name.
     """
+    if USER_NAME.fullmatch(name) is None:
+        raise AccessError("oidc_name", "the OpenID provider gives a name that cannot be one here")
     row = first((yield SQL("user_of_subject", subject=subject)))
     if row is None:
         made = yield SQL("insert_user", tenant_id=tenant_id, name=name, role=role, subject=subject)
         if not made:
             raise Conflict(f"the user name {name} is taken")
-        return tenant_id, int(made[0]["id"])
+        return int(made[0]["id"])
     if row["disabled"] or row["tenant_id"] != tenant_id:
-        return None
+        raise AccessError("disabled", f"the user {name} is disabled here")
     yield SQL("change_user", tenant_id=tenant_id, id=row["user_id"], role=role, disabled=None)
-    return tenant_id, int(row["user_id"])
+    return int(row["user_id"])
 
 
 def add_key(
