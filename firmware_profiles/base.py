@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from firmware_profiles.api import ProfileSpec
+    from firmware_profiles.shape import Template
     from ohmesh.model.obis import Obis
     from ohmesh.model.reading import Reading, Register
     from ohmesh.model.unit import Unit
@@ -42,6 +43,14 @@ class BaseProfile:
         register = canonical.register_for(obis, unit)
         own = self._spec.registers.get(register.channel)
         return register if own is None else with_scaler(register, own.scaler)
+
+    def learn(self, payload: bytes) -> Template | None:
+        """The template of a telegram that `decode` accepted without keys, None when there is none.
+
+        See `firmware_profiles.shape`.
+        """
+        del payload
+        return None
 
     def own(self, reading: Reading) -> Register:
         """The profile's register for a reading to be encoded.

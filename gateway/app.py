@@ -17,6 +17,7 @@ from gateway.commands import CommandPump
 from gateway.downlink import Downlink, MeshCommand
 from gateway.drivers.bench import BenchPort
 from gateway.drivers.mesh import COMMAND_PAYLOAD_MAX, MeshDriver, MeshSettings
+from gateway.field import Field
 from gateway.mqtt import Link, LinkError, LinkSettings
 from gateway.outbox import Outbox, OutboxSettings
 from gateway.sending import Sender, SendingLimits
@@ -59,6 +60,7 @@ class Gateway:
             Downlink(mesh_payload_max=payload_max), outbox, clock_ms=utc_ms, submit=self._submit
         )
         self._mesh = self._new_mesh() if settings.mesh.enabled else None
+        self._sources = Field(outbox, clock_ms=utc_ms).sources(settings)
         self._handlers = {
             topics.gateway_topic(name, "ack"): self._uplink.take_ack,
             topics.gateway_topic(name, "down"): self._commands.take,
@@ -88,6 +90,7 @@ class Gateway:
             parts["link"] = self._link.run()
             if bench:
                 parts["bench"] = bench.run()
+            parts |= {source.intake.name: source.run() for source in self._sources}
             running = [tasks.create_task(part, name=name) for name, part in parts.items()]
             await stop.wait()
             await self._say_goodbye()

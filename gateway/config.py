@@ -7,6 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
+from gateway import field
+from gateway.field_settings import FieldSections
 from ohmesh.model.errors import ConfigError
 from ohmesh.program import settings
 from ohmesh.wire.brokerurl import BrokerUrl
@@ -71,7 +73,7 @@ class LogSettings(BaseModel):
     level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
 
 
-class GatewaySettings(settings.ProgramSettings):
+class GatewaySettings(FieldSections):
     """All of it."""
 
     model_config = settings.configuration(PROGRAM)
@@ -98,6 +100,7 @@ def load(path: Path | None) -> GatewaySettings:
     """Read the settings. Raises ConfigError with the setting's name and what is wrong."""
     found = settings.load(GatewaySettings, PROGRAM, path)
     _check_addresses(found)
+    field.check_field(found)
     return found
 
 
@@ -137,6 +140,77 @@ timer_divisor = 1               # 1..20: protocol timers run that much faster, f
 enabled = false                 # true: whoever reaches this port can put in telegrams
 host = "127.0.0.1"
 port = 8701
+
+# Field sources: as many sections of each kind as there are lines. `line` is a port, a pattern such
+# as "/dev/serial/by-id/usb-FTDI*" (found again after unplugging), or "tcp://host:port"; `baud` and
+# `mode` are those of a port. `ohmesh gateway detect` looks for meters and writes such sections.
+
+# [[p1]]                        # customer port P1
+# name = "p1"                   # of the source, in the log
+# line = "/dev/ttyUSB0"
+# baud = 115200                 # 9600 and mode = "7E1" before DSMR 4
+# meter = "house-7"             # the meter's address at this gateway
+# profile = "nl_dsmr"           # be_emucs, lu_smarty, se_h1
+# period_s = 60                 # one telegram of each period is taken; 0: all
+
+# [[sml]]                       # optical head on a meter that pushes SML; as p1, baud = 9600
+# [[readout]]                   # the same for pushed readouts, IEC 62056-21 mode D; mode = "7E1"
+
+# [[tic]]                       # Linky, historic mode; standard mode: baud = 9600
+
+# [[han]]                       # customer port that pushes DLMS
+# name = "han"
+# line = "/dev/ttyUSB3"
+# baud = 2400
+# framing = "hdlc"              # "mbus" (Austria), "glo" (Luxembourg's ciphered P1)
+# meter = "house-10"
+# profile = "no_han"            # se_h1, at_dlms, ch_dlms, kr_dlms, lu_smarty
+# period_s = 60
+
+# [[optical]]                   # head on a meter that is asked, IEC 62056-21 modes A, B and C
+# name = "head"
+# line = "/dev/ttyUSB1"
+# baud = 9600                   # highest speed that the head bears
+# meter = "house-8"
+# device = ""                   # device address; empty: the only meter there
+# profile = "de_sml"
+# period_s = 900
+# readout_s = 120               # longest readout
+
+# [[modbus]]
+# name = "bus1"                 # the meters are bus1-1, bus1-2, ...
+# line = "/dev/serial/by-id/usb-FTDI*"
+# baud = 9600
+# mode = "8N1"
+# framing = "auto"              # rtu on ports, tcp on tcp lines; or "rtu", "tcp"
+# period_s = 60
+# timeout_ms = 1000
+# meters = [{ units = "1-40", map = "eastron_sdm" }]    # or the path of a map; profile = "modbus"
+
+# [[mbus]]
+# name = "cellar"               # the meters are cellar-1, cellar-12345678, ...
+# line = "tcp://192.168.1.30:10001"
+# baud = 2400
+# mode = "8E1"
+# meters = ["1-5", "12345678"]  # primary addresses, secondary ones of eight digits
+# profile = "eu_mbus"
+# period_s = 900
+# timeout_ms = 1000
+# frames = 1                    # telegrams that one reading takes
+
+# [[dlms]]                      # a meter that is asked: HDLC on ports, the wrapper on tcp lines
+# name = "dlms"
+# line = "/dev/ttyUSB2"
+# meter = "house-9"
+# profile = "kr_dlms"
+# objects = ["1-0:1.8.0", "1-0:2.8.0"]
+# baud = 9600
+# client = 16                   # 16: the public client
+# server = 1
+# password = ""                 # of the low-level security
+# framing = "auto"              # hdlc or wrapper
+# period_s = 900
+# timeout_ms = 3000
 
 [uplink]
 batch_telegrams = 500           # telegrams in one message, at most

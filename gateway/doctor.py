@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from gateway.field import KINDS
 from gateway.mqtt import reachable
 from gateway.outbox_start import inspect_outbox
 from gateway.sqlite import BusyError, DamagedError
@@ -50,13 +51,15 @@ async def examine(settings: GatewaySettings, now: datetime) -> list[Check]:
 
 def _sources(settings: GatewaySettings) -> Check:
     enabled = [name for name in ("mesh", "bench") if getattr(settings, name).enabled]
+    enabled += [f"{kind} {section.name}" for kind in KINDS for section in getattr(settings, kind)]
     if enabled:
         return Check("sources", ok=True, detail=", ".join(enabled))
     return Check(
         "sources",
         ok=False,
         detail="no source of telegrams is enabled",
-        fix="set mesh.enabled or bench.enabled to true",
+        fix="add a section of a field source ('ohmesh gateway detect' writes it), or set"
+        " mesh.enabled or bench.enabled to true",
     )
 
 

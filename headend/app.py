@@ -13,12 +13,12 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from headend.api.access import Principal
 from headend.api.app import create_app
 from headend.config import Settings, required
 from headend.gate.process import Gate, read_signer, watch_parent
@@ -27,7 +27,11 @@ from headend.ingest.source import MqttSource
 from headend.ingest.writer import Writer
 from headend.keystore import Keystore
 from headend.mqtt import MqttClient
+from headend.security import people
+from headend.security.oidc import Provider
 from headend.store import db, guard, migrate
+from headend.vee import shape
+from headend.vee.pump import Rulebook, Validator
 from headend.worker import Worker
 from ohmesh.model.errors import ConfigError
 from ohmesh.program.settings import is_loopback
@@ -38,8 +42,9 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from headend.vee.shape import Shape
+
 _log = logging.getLogger(__name__)
-OPERATOR: Final = "operator"
 OPERATOR_TENANT: Final = 1
 SHUTDOWN_S: Final = 4
 GATE_POLL_S, GATE_PAUSE_S = 0.2, 1.0
@@ -130,9 +135,14 @@ def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
         keystore=keystore(settings),
         publish=client.publish,
     )
+    validator = Validator(
+        url=required(settings.database.worker_url, "database.worker_url"),
+        rulebook=Rulebook(shape=_shape(settings)),
+    )
     client.start()
     try:
         roles.start("worker", worker.run)
+        roles.start("vee", validator.run)
         yield
     finally:
         roles.join()
@@ -188,6 +198,11 @@ def run_gate(settings: Settings, *, with_parent: bool) -> None:
     _run_alone(role)
 
 
+def _shape(settings: Settings) -> Shape:
+    file = settings.vee.shape_file
+    return shape.evening() if file is None else shape.load(file)
+
+
 def run_ingest(settings: Settings) -> None:
     """Ingest alone, until SIGTERM. Raises ConfigError, SchemaMismatch."""
     _run_alone(lambda roles: ingest_role(settings, roles))
@@ -207,9 +222,16 @@ def _run_alone(role: Callable[[Roles], AbstractContextManager[None]]) -> None:
     roles.finish()
 
 
-def serve(settings: Settings) -> None:
-    """Everything in one process, until SIGTERM. Raises ConfigError, SchemaMismatch."""
-    _check_api_role(settings)
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Everything in one process, until SIGTERM.
+
+    Args:
+        settings: the configuration.
+        announce: told the one-time link of the first administrator; never the log.
+
+    Raises: ConfigError, SchemaMismatch.
+    """
+    _prepare_api(settings, announce)
     pool = db.make_pool(required(settings.database.api_url, "database.api_url"))
     server = uvicorn.Server(_server_config(settings, make_api(settings, pool)))
     roles = Roles(on_stop=lambda: setattr(server, "should_exit", True))
@@ -229,11 +251,22 @@ async def _serve_api(server: uvicorn.Server, pool: db.AsyncPool) -> None:
         await server.serve()
 
 
-def _check_api_role(settings: Settings) -> None:
+def _prepare_api(settings: Settings, announce: Callable[[str], None]) -> None:
     url = required(settings.database.api_url, "database.api_url")
     with db.connect(url, name="api", autocommit=True) as connection:
         guard.check(connection)
         migrate.check(connection)
+        with db.tenant(connection, OPERATOR_TENANT):
+            db.run(connection, people.keep_first_key(OPERATOR_TENANT, _token(settings)))
+            link = db.run(connection, people.first_link(OPERATOR_TENANT, datetime.now(UTC)))
+    if link:
+        announce(f"Nobody can sign in yet. For a day, once: {_address(settings)}/setup?link={link}")
+
+
+def _address(settings: Settings) -> str:
+    api = settings.api
+    host = f"[{api.host}]" if ":" in api.host else api.host
+    return f"http{'s' if api.tls_certificate_file else ''}://{host}:{api.port}"
 
 
 def _server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
@@ -253,22 +286,48 @@ def _server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
 
 def make_api(settings: Settings, pool: db.AsyncPool) -> FastAPI:
     """The API over a pool that its caller opens and closes. Raises ConfigError."""
-    token = _read_token(Path(required(settings.api.token_file, "api.token_file")))
-    open_reads = OPERATOR_TENANT if is_loopback(settings.api.host) else None
+    keys = keystore(settings)
+    is_open = settings.api.open_reads and is_loopback(settings.api.host)
     return create_app(
         pool,
-        tokens={token: Principal(OPERATOR, OPERATOR_TENANT)},
-        secret=token.encode(),
-        seal_key=keystore(settings).seal,
-        open_reads_tenant=open_reads,
+        secret=keys.derive(b"ohmesh api"),
+        seal_key=keys.seal,
+        open_reads_tenant=OPERATOR_TENANT if is_open else None,
+        requests_per_s=settings.api.requests_per_s,
+        provider=_provider(settings, keys),
     )
 
 
-def _read_token(file: Path) -> str:
+def _provider(settings: Settings, keys: Keystore) -> Provider | None:
+    oidc = settings.oidc
+    if not oidc.issuer:
+        return None
+    return Provider(
+        issuer=oidc.issuer,
+        client_id=oidc.client_id,
+        client_secret=_secret(Path(required(oidc.client_secret_file, "oidc.client_secret_file"))),
+        redirect_url=oidc.redirect_url,
+        name=oidc.name,
+        tenant_id=OPERATOR_TENANT,
+        role_claim=oidc.role_claim,
+        roles=oidc.roles,
+        key=keys.derive(b"ohmesh oidc"),
+    )
+
+
+def _secret(file: Path) -> str:
     try:
-        token = file.read_text(encoding="ascii").strip()
+        return file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"the API token in {file}: {error}") from error
+        raise ConfigError(f"the secret in {file}: {error}") from error
+
+
+def _token(settings: Settings) -> str:
+    return _read_token(Path(required(settings.api.token_file, "api.token_file")))
+
+
+def _read_token(file: Path) -> str:
+    token = _secret(file)
     if len(token) < 32:
         raise ConfigError(f"the API token in {file} is shorter than 32 characters")
     return token

@@ -6,6 +6,7 @@ import argparse
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,9 @@ def _add_bootstrap(commands: argparse._SubParsersAction[Parser]) -> None:
     command.add_argument("--database", default="ohmesh", help="name of the database")
     command.add_argument("--broker-url", default="mqtt://127.0.0.1:1883")
     command.add_argument("--api-port", type=int, default=8080)
+    command.add_argument(
+        "--open-reads", action="store_true", help="let everybody on this machine read the API"
+    )
     command.set_defaults(run=_bootstrap)
 
 
@@ -119,7 +123,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     settings = config.load(arguments.config)
     log_to_stderr()
-    app.serve(settings)
+    app.serve(settings, announce=lambda text: print(text, file=sys.stderr, flush=True))
     return 0
 
 
@@ -192,6 +196,7 @@ def _bootstrap(arguments: argparse.Namespace) -> int:
         file=arguments.write.resolve(),
         broker_url=arguments.broker_url,
         api_port=arguments.api_port,
+        open_reads=arguments.open_reads,
     )
     print(
         json.dumps(

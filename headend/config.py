@@ -7,6 +7,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from headend.security.roles import Role  # noqa: TC001 - pydantic reads it at run time
 from ohmesh.model.errors import ConfigError
 from ohmesh.program import settings
 
@@ -56,15 +57,41 @@ class ApiSettings(BaseModel):
     tls_certificate_file: Path | None = None
     tls_key_file: Path | None = None
     insecure_listen: bool = False
+    open_reads: bool = False
+    requests_per_s: Annotated[float, Field(gt=0, le=1_000_000)] = 500
 
     @model_validator(mode="after")
     def _loopback_or_protected(self) -> Self:
+        if self.open_reads and not settings.is_loopback(self.host):
+            raise ValueError(f"host {self.host} is not loopback: open_reads must be false")
         protected = (self.tls_certificate_file and self.tls_key_file) or self.insecure_listen
         if not settings.is_loopback(self.host) and not (protected and self.token_file):
             raise ValueError(
                 f"host {self.host} is not loopback: set token_file, and tls_certificate_file with "
                 "tls_key_file (or insecure_listen = true behind a proxy that speaks TLS)"
             )
+        return self
+
+
+class OidcSettings(BaseModel):
+    """Signing in at an OpenID provider; off without an issuer."""
+
+    model_config = settings.FROZEN
+    issuer: str = ""
+    client_id: str = "ohmesh"
+    client_secret_file: Path | None = None
+    redirect_url: str = ""
+    name: str = "OpenID"
+    role_claim: str = "groups"
+    roles: dict[str, Role] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.issuer and not (self.client_secret_file and self.redirect_url and self.roles):
+            raise ValueError("issuer needs client_secret_file, redirect_url and roles")
+        plain = self.issuer.startswith("http://") and not self.issuer.startswith("http://127.0.0.1")
+        if plain:
+            raise ValueError("issuer must be https://")
         return self
 
 
@@ -84,6 +111,13 @@ class GateSettings(BaseModel):
     approvers: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
 
 
+class VeeSettings(BaseModel):
+    """Validation and estimation of intervals."""
+
+    model_config = settings.FROZEN
+    shape_file: Path | None = None
+
+
 class Settings(settings.ProgramSettings):
     """All of it."""
 
@@ -94,6 +128,8 @@ class Settings(settings.ProgramSettings):
     api: ApiSettings = ApiSettings()
     secrets: SecretSettings = SecretSettings()
     gate: GateSettings = GateSettings()
+    oidc: OidcSettings = OidcSettings()
+    vee: VeeSettings = VeeSettings()
 
 
 def load(path: Path | None) -> Settings:
@@ -141,9 +177,24 @@ port = 8080
 # tls_certificate_file = "server.crt"
 # tls_key_file = "server.key"
 insecure_listen = false         # true: listen in the clear, behind a proxy that speaks TLS
+open_reads = false              # true: everybody on this machine may read, while host is loopback
+requests_per_s = 500            # of one key, session or address, on average
 
 [secrets]
 # kek_file = "kek"              # 64 hex digits; opens the meters' keys
+
+[oidc]
+# Signing in at an OpenID provider (authorization code with PKCE); off without an issuer.
+issuer = ""
+# client_id = "ohmesh"
+# client_secret_file = "oidc-secret"
+# redirect_url = "https://meters.example/oidc/return"
+# name = "OpenID"               # on the sign-in page
+# role_claim = "groups"
+# roles = { "ami-operators" = "operator", "ami-admins" = "admin" }
+
+[vee]
+# shape_file = "h25.csv"        # load shape of estimates, in BDEW's layout of 2025; else built in
 
 [gate]
 # config_file = "gate.toml"     # 'serve' starts the gate as a child with this file; without it the

@@ -40,6 +40,7 @@ class Keystore:
     def __init__(self, kek: bytes) -> None:
         if len(kek) != KEK_BYTES:
             raise ConfigError(f"the key-encryption key has {len(kek)} bytes instead of 32")
+        self._kek = kek
         self._cipher = AESGCM(hmac.digest(kek, b"ohmesh seal", hashlib.sha256))
         self._nonce_key = hmac.digest(kek, b"ohmesh nonce", hashlib.sha256)
 
@@ -50,6 +51,10 @@ class Keystore:
             return cls(bytes.fromhex(path.read_text(encoding="ascii").strip()))
         except (OSError, ValueError) as error:
             raise ConfigError(f"the key-encryption key in {path}: {error}") from error
+
+    def derive(self, purpose: bytes) -> bytes:
+        """Another secret of 32 bytes, for a purpose of its own."""
+        return hmac.digest(self._kek, purpose, hashlib.sha256)
 
     def seal(self, meter: str, key: bytes) -> bytes:
         """A meter's key for the store."""

@@ -6,9 +6,13 @@ import argparse
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meter_sim.capture import cli as capture_cli
+from meter_sim.field import cli as field_cli
+from meter_sim.replay import cli as replay_cli
 from ohmesh.model.errors import ConfigError, ModelError, ProfileError
 from ohmesh.model.reading import utc
 from ohmesh.usage import Parser
@@ -27,6 +31,8 @@ examples:
   ohmesh sim ether --roster roster.json --air mqtt://127.0.0.1:1883
   ohmesh sim fleet --roster roster.json --air mqtt://127.0.0.1:1883 --truth truth.jsonl
   ohmesh sim experiment E4 --profile suburb-mid --nodes 100 --seeds 3
+  ohmesh sim record day.ohmcap --broker mqtt://127.0.0.1:1883
+  ohmesh sim replay day.ohmcap --to mqtt://127.0.0.1:1883 --speed 100
 """
 _EXPERIMENT_EXAMPLE = """\
 examples:
@@ -60,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_ether(commands)
     _add_fleet(commands)
     _add_experiment(commands)
+    add = partial(_add, commands)
+    field_cli.add_field(add)
+    capture_cli.add_commands(add)
+    replay_cli.add_commands(add)
     return parser
 
 

@@ -66,7 +66,7 @@ DATE: Final = 26
 TIME: Final = 27
 DONT_CARE: Final = 255
 
-_INTEGERS = {
+INTEGERS = {
     INT32: (4, True),
     UINT32: (4, False),
     BCD: (1, True),
@@ -150,7 +150,7 @@ class Reader:
             raise self._truncated(1)
         tag = self.data[start]
         self.offset = start + 1
-        fixed = _INTEGERS.get(tag)
+        fixed = INTEGERS.get(tag)
         if fixed is None:
             return self.untagged(tag, depth)
         size, signed = fixed  # most values are integers: this path is the fast one
@@ -166,8 +166,8 @@ class Reader:
             return self._take(self.length())
         if tag in {STRUCTURE, ARRAY}:
             return self._items(depth)
-        if tag in _INTEGERS:
-            size, signed = _INTEGERS[tag]
+        if tag in INTEGERS:
+            size, signed = INTEGERS[tag]
             return int.from_bytes(self._take(size), "big", signed=signed)
         if tag in {NULL, DONT_CARE}:
             return None
@@ -325,7 +325,7 @@ def length_bytes(length: int) -> bytes:
 
 def integer(tag: int, value: int) -> bytes:
     """An integer of a tag. Raises OverflowError when it does not fit."""
-    size, signed = _INTEGERS[tag]
+    size, signed = INTEGERS[tag]
     return bytes((tag,)) + value.to_bytes(size, "big", signed=signed)
 
 

@@ -10,6 +10,7 @@ from binascii import crc_hqx
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _SHIFTS = tuple(1 << k for k in range(20, -1, -1))
+_X25_REMAINDER = 0x1D0F
 _X15 = 0x8003
 """x^15 + x + 1."""
 
@@ -25,6 +26,14 @@ def crc16_x25(data: bytes) -> int:
     bit-reversed bytes.
     """
     return _reverse16(crc_hqx(data.translate(_REVERSED), 0xFFFF)) ^ 0xFFFF
+
+
+def x25_fits(octets: bytes) -> bool:
+    """Whether octets end in the CRC-16/X.25, low byte first, of all that stands before it.
+
+    Computed over both, it leaves the same remainder whatever they are.
+    """
+    return crc_hqx(octets.translate(_REVERSED), 0xFFFF) == _X25_REMAINDER
 
 
 def crc16_kermit(data: bytes) -> int:

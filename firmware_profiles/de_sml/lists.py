@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAKER_CODES = (bytes.fromhex("8181C78203FF"), bytes.fromhex("010060320101"))
 """129-129:199.130.3*255 and 1-0:96.50.1*1."""
-_SERVER_CODES = (bytes.fromhex("0100600100FF"), bytes.fromhex("0100000009FF"))
+SERVER_CODES = (bytes.fromhex("0100600100FF"), bytes.fromhex("0100000009FF"))
 """1-0:96.1.0*255 and 1-0:0.0.9*255."""
 _NAMES = dict.fromkeys(_MAKER_CODES, "manufacturer")
 _UNIT_CODES = {unit: code for code, (unit, exponent) in DLMS_UNITS.items() if not exponent}
@@ -38,7 +38,7 @@ _TRANSACTION = b"\x01"
 
 
 @lru_cache(maxsize=4096)
-def _plan(name: bytes, unit: int | None, register_for: RegisterFor) -> tuple[Register, int]:
+def value_plan(name: bytes, unit: int | None, register_for: RegisterFor) -> tuple[Register, int]:
     """Register and exponent of a value with this OBIS name and unit code."""
     base, exponent = DLMS_UNITS.get(255 if unit is None else unit, (Unit.ONE, 0))
     return register_for(Obis.from_bytes(name), base), exponent
@@ -71,7 +71,7 @@ def readings_of(messages: tuple[sml.Message, ...], register_for: RegisterFor) ->
 def _server(response: sml.ListResponse) -> bytes:
     """The server id: in the list's head, or among its values where the head has another."""
     for entry in response.entries:
-        if entry.name in _SERVER_CODES and isinstance(entry.value, bytes):
+        if entry.name in SERVER_CODES and isinstance(entry.value, bytes):
             return entry.value
     return response.server
 
@@ -80,7 +80,7 @@ def _add_text(
     entry: sml.Entry, value: bytes, device: dict[str, str], texts: dict[str, str]
 ) -> None:
     text = octets_text(value)
-    if entry.name in _SERVER_CODES:
+    if entry.name in SERVER_CODES:
         device["serial"] = device_number(value)
     elif entry.name in _NAMES:
         device[_NAMES[entry.name]] = text
@@ -96,7 +96,7 @@ def _reading(
     plain, tag = value
     if plain < 0 and entry.unit == 27 and tag < 0x55 and drops_sign_byte(server):
         plain = value.unsigned
-    register, exponent = _plan(entry.name, entry.unit, register_for)
+    register, exponent = value_plan(entry.name, entry.unit, register_for)
     fitted, mantissa = to_register(register, plain, entry.scaler + exponent)
     return Reading(fitted, mantissa, _instant(entry.time) or time)
 

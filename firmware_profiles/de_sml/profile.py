@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from firmware_profiles.base import BaseProfile
 from firmware_profiles.codecs import iec62056_21
 from firmware_profiles.codecs.sml import messages as sml
+from firmware_profiles.de_sml.learn import learn_frame
 from firmware_profiles.de_sml.lists import encode_report, readings_of
 from firmware_profiles.readout import readings_of_readout
 
 if TYPE_CHECKING:
     from firmware_profiles.api import Decoded, Keys, Report
+    from firmware_profiles.shape import Template
 
 _SML_START = b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01"
 
@@ -26,6 +28,10 @@ class DeSml(BaseProfile):
             return readings_of(sml.decode(payload, verify=verify), self.register_for)
         readout = iec62056_21.decode(payload, verify=verify)
         return readings_of_readout(readout, self.register_for, self.zone)
+
+    def learn(self, payload: bytes) -> Template | None:
+        """The template of an SML frame."""
+        return learn_frame(payload, self.register_for) if _SML_START in payload else None
 
     def encode(self, report: Report) -> bytes:
         """The SML frame of a simulated meter. Raises ProfileError."""

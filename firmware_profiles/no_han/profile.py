@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from firmware_profiles.base import BaseProfile
 from firmware_profiles.codecs.dlms.dialects import dialect_of
+from firmware_profiles.codecs.dlms.learn import learn_push
 from firmware_profiles.codecs.dlms.lists import framed, list_by_obis
 from firmware_profiles.codecs.dlms.push import decode_telegram
 from ohmesh.model.errors import ProfileError
 
 if TYPE_CHECKING:
     from firmware_profiles.api import Decoded, Keys, Report
+    from firmware_profiles.shape import Template
 
 _DESTINATION, _SOURCE = b"\x41", b"\x08\x83"
 """HDLC addresses of Aidon's HAN port."""
@@ -23,6 +25,10 @@ class NoHan(BaseProfile):
     def decode(self, payload: bytes, *, keys: Keys | None = None, verify: bool = True) -> Decoded:
         """Decode one push list, in HDLC frames or naked, plain or ciphered. Raises DecodeError."""
         return decode_telegram(payload, self.zone, dialect_of, keys=keys, verify=verify)
+
+    def learn(self, payload: bytes) -> Template | None:
+        """The template of a plain push list."""
+        return learn_push(payload, self.zone, dialect_of)
 
     def encode(self, report: Report) -> bytes:
         """The Aidon list of a simulated meter. Raises ProfileError."""

@@ -74,27 +74,33 @@ def _content(schema: str, media_type: str = _JSON) -> dict[str, Any]:
 
 _PROBLEMS = {
     401: "a token is needed, or it is not known",
-    403: "not from this host or page, or the token may only read",
+    403: "the permission is missing, or not from this host or page",
     404: "absent, or somebody else's",
     409: "the same key or name with other content",
     413: "the body is above 1 MiB",
     422: "values that are not allowed",
+    429: "more requests than the caller's share; Retry-After says when",
     503: "the database does not answer, or not in time",
 }
 
 
 def documented(
-    schema: str, *, created: int | None = None, only: Sequence[int] = tuple(_PROBLEMS)
+    schema: str,
+    *,
+    created: int | None = None,
+    repeats: bool = True,
+    only: Sequence[int] = tuple(_PROBLEMS),
 ) -> Any:
     """The `responses` of an operation: its answer and the problems that it may end in.
 
     Args:
         schema: name of the answer's schema; empty when it is no JSON.
         created: status of a first write; a repeat is 200.
+        repeats: whether a repeat is answered at all; otherwise it is a conflict.
         only: the problems that can happen.
     """
     found: dict[int | str, dict[str, Any]] = {}
-    if schema:
+    if schema and (repeats or created is None):
         description = "the answer" if created is None else "a repeat: the first answer again"
         found[200] = {"description": description, "content": _content(schema)}
     if created is not None:

@@ -2,8 +2,7 @@
 
 Example:
     pool = db.make_pool(url); await pool.open()
-    app = create_app(pool, tokens={token: Principal("operator", 1)}, secret=token.encode(),
-                     open_reads=True, seal_key=keystore.seal)
+    app = create_app(pool, secret=keystore.derive(b"ohmesh api"), seal_key=keystore.seal)
 """
 
 from __future__ import annotations
@@ -12,26 +11,40 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
 from starlette.staticfiles import StaticFiles
 
 from headend.api import openapi, problems
-from headend.api.access import Access, Principal
+from headend.api.access import REQUESTS_PER_S, Access
 from headend.api.cursor import Cursors
 from headend.api.gate import Gate
+from headend.api.permissions import admit, needed
 from headend.api.pulse import PULSE_S, Pulses
-from headend.api.routes import accounts, commands, events, gateways, health, meters, reports
+from headend.api.routes import (
+    accounts,
+    commands,
+    events,
+    exports,
+    gateways,
+    health,
+    meters,
+    people,
+    reports,
+    vee,
+)
 from headend.api.services import Services
+from headend.api.sign_ins import SignIns
 from headend.api.store import PoolStore
-from headend.web import pages, sign_in
+from headend.security.roles import NOBODY, Permission, Principal
+from headend.web import oidc, operations, pages, sign_in
 from headend.web.render import FOLDER, error_page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
 
+    from headend.security.oidc import Provider
     from headend.store.db import AsyncPool
-
-NOBODY = "nobody"
 
 
 def _clock() -> datetime:
@@ -41,29 +54,32 @@ def _clock() -> datetime:
 def create_app(
     pool: AsyncPool,
     *,
-    tokens: Mapping[str, Principal],
     secret: bytes,
     seal_key: Callable[[str, bytes], bytes],
     open_reads_tenant: int | None = None,
     now: Callable[[], datetime] = _clock,
     pulse_s: float = PULSE_S,
+    requests_per_s: float = REQUESTS_PER_S,
+    provider: Provider | None = None,
 ) -> FastAPI:
     """The whole API with its pages.
 
     Args:
         pool: open connections under the role ohmesh_api; the caller closes it.
-        tokens: bearer token -> who it stands for.
-        secret: 16 bytes or more; seals cursors and sessions. All processes behind one address
-            need the same.
+        secret: 16 bytes or more; seals cursors, signs access tokens. All processes behind one
+            address need the same.
         seal_key: (meter id, 128-bit key) -> the key as the store keeps it.
         open_reads_tenant: whose data a caller without a token may read; None: nobody's. Give it
             only when the server listens on loopback alone.
         now: the clock, UTC.
         pulse_s: how often the live pages look for changes.
+        requests_per_s: what one key, session or address may ask on average.
+        provider: signs people in elsewhere.
     """
     assert len(secret) >= 16
-    nobody = Principal(NOBODY, open_reads_tenant, writes=False) if open_reads_tenant else None
-    access = Access(tokens, secret, nobody)
+    nobody = Principal("nobody", open_reads_tenant, NOBODY) if open_reads_tenant else None
+    store = PoolStore(pool)
+    access = Access(store, secret, nobody, requests_per_s=requests_per_s)
     pulses = Pulses(pulse_s)
 
     @asynccontextmanager
@@ -77,23 +93,52 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        dependencies=[Depends(admit)],
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = Services(
-        store=PoolStore(pool),
+        store=store,
         access=access,
+        sign_ins=SignIns(store, secret, now),
         cursors=Cursors(secret),
         pulses=pulses,
         seal_key=seal_key,
         now=now,
+        provider=provider,
     )
     problems.install(app, error_page)
-    for module in (meters, gateways, commands, accounts, reports, events, health, pages, sign_in):
+    routed = (
+        *(meters, gateways, commands, accounts, reports, events, exports, people, health, vee),
+        *(pages, operations, sign_in, oidc),
+    )
+    for module in routed:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     _serve_document(app)
-    app.add_middleware(Gate, access=access)
+    app.add_middleware(Gate, access=access, is_open=_open_paths(app))
     return app
+
+
+def routes_of(app: FastAPI) -> list[APIRoute]:
+    """Every operation that the app serves."""
+    found: list[APIRoute] = []
+    waiting = list(app.routes)
+    for route in waiting:
+        if isinstance(route, APIRoute):
+            found.append(route)
+        elif hasattr(route, "original_router"):
+            waiting.extend(route.original_router.routes)
+    return found
+
+
+def _open_paths(app: FastAPI) -> Callable[[str], bool]:
+    """Whether somebody unknown may ask for a path."""
+    patterns = [r.path_regex for r in routes_of(app) if needed(r.name) is Permission.OPEN]
+
+    def is_open(path: str) -> bool:
+        return path.startswith("/static/") or any(p.match(path) for p in patterns)
+
+    return is_open
 
 
 def _serve_document(app: FastAPI) -> None:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 BODY_BYTES_MAX = 1024 * 1024
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/language", "/favicon.ico"})
+BODY_S = 30
 _FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -140,7 +140,7 @@ class Gate:
             who = who or nobody
         elif (who or is_open) and not by_token:
             _check_origin(headers)
-        _check_wait(self._access.wait_s(who, address))
+        check_wait(self._access.wait_s(who, address))
         if who is None and not is_open:
             raise _unauthenticated("no valid token")
         return who
@@ -152,7 +152,7 @@ class Gate:
             return await self._access.by_session(cookie_of(headers, SESSION_COOKIE)), False
         who = await self._access.by_token(token.strip()) if scheme.lower() == "bearer" else None
         if who is None:
-            _check_wait(self._access.wrong_wait_s(address))
+            check_wait(self._access.wrong_wait_s(address))
             raise _unauthenticated("the token is not known")
         return who, True
 
@@ -163,7 +163,8 @@ def address_of(scope: Scope) -> str:
     return client[0] if client else ""
 
 
-def _check_wait(wait_s: int) -> None:
+def check_wait(wait_s: int) -> None:
+    """Raises Problem(too-many-requests) unless there is nothing to wait for."""
     if wait_s:
         headers = {"Retry-After": str(wait_s)}
         raise Problem(TOO_MANY, f"try again in {wait_s} s", headers=headers)
@@ -240,6 +241,3 @@ def principal_of(request: Request) -> Principal:
     if who is None:
         raise _unauthenticated("no valid token")
     return who
-
-
-__all__ = ["BODY_BYTES_MAX", "Gate", "principal_of"]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
+from headend.api import people_views, vee_views
 from headend.api.access import SESSION_COOKIE
+from headend.api.permissions import needed
 from headend.api.problems import ProblemDocument
 from headend.api.views import schemas
 
@@ -25,7 +27,8 @@ The head-end of an ohmesh metering system.
 * **Errors** are problem documents (RFC 9457); `type` is a page of this server that explains it.
 * **Writes** that are not idempotent by name take an `Idempotency-Key`. A repeat answers 200 with
   the first answer and does nothing.
-* **Tokens**: `Authorization: Bearer TOKEN`. On loopback reading needs none; writing always does.
+* **Tokens**: `Authorization: Bearer TOKEN`, an API key or an access token. On loopback reading may
+  need none (`api.open_reads`); writing always does. `x-permission` says what an operation needs.
 """
 
 
@@ -42,7 +45,8 @@ def document(app: FastAPI) -> dict[str, Any]:
     )
     components = found.setdefault("components", {})
     own = components.setdefault("schemas", {})
-    own.update(schemas())
+    own.update(schemas() | schemas(people_views.KINDS, people_views.PAGED))
+    own.update(schemas(vee_views.KINDS, vee_views.PAGED))
     own.update(
         msgspec.json.schema_components(
             (ProblemDocument,), ref_template="#/components/schemas/{name}"
@@ -60,4 +64,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     found["security"] = [{"token": []}, {"session": []}]
     for path in ("/healthz", "/readyz"):
         found["paths"][path]["get"]["security"] = []
+    for methods in found["paths"].values():
+        for operation in methods.values():
+            operation["x-permission"] = needed(operation["operationId"])
     return found

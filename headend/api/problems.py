@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from headend.store.db import Unavailable
 from ohmesh.model.errors import (
+    AccessError,
     CommandError,
     Conflict,
     ModelError,
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MEDIA_TYPE = "application/problem+json"
+_NOT_YOURS = frozenset(
+    {
+        *("beyond_own", "same_person", "own_account", "disabled"),
+        *("oidc_refused", "oidc_state", "oidc_token", "oidc_role", "oidc_name"),
+    }
+)
+_UPSTREAM = frozenset({"oidc_away", "oidc_failed", "oidc_issuer"})
 _QUERY_CANCELED = "57014"
 _log = logging.getLogger(__name__)
 
@@ -63,14 +71,15 @@ UNAUTHENTICATED = Kind(
     "unauthenticated",
     401,
     "A token is needed",
-    "Send the header Authorization: Bearer TOKEN; the token is in the file that api.token_file "
-    "of the head-end's configuration names.",
+    "Send the header Authorization: Bearer TOKEN with an API key, or sign in at /login. The first "
+    "key is in the file that api.token_file of the head-end's configuration names.",
 )
 FORBIDDEN = Kind(
     "forbidden",
     403,
-    "Not from here",
-    "Call the server by the address it listens on, and write from its own pages only.",
+    "Not for you, or not from here",
+    "`code` names the permission that is missing, if that is the reason. Otherwise call the server "
+    "by the address it listens on, and write from its own pages only.",
 )
 NOT_FOUND = Kind(
     "not-found",
@@ -91,11 +100,30 @@ CONFLICT = Kind(
     "An Idempotency-Key or a name was used before with another content. Nothing was changed; use "
     "a new key for a new wish.",
 )
+APPROVAL_NEEDED = Kind(
+    "approval-needed",
+    409,
+    "A second person must approve this",
+    "`code` is the approval's id. Somebody else with the permission `approve` decides at "
+    "POST /v1/approvals/{id}; then send the same request again. Nothing was changed.",
+)
+TOO_MANY = Kind(
+    "too-many-requests",
+    429,
+    "Too many requests",
+    "Wait as many seconds as Retry-After says. Each key, session and address has its own share.",
+)
 TOO_LARGE = Kind(
     "too-large",
     413,
     "The request's body is too large",
     "A body may have at most 1 MiB; send several requests.",
+)
+TOO_SLOW_SENDER = Kind(
+    "too-slow-sender",
+    408,
+    "The request's body comes too slowly",
+    "Send the whole body within 30 s.",
 )
 INVALID = Kind(
     "invalid",
@@ -127,6 +155,12 @@ UNAVAILABLE = Kind(
     "The database does not answer",
     "Try again after the time in Retry-After; a write with the same Idempotency-Key is safe.",
 )
+UPSTREAM = Kind(
+    "sign-in-elsewhere",
+    502,
+    "The OpenID provider does not do its part",
+    "Try again; if it stays so, the provider's operator or [oidc] of the configuration must help.",
+)
 TOO_SLOW = Kind(
     "too-slow",
     503,
@@ -142,12 +176,16 @@ KINDS = {
         NOT_FOUND,
         METHOD_NOT_ALLOWED,
         CONFLICT,
+        APPROVAL_NEEDED,
+        TOO_MANY,
         TOO_LARGE,
+        TOO_SLOW_SENDER,
         INVALID,
         INVALID_CURSOR,
         REFUSED,
         INTERNAL,
         UNAVAILABLE,
+        UPSTREAM,
         TOO_SLOW,
     )
 }
@@ -242,10 +280,13 @@ def _from_validation(error: RequestValidationError) -> Problem:
     return Problem(INVALID, f"{first.pointer}: {first.detail}", errors=errors)
 
 
-def _from_ours(error: Exception) -> Problem:
+def from_ours(error: Exception) -> Problem:
+    """The problem that an error of ours is."""
     match error:
-        case CommandError() | PrepaymentError():
+        case CommandError() | PrepaymentError() | AccessError():
             kind = NOT_FOUND if error.code.startswith("unknown_") else REFUSED
+            kind = FORBIDDEN if error.code in _NOT_YOURS else kind
+            kind = UPSTREAM if error.code in _UPSTREAM else kind
             return Problem(kind, str(error), code=error.code)
         case Conflict():
             return Problem(CONFLICT, str(error))
@@ -280,7 +321,7 @@ def install(app: FastAPI, page: Callable[[Request, Problem], Response]) -> None:
         return end(request, _from_validation(error))
 
     async def our_error(request: Request, error: Any) -> Response:
-        problem = _from_ours(error)
+        problem = from_ours(error)
         if problem.status_code >= 500:
             _log.error("%s %s: %s", request.method, problem.kind.name, error)
         return end(request, problem)
@@ -291,6 +332,6 @@ def install(app: FastAPI, page: Callable[[Request, Problem], Response]) -> None:
 
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(RequestValidationError, validation_error)
-    for ours in (CommandError, PrepaymentError, ModelError, ProfileError, StoreError):
+    for ours in (AccessError, CommandError, PrepaymentError, ModelError, ProfileError, StoreError):
         app.add_exception_handler(ours, our_error)
     app.add_exception_handler(Exception, bug)

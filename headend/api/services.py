@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol, TypeVar
 from fastapi import Depends
 from starlette.requests import Request
 
-from headend.api.access import Principal
 from headend.api.gate import principal_of
+from headend.security.roles import Principal
 from headend.store.plan import Queries
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from headend.api.access import Access
     from headend.api.cursor import Cursors
     from headend.api.pulse import Pulses
+    from headend.api.sign_ins import SignIns
+    from headend.security.oidc import Provider
     from headend.store.plan import Plan, Row, Statement
 
 SQL: Final = Queries("headend.api", "queries.sql")
@@ -40,19 +42,23 @@ class Services:
 
     Attributes:
         store: the database under the API's own role.
-        access: who may do what.
+        access: who asks.
+        sign_ins: makes sessions.
         cursors: seals the cursors of lists.
         pulses: what has changed, for the live pages.
         seal_key: a meter's key under the key-encryption key, as the store keeps it.
         now: the clock, UTC.
+        provider: signs people in elsewhere; None: passwords and keys alone.
     """
 
     store: Store
     access: Access
+    sign_ins: SignIns
     cursors: Cursors
     pulses: Pulses
     seal_key: Callable[[str, bytes], bytes]
     now: Callable[[], datetime]
+    provider: Provider | None = None
 
     async def rows(self, tenant_id: int, query: str, /, **params: object) -> list[Row]:
         """The rows of one named query of the API for a tenant."""

@@ -1,15 +1,23 @@
-"""The API's transactions: every request is one, and begins with its tenant."""
+"""The API's transactions: every request is one, and begins with its tenant.
+
+A transaction that changes something for a request that may write ends with an entry in the audit
+log: either both are there or neither.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from headend.security.audit import Deed, appended
 from headend.store import db
 
 if TYPE_CHECKING:
     from headend.store.plan import Plan
 
 _T = TypeVar("_T")
+DEED: Final[ContextVar[Deed | None]] = ContextVar("ohmesh_deed", default=None)
+"""What the request under way does, when it may write; set before its route runs."""
 
 
 class PoolStore:
@@ -20,5 +28,7 @@ class PoolStore:
 
     async def run(self, tenant_id: int, plan: Plan[_T]) -> _T:
         """The plan's result, committed. Raises StoreError and what the plan raises."""
+        deed = DEED.get()
+        whole = cast("Plan[_T]", appended(deed, plan)) if deed and tenant_id else plan
         async with db.tenant_transaction(self._pool, tenant_id) as connection:
-            return await db.run_async(connection, plan)
+            return await db.run_async(connection, whole)

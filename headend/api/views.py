@@ -293,12 +293,14 @@ _KINDS = (
 PAGED = (Meter, Reading, Gateway, Quarantined, Command, Tariff, Account, Transfer, Event)
 
 
-def schemas() -> dict[str, Any]:
-    """The JSON schemas of all answers by name, and of a page of each kind that comes in pages."""
+def schemas(
+    kinds: tuple[type[View], ...] = _KINDS, paged: tuple[type[View], ...] = PAGED
+) -> dict[str, Any]:
+    """The JSON schemas of answers by name, and of a page of each kind that comes in pages."""
     found: dict[str, Any] = msgspec.json.schema_components(
-        _KINDS, ref_template="#/components/schemas/{name}"
+        kinds, ref_template="#/components/schemas/{name}"
     )[1]
-    for kind in PAGED:
+    for kind in paged:
         found[f"{kind.__name__}Page"] = {
             "title": f"{kind.__name__}Page",
             "type": "object",

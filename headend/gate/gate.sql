@@ -24,7 +24,7 @@ order by c.created_at, c.id limit %(limit)s
 
 -- name: released
 select area, automatic, at,
-       exists (select from ohmesh.approval x
+       exists (select from ohmesh.release_approval x
                where x.subject = 'release:' || r.command_id and x.tenant_id = r.tenant_id) as asked
 from ohmesh.release r
 where tenant_id = %(tenant_id)s and at > %(since)s order by at
@@ -64,7 +64,7 @@ set opened_at = excluded.opened_at, reason = excluded.reason, closed_at = exclud
 select tenant_id, opened_at from ohmesh.breaker where opened_at is not null
 
 -- name: approvals
-select name, subject, not_after, signature from ohmesh.approval
+select name, subject, not_after, signature from ohmesh.release_approval
 where tenant_id = %(tenant_id)s and subject = %(subject)s and not_after > %(now)s
 
 -- name: insert_release

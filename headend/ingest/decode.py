@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from firmware_profiles.api import Decoded, Keys, Profile
+    from headend.ingest.shapes import Block
     from ohmesh.model.command import CommandResult
     from ohmesh.model.reading import Register
     from ohmesh.wire.report import DeliveryReport, TopologyReport
@@ -104,9 +105,16 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one telegram says; `counter`: of its seal or its encryption, None when it came plain."""
+    """What one telegram says.
+
+    Attributes:
+        values: its readings, when the full decoder read them.
+        row: the same as a row of a block, when its shape was known.
+        counter: of its seal or its encryption, None when it came plain.
+    """
 
     values: tuple[Value, ...] = ()
+    row: tuple[Block, int] | None = None
     counter: int | None = None
     result: CommandResult | None = None
     event: Event | None = None
@@ -135,39 +143,55 @@ def received_us(telegram: Telegram) -> int:
     return (received_at(telegram) - EPOCH) // _MICROSECOND
 
 
+class Body(NamedTuple):
+    """What is left of a meter's report when its seal is open; `counter`: of the seal."""
+
+    payload: bytes
+    counter: int | None
+
+
 def decode(
     telegram: Telegram,
     meter: Meter | None,
     load: Callable[[str], Profile] = registry.load,
 ) -> Outcome:
     """What a telegram says. Raises nothing for any bytes."""
+    opened = open_telegram(telegram, meter)
+    if isinstance(opened, Outcome) or meter is None:
+        return opened if isinstance(opened, Outcome) else _unknown(telegram)
+    return read_body(opened, telegram, meter, load)
+
+
+def open_telegram(telegram: Telegram, meter: Meter | None) -> Outcome | Body:
+    """What a telegram says, or the body that the meter's profile has to read."""
     if telegram.kind is not TelegramKind.METER:
         return _report(telegram)
     if meter is None:
-        return refuse("unknown_meter", f"no meter has the address {telegram.meter}")
+        return _unknown(telegram)
     if meter.key_fault is not None:
         return refuse("key", meter.key_fault)
     if meter.key is None:
-        return _readings(telegram.payload, telegram, meter, load, counter=None)
+        return Body(telegram.payload, None)
     try:
-        opened = unseal(meter.key, meter.address, telegram.payload)
+        return _opened(unseal(meter.key, meter.address, telegram.payload))
     except WireError as error:
         return refuse("seal", error)
-    return _opened(opened, telegram, meter, load)
 
 
-def _opened(
-    opened: Opened, telegram: Telegram, meter: Meter, load: Callable[[str], Profile]
-) -> Outcome:
+def _unknown(telegram: Telegram) -> Outcome:
+    return refuse("unknown_meter", f"no meter has the address {telegram.meter}")
+
+
+def _opened(opened: Opened) -> Outcome | Body:
     match opened.kind:
         case SealedKind.REPORT:
-            return _readings(opened.body, telegram, meter, load, counter=opened.counter)
+            return Body(opened.body, opened.counter)
         case SealedKind.RESULT:
             return _result(opened.body, opened.counter)
         case SealedKind.EVENT:
             return _event(opened.body, opened.counter)
-        case SealedKind.COMMAND | SealedKind.RELEASED:
-            return refuse("seal", "a command came up instead of going down")
+        case _:
+            return refuse("seal", f"a {opened.kind.name.lower()} came up instead of going down")
 
 
 def _report(telegram: Telegram) -> Outcome:
@@ -179,17 +203,19 @@ def _report(telegram: Telegram) -> Outcome:
         return refuse(f"wire:{type(error).__name__.lower()}", error)
 
 
-def _readings(
-    payload: bytes,
-    telegram: Telegram,
-    meter: Meter,
-    load: Callable[[str], Profile],
-    *,
-    counter: int | None,
+def is_senml(body: Body, telegram: Telegram) -> bool:
+    """Whether a meter with its own modem sent SenML JSON instead of its profile's telegram."""
+    return telegram.source == DIRECT_SOURCE and body.payload[:1] == b"["
+
+
+def read_body(
+    body: Body, telegram: Telegram, meter: Meter, load: Callable[[str], Profile] = registry.load
 ) -> Outcome:
+    """The readings of a body by the full decoder. Raises nothing for any bytes."""
+    payload, counter = body
     try:
         profile = load(meter.profile)
-        if telegram.source == DIRECT_SOURCE and payload[:1] == b"[":
+        if is_senml(body, telegram):
             decoded = senml.decode(payload, profile.spec, received_at(telegram))
         else:
             decoded = profile.decode(payload, keys=meter.market_keys)
@@ -220,7 +246,8 @@ def values(decoded: Decoded, telegram: Telegram) -> tuple[Value, ...]:
     for reading in decoded.readings:
         stamp = stamps.get(reading.time)
         if stamp is None:
-            stamp = stamps[reading.time] = (_microseconds(reading.time), 0)
+            assert reading.time is not None
+            stamp = stamps[reading.time] = (microseconds(reading.time), 0)
         if not -_INT64 <= reading.value < _INT64:
             raise ModelError(f"{reading.register.channel} = {reading.value} is beyond 64 bits")
         found.append(
@@ -232,12 +259,12 @@ def values(decoded: Decoded, telegram: Telegram) -> tuple[Value, ...]:
 def _fallback(decoded: Decoded, telegram: Telegram) -> tuple[int, int]:
     """Time of readings without one: the telegram's stamp, or when the gateway took it."""
     if decoded.time is not None:
-        return _microseconds(decoded.time), 0
+        return microseconds(decoded.time), 0
     return received_us(telegram), int(Quality.RECEIVED_TIME)
 
 
-def _microseconds(moment: datetime | None) -> int:
-    assert moment is not None
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 2000. Raises ModelError for a time without a zone."""
     return (utc(moment) - EPOCH) // _MICROSECOND
 
 

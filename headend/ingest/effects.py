@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from headend.ingest.decode import Meter, Outcome, Reason, Value
+    from headend.ingest.shapes import Block
     from ohmesh.model.command import CommandResult
     from ohmesh.model.telegram import Telegram
     from ohmesh.wire.report import DeliveryReport, TopologyReport
@@ -83,9 +84,15 @@ class Noted(NamedTuple):
 
 @dataclass(slots=True)
 class Effects:
-    """Everything that a transaction writes beside the archive and the progress."""
+    """Everything that a transaction writes beside the archive and the progress.
 
-    values: list[tuple[int, Value]] = field(default_factory=list)
+    Attributes:
+        values: (place of the telegram, meter, reading).
+        rows: of each block the telegrams that count: their row, place and meter.
+    """
+
+    values: list[tuple[int, int, Value]] = field(default_factory=list)
+    rows: dict[Block, list[tuple[int, int, int]]] = field(default_factory=dict)
     held: list[Held] = field(default_factory=list)
     touches: dict[int, Touch] = field(default_factory=dict)
     counters: list[tuple[int, int]] = field(default_factory=list)
@@ -104,13 +111,13 @@ def collect(decoded: Iterable[tuple[Item, Outcome]], seen: set[tuple[int, int]])
         seen: (meter, counter) of seals taken before; those of this call are added.
     """
     effects = Effects()
-    for item, outcome in decoded:
+    for place, (item, outcome) in enumerate(decoded):
         if outcome.reason is not None:
             effects.held.append(Held(item, outcome.reason))
         elif item.meter is None:
             _of_gateway(effects, item, outcome)
         elif outcome.counter is None or (item.meter.id, outcome.counter) not in seen:
-            _of_meter(effects, item, item.meter, outcome)
+            _of_meter(effects, item, item.meter, outcome, place)
             if outcome.counter is not None:
                 seen.add((item.meter.id, outcome.counter))
                 effects.counters.append((item.meter.id, outcome.counter))
@@ -142,9 +149,12 @@ def _touch(effects: Effects, item: Item, meter_id: int, *, fresh: int) -> None:
     effects.touches[meter_id] = Touch(seen_ms, gateway_id, fresh)
 
 
-def _of_meter(effects: Effects, item: Item, meter: Meter, outcome: Outcome) -> None:
-    effects.values += [(meter.id, value) for value in outcome.values]
-    _touch(effects, item, meter.id, fresh=int(bool(outcome.values)))
+def _of_meter(effects: Effects, item: Item, meter: Meter, outcome: Outcome, place: int) -> None:
+    effects.values += [(place, meter.id, value) for value in outcome.values]
+    if outcome.row is not None:
+        block, row = outcome.row
+        effects.rows.setdefault(block, []).append((row, place, meter.id))
+    _touch(effects, item, meter.id, fresh=int(bool(outcome.values or outcome.row)))
     if outcome.result is not None and outcome.counter is not None:
         at_ms = min(item.telegram.received_at_ms, RECEIVED_MS_MAX)
         effects.results.append(Result(meter, outcome.counter, outcome.result, at_ms))

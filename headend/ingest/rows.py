@@ -8,14 +8,16 @@ the end is an int16 -1. A reading takes 50 bytes, so that an array of them is th
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
+
+    Ints = NDArray[np.int64]
 
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
@@ -44,48 +46,75 @@ _LENGTHS: Final = {
 }
 
 
-class Readings:
-    """Columns of readings that grow, then one stream, sorted by key and free of repeated keys."""
+class Columns(NamedTuple):
+    """Readings by column, of one length or broadcasting to one shape.
 
-    def __init__(self) -> None:
-        self.meters: list[int] = []
-        self.channels: list[int] = []
-        self.times_us: list[int] = []
-        self.values: list[int] = []
-        self.statuses: list[int] = []
+    Attributes:
+        places: which of two readings with one key came first.
+        times_us: microseconds since 2000.
+    """
+
+    places: ArrayLike
+    meters: ArrayLike
+    channels: ArrayLike
+    times_us: ArrayLike
+    values: ArrayLike
+    statuses: ArrayLike
+
+
+class Readings:
+    """Readings sorted by key, each key once: of readings with the same key the first stays.
+
+    Sorted, because two writers that meet on the same keys then wait for each other instead of
+    deadlocking.
+    """
+
+    def __init__(self, parts: Iterable[Columns]) -> None:
+        """Args: parts: at least one."""
+        flat = [
+            [column.ravel() for column in np.broadcast_arrays(*map(_integers, part))]
+            for part in parts
+        ]
+        places, *columns = (np.concatenate(column) for column in zip(*flat, strict=True))
+        meters, channels, times_us = columns[:3]
+        series = meters << 32 | channels  # both are positive and of 32 bits
+        order = np.lexsort((places, times_us, series))
+        kept = order[_first_of_key(series[order], times_us[order])]
+        self.given = len(places)
+        self._columns = [column[kept] for column in columns]
 
     def __len__(self) -> int:
-        return len(self.meters)
+        return len(self._columns[0])
 
-    def stream(self) -> tuple[bytes, int]:
-        """The COPY stream for (meter_id, channel, ts, value, status) and its number of rows.
+    @property
+    def meters(self) -> Ints:
+        """The meter of each."""
+        return self._columns[0]
 
-        Sorted by key: two writers that meet on the same keys then wait for each other instead of
-        deadlocking. Of rows with the same key the first stays.
-        """
-        columns = [
-            np.asarray(column, dtype=np.int64)
-            for column in (self.meters, self.channels, self.times_us, self.values, self.statuses)
-        ]
-        order = np.lexsort((columns[2], columns[1], columns[0]))  # stable: the first stays first
-        columns = [column[order] for column in columns]
-        fresh = _first_of_key(columns)
-        rows = np.zeros(int(fresh.sum()), dtype=_READING)
+    @property
+    def times_us(self) -> Ints:
+        """The time of each."""
+        return self._columns[2]
+
+    def stream(self) -> bytes:
+        """The COPY stream for (meter_id, channel, ts, value, status)."""
+        rows = np.zeros(len(self), dtype=_READING)
         for field, length in _LENGTHS.items():
             rows[field] = length
         for field, column in zip(
-            ("meter", "channel", "ts", "value", "status"), columns, strict=True
+            ("meter", "channel", "ts", "value", "status"), self._columns, strict=True
         ):
-            rows[field] = column[fresh]
-        return b"".join((HEADER, rows.tobytes(), TRAILER)), len(rows)
+            rows[field] = column
+        return b"".join((HEADER, rows.tobytes(), TRAILER))
 
 
-def _first_of_key(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
-    meters, channels, times = columns[:3]
-    fresh = np.ones(len(meters), dtype=np.bool_)
-    fresh[1:] = (
-        (meters[1:] != meters[:-1]) | (channels[1:] != channels[:-1]) | (times[1:] != times[:-1])
-    )
+def _integers(column: ArrayLike) -> Ints:
+    return np.asarray(column, np.int64)
+
+
+def _first_of_key(series: Ints, times: Ints) -> NDArray[np.bool_]:
+    fresh = np.ones(len(series), dtype=np.bool_)
+    fresh[1:] = (series[1:] != series[:-1]) | (times[1:] != times[:-1])
     return fresh
 
 

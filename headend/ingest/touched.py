@@ -9,7 +9,7 @@ import numpy as np
 from headend.ingest.rows import HEADER, TRAILER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import ArrayLike
 
 _DAY_US: Final = 86_400_000_000
 _ROW: Final = np.dtype(
@@ -25,7 +25,7 @@ _ROW: Final = np.dtype(
 )
 
 
-def stream(meters: Sequence[int], times_us: Sequence[int]) -> bytes:
+def stream(meters: ArrayLike, times_us: ArrayLike) -> bytes:
     """The COPY stream for (meter_id, from_ts, to_ts): a row per meter and UTC day.
 
     Args:

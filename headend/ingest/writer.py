@@ -21,18 +21,21 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from headend.ingest import archive, journal, progress, touched
 from headend.ingest.counters import decode_arrived, decode_waited
 from headend.ingest.decode import Meter, Outcome, refuse
 from headend.ingest.effects import Effects, Item, collect
-from headend.ingest.rows import Readings
+from headend.ingest.rows import Columns, Readings
+from headend.ingest.shapes import Shapes
 from headend.ingest.statements import SQL
 from headend.store import db
 from ohmesh.model.errors import ConfigError
 from ohmesh.model.telegram import TelegramKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from firmware_profiles.api import Keys
     from headend.ingest.progress import Ack
@@ -81,6 +84,7 @@ class Writer:
         self._open_key = lru_cache(maxsize=100_000)(keystore.open)
         self._open_market = lru_cache(maxsize=100_000)(keystore.open_market)
         self._channels: dict[Register, int] = {}
+        self._shapes = Shapes()
 
     def store(
         self, connection: Connection, work: Work, *, now_ms: int, hold: str | None = None
@@ -168,31 +172,50 @@ class Writer:
         if hold is not None:
             decoded = [(item, refuse("store", hold)) for item in items]
         else:
-            decoded = decode_waited(items) if waited else decode_arrived(items)
+            decoded = decode_waited(items) if waited else decode_arrived(items, self._shapes)
         return collect(decoded, _seen(connection, decoded))
 
     def _write_readings(self, connection: Connection, effects: Effects, stored: Stored) -> None:
-        if not effects.values:
+        if not (effects.values or effects.rows):
             return
-        self._learn_channels(connection, {value.register for _, value in effects.values})
-        columns = Readings()
-        for meter_id, value in effects.values:
-            columns.meters.append(meter_id)
-            columns.channels.append(self._channels[value.register])
-            columns.times_us.append(value.time_us)
-            columns.values.append(value.value)
-            columns.statuses.append(value.status)
-        stream, count = columns.stream()
+        registers = {value.register for _, _, value in effects.values}
+        self._learn_channels(connection, registers.union(*(block.used() for block in effects.rows)))
+        readings = Readings(self._columns(effects))
+        stream = readings.stream()
         try:
             with db.transaction(connection):  # a savepoint
                 db.copy(connection, SQL.sql("copy_readings"), stream)
-            stored.readings = count
+            stored.readings = len(readings)
         except db.KeyTaken:
             stored.fallbacks = 1
             stored.readings = _merge(connection, stream)
-        stored.taken = len(columns) - stored.readings
-        touches = touched.stream(columns.meters, columns.times_us)
+        stored.taken = readings.given - stored.readings
+        touches = touched.stream(readings.meters, readings.times_us)
         db.copy(connection, SQL.sql("copy_touched"), touches)
+
+    def _columns(self, effects: Effects) -> Iterator[Columns]:
+        channels = self._channels
+        if effects.values:
+            yield Columns(
+                *zip(
+                    *(
+                        (place, meter, channels[v.register], v.time_us, v.value, v.status)
+                        for place, meter, v in effects.values
+                    ),
+                    strict=True,
+                )
+            )
+        for block, found in effects.rows.items():
+            rows, places, meters = np.array(found, np.int64).T
+            known = np.array([channels.get(register, 0) for register in block.registers])
+            yield Columns(
+                places[:, None],
+                meters[:, None],
+                known[block.measures[rows]],
+                block.times_us[rows],
+                block.values[rows],
+                block.statuses[rows],
+            )
 
     def _learn_channels(self, connection: Connection, registers: set[Register]) -> None:
         new = sorted(registers - self._channels.keys(), key=lambda r: (r.channel, str(r.obis)))

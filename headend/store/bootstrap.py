@@ -39,7 +39,13 @@ class Bootstrapped:
 
 
 def bootstrap(
-    admin_url: str, *, database: str, file: Path, broker_url: str, api_port: int
+    admin_url: str,
+    *,
+    database: str,
+    file: Path,
+    broker_url: str,
+    api_port: int,
+    open_reads: bool = False,
 ) -> Bootstrapped:
     """Make everything that `ohmesh headend serve` needs.
 
@@ -49,6 +55,7 @@ def bootstrap(
         file: the configuration to write, mode 0600; token and KEK go beside it.
         broker_url: address of the broker, for the file.
         api_port: port of the API, for the file.
+        open_reads: whether everybody on this machine may read, for the file.
 
     Raises: StoreError, ConfigError, SchemaMismatch.
     """
@@ -61,7 +68,7 @@ def bootstrap(
     urls = {role: _url(admin_url, database, role, passwords[role]) for role in ROLES}
     with db.connect(urls["owner"], name="migrate", autocommit=True) as owner:
         migrated = migrate.migrate(owner)
-    _write_files(file, urls, broker_url, api_port)
+    _write_files(file, urls, broker_url, api_port, open_reads=open_reads)
     return Bootstrapped(urls, migrated)
 
 
@@ -117,7 +124,9 @@ def _url(admin_url: str, database: str, role: str, password: str) -> str:
     return f"postgresql://ohmesh_{role}:{quote(password)}@{host}/{quote(database)}"
 
 
-def _write_files(file: Path, urls: dict[str, str], broker_url: str, api_port: int) -> None:
+def _write_files(
+    file: Path, urls: dict[str, str], broker_url: str, api_port: int, *, open_reads: bool
+) -> None:
     token_file, kek_file = file.with_name("api-token"), file.with_name("kek")
     write_secret(token_file, secrets.token_urlsafe(32))
     write_secret(kek_file, secrets.token_bytes(KEK_BYTES).hex())
@@ -126,6 +135,7 @@ def _write_files(file: Path, urls: dict[str, str], broker_url: str, api_port: in
         text = text.replace(f'{role}_url = ""', f'{role}_url = "{url}"')
     text = text.replace('mqtt://127.0.0.1:1883"  ', f'{broker_url}"  ')
     text = text.replace("port = 8080", f"port = {api_port}")
+    text = text.replace("open_reads = false", f"open_reads = {str(open_reads).lower()}")
     text = text.replace('# token_file = "api-token"', f'token_file = "{token_file}"')
     text = text.replace('# kek_file = "kek"  ', f'kek_file = "{kek_file}"  ')
     gate_file = _write_gate(file, urls["gate"])

@@ -87,6 +87,14 @@ def transaction(connection: Connection) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def tenant(connection: Connection, tenant_id: int) -> Iterator[None]:
+    """One transaction that sees one tenant. Raises StoreError."""
+    with transaction(connection):
+        connection.execute(_SET_TENANT, (str(tenant_id),))
+        yield
+
+
 def run(connection: Connection, plan: Plan[_T]) -> _T:
     """Run a plan to its end on a synchronous connection, inside the caller's transaction."""
     try:
@@ -127,6 +135,16 @@ def copy(connection: Connection, statement: LiteralString, stream: bytes) -> Non
     """Send a COPY stream. Raises StoreError, KeyTaken."""
     with _translated(), connection.cursor() as cursor, cursor.copy(statement) as target:
         target.write(stream)
+
+
+def copy_out(connection: Connection, statement: Statement) -> bytes:
+    """Receive a COPY stream; the parameters are merged into the text here. Raises StoreError."""
+    with (
+        _translated(),
+        connection.cursor() as cursor,
+        cursor.copy(statement.sql, statement.params) as source,
+    ):
+        return b"".join(source)
 
 
 def listen(connection: Connection, channel: str) -> None:

@@ -34,6 +34,17 @@ def quantity(value: int, scaler: int, unit: str) -> str:
     return f"{number(exact)}{THIN}{unit}"
 
 
+def small(value: int, scaler: int, unit: str) -> str:
+    """A value for a cell: in kilo where there is one, two digits behind the point, no unit."""
+    exact = Decimal(value).scaleb(scaler - 3 if unit in _KILO else scaler)
+    return f"{exact:.2f}"
+
+
+def small_unit(unit: str) -> str:
+    """The unit of `small`."""
+    return _KILO.get(unit, unit)
+
+
 def percent(ratio_ppm: int | None) -> str:
     """A ratio in millionths as percent, cut and never rounded up: only all is 100 %."""
     if ratio_ppm is None:

@@ -32,6 +32,7 @@ class LoadCurve:
         interval_s: length of a slot.
         slots: one an interval, named by its END.
         unit, scaler: of register and energy.
+        channel: its number in the store.
     """
 
     meter: str
@@ -43,6 +44,7 @@ class LoadCurve:
     slots: list[Slot]
     unit: str
     scaler: int
+    channel: int
 
     @property
     def neighbours(self) -> tuple[date, date]:
@@ -115,6 +117,7 @@ def load_curve(tenant_id: int, meter: str, day: date | None) -> Plan[LoadCurve |
         slots=slots(values, start, end, step),
         unit=meaning["unit"],
         scaler=meaning["scaler"],
+        channel=last["channel"],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -21,9 +21,11 @@ from headend.api.routes import commands as command_routes
 from headend.api.routes.gateways import read_topology
 from headend.api.routes.meters import LAST_NAME, find_meter, meter_view, span
 from headend.api.routes.reports import ReadSuccessQuery, read_success_plan
-from headend.api.services import Caller, Parts, Services
+from headend.api.services import SQL, Caller, Parts, Services
 from headend.service.accounts import top_up
 from headend.web.happenings import Happening, newest_first
+from headend.web.hours import SQL as PAGES
+from headend.web.hours import Month, month_of
 from headend.web.load import LoadCurve, load_curve, zone_of
 from headend.web.mesh import draw
 from headend.web.render import render
@@ -32,12 +34,15 @@ from headend.web.speech import COOKIE, LANGUAGES
 
 if TYPE_CHECKING:
     from headend.api.access import Principal
-    from headend.store.plan import Row
+    from headend.store.plan import Plan, Row
 
 router = APIRouter(include_in_schema=False)
 ROWS: Final = 50
 STATEMENT_ROWS: Final = 50
 HAPPENINGS: Final = 6
+EVENTS: Final = 12
+TELEGRAMS_BACK: Final = timedelta(days=2)
+"""Bounds the search for a meter's newest telegrams: they are kept by time, not by meter."""
 LANGUAGE_S: Final = 31_536_000
 YEAR_MIN: Final = 1970
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,5})?")
@@ -128,16 +133,39 @@ async def one_meter(
     view = meter_view(await find_meter(parts, who, meter))
     newest, channels = await _newest(parts, who, meter)
     commands = await command_routes.find_commands(parts, who, meter=meter, limit=20)
+    events = await parts.rows(
+        who.tenant_id, "events", before=None, kind=None, meter=meter, limit=EVENTS
+    )
+    curve, month, telegrams = await parts.store.run(
+        who.tenant_id, _drawn(who.tenant_id, meter, day, view.last_seen)
+    )
     return render(
         request,
         "meter.html",
         meter=view,
         zone=zone_of(view.zone),
-        curve=await parts.store.run(who.tenant_id, load_curve(who.tenant_id, meter, day)),
+        curve=curve,
+        month=month,
+        telegrams=telegrams,
         newest=newest,
         channels=channels,
         commands=[command_routes.command_view(row) for row in commands],
+        events=[views.Event(**row) for row in events],
     )
+
+
+def _drawn(
+    tenant_id: int, meter: str, day: date | None, last_seen: datetime | None
+) -> Plan[tuple[LoadCurve | None, Month | None, list[Row]]]:
+    """A meter's day, its month, and its newest telegrams."""
+    curve = yield from load_curve(tenant_id, meter, day)
+    number = (yield SQL("find_meter_id", tenant_id=tenant_id, name=meter))[0]["id"]
+    month = (yield from month_of(tenant_id, number, curve)) if curve else None
+    if last_seen is None:
+        return curve, month, []
+    since = last_seen - TELEGRAMS_BACK
+    query = PAGES("newest_telegrams", tenant_id=tenant_id, meter_id=number, since=since)
+    return curve, month, (yield query)
 
 
 async def _newest(parts: Services, who: Principal, meter: str) -> tuple[list[Row], dict[int, Row]]:

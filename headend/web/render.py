@@ -25,6 +25,8 @@ NAVIGATION: Final = (
     ("/", mark("Fleet")),
     ("/mesh", mark("Mesh")),
     ("/accounts", mark("Prepayment")),
+    ("/commands", mark("Commands")),
+    ("/gateways", mark("Gateways")),
     ("/quarantine", mark("Quarantine")),
     ("/docs", mark("API")),
 )
@@ -54,6 +56,8 @@ def _environment(name: str) -> Environment:
     )
     found.globals.update(
         quantity=fmt.quantity,
+        small=fmt.small,
+        small_unit=fmt.small_unit,
         span=fmt.span,
         plural=partial(fmt.plural, texts=texts),
         language=name,

@@ -1,20 +1,31 @@
-"""The page where a token becomes a session."""
+"""The pages where somebody becomes known: sign-in, set-up of a password, sign-out."""
 
 from __future__ import annotations
 
-import time
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from headend.api.access import SESSION_COOKIE, SESSION_S
+from headend.api.access import DEVICE_COOKIE, SESSION_COOKIE
+from headend.api.gate import address_of, check_wait
+from headend.api.problems import Problem
 from headend.api.services import Parts
+from headend.security.people import SESSION_LIFE
+from headend.security.secrets import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
 from headend.web.render import render
+from headend.web.speech import mark
+
+if TYPE_CHECKING:
+    from headend.api.services import Services
+    from headend.api.sign_ins import Session
 
 router = APIRouter(include_in_schema=False)
-_FIELDS_MAX = 10
+_FIELDS_MAX: Final = 10
+_DEVICE_S: Final = 400 * 86_400
+_SESSION_S: Final = int(SESSION_LIFE.total_seconds())
 
 
 async def form_of(request: Request) -> dict[str, str]:
@@ -32,35 +43,98 @@ def local(path: str) -> str:
     return path if safe and "\\" not in path else "/"
 
 
+def give(response: Response, request: Request, session: Session) -> Response:
+    """Put a session's cookies into an answer."""
+    secure = request.url.scheme == "https"
+    for name, value, life_s in (
+        (SESSION_COOKIE, session.cookie, _SESSION_S),
+        (DEVICE_COOKIE, session.device, _DEVICE_S),
+    ):
+        if value:
+            response.set_cookie(
+                name, value, max_age=life_s, httponly=True, samesite="strict", secure=secure
+            )
+    return response
+
+
 @router.get("/login")
-async def show(request: Request) -> Response:
+async def show_sign_in(request: Request, parts: Parts) -> Response:
     """The form."""
-    return render(request, "login.html", next=local(request.query_params.get("next", "/")))
+    return _form(request, parts, local(request.query_params.get("next", "/")))
+
+
+def _form(
+    request: Request, parts: Services, target: str, status: int = 200, why: str = ""
+) -> Response:
+    provider = parts.provider.name if parts.provider else ""
+    values = {"next": target, "why": why, "provider": provider}
+    return render(request, "login.html", status=status, **values)
 
 
 @router.post("/login")
 async def sign_in(request: Request, parts: Parts) -> Response:
-    """Give a cookie for a token that is known."""
+    """Give a cookie for a user's password, or for a key."""
     form = await form_of(request)
     target = local(form.get("next", "/"))
-    who = parts.access.by_token(form.get("token", "").strip())
-    if who is None:
-        return render(request, "login.html", status=401, next=target, refused=True)
-    response = RedirectResponse(target, 303)
-    response.set_cookie(
-        SESSION_COOKIE,
-        parts.access.session(who, int(time.time())),
-        max_age=SESSION_S,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
-    return response
+    try:
+        session = await _session(request, parts, form)
+    except Problem as problem:
+        response = _form(request, parts, target, problem.status_code, problem.detail)
+        response.headers.update(problem.headers or {})
+        return response
+    if session is None:
+        return _form(request, parts, target, 401, mark("This is not known here."))
+    return give(RedirectResponse(target, 303), request, session)
+
+
+async def _session(request: Request, parts: Services, form: dict[str, str]) -> Session | None:
+    if "user" in form:
+        return await parts.sign_ins.by_password(
+            form["user"].strip(),
+            form.get("password", ""),
+            address=address_of(request.scope),
+            device=request.cookies.get(DEVICE_COOKIE, ""),
+        )
+    token, address = form.get("token", "").strip(), address_of(request.scope)
+    session = await parts.sign_ins.by_key(token)
+    if session is None:
+        check_wait(parts.access.wrong_wait_s(address))
+    return session
 
 
 @router.post("/logout")
-async def sign_out() -> Response:
-    """Forget the cookie."""
+async def sign_out(request: Request, parts: Parts) -> Response:
+    """End the session."""
+    who, cookie = request.state.principal, request.cookies.get(SESSION_COOKIE, "")
+    if who is not None and cookie:
+        await parts.sign_ins.close(who.tenant_id, cookie)
+        parts.access.forget()
     response = RedirectResponse("/login", 303)
     response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="strict")
     return response
+
+
+@router.get("/setup")
+async def show_setup(request: Request) -> Response:
+    """Where a set-up link leads."""
+    return render(request, "setup.html", link=request.query_params.get("link", "")[:200], why="")
+
+
+@router.post("/setup")
+async def set_up(request: Request, parts: Parts) -> Response:
+    """Choose a password by a link that works once."""
+    form = await form_of(request)
+    link, password = form.get("link", "")[:200], form.get("password", "")
+    why = _password_fault(password, form.get("again", ""))
+    if not why and await parts.sign_ins.set_up(link, password) is None:
+        why = mark("This link is unknown, used or too old. Ask an administrator for another.")
+    if why:
+        return render(request, "setup.html", status=422, link=link, why=why)
+    parts.access.forget()
+    return RedirectResponse("/login", 303)
+
+
+def _password_fault(password: str, again: str) -> str:
+    if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
+        return mark("This password is too short or too long.")
+    return "" if password == again else mark("The two passwords differ.")

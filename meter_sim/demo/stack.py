@@ -186,7 +186,7 @@ class Stack:
             "--api-port",
             self.api_port,
         )
-        argv = [*_OHMESH, "headend", "bootstrap", *map(str, words + place)]
+        argv = [*_OHMESH, "headend", "bootstrap", "--open-reads", *map(str, words + place)]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603 - ours
         if done.returncode != 0:
             raise ServerError(f"bootstrap failed: {done.stderr.strip()}")

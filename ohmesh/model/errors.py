@@ -19,7 +19,8 @@
     │  ├─ Conflict
     │  └─ SchemaMismatch
     ├─ CommandError (code)          the code goes on the wire and to the API
-    └─ PrepaymentError (code)
+    ├─ PrepaymentError (code)
+    └─ AccessError (code)
 
 The mesh engine has a root of its own (`ohmesh.mesh.errors`), because it imports nothing of ours.
 """
@@ -134,6 +135,14 @@ class CommandError(OhmeshError):
 
 class PrepaymentError(OhmeshError):
     """A prepayment request that is refused; `code` goes to the API."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class AccessError(OhmeshError):
+    """A request about users, keys or approvals that is refused; `code` goes to the API."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from difflib import get_close_matches
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_settings import (
@@ -85,7 +85,9 @@ def load(settings: type[_Settings], program: str, path: Path | None) -> _Setting
     try:
         found: _Settings = FromFile()
     except ValidationError as error:
-        reason = _explain(settings, error.errors()[0])
+        # A misspelt name explains a missing one.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        reason = _explain(settings, first)
         raise ConfigError(f"{path or 'environment'}: {reason}") from error
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
@@ -127,7 +129,10 @@ def _no_such(settings: type[ProgramSettings], name: str, where: list[str]) -> st
 def _known(settings: type[ProgramSettings], where: list[str]) -> list[str]:
     fields = settings.model_fields
     for part in where:
+        if part.isdecimal():  # the place in a list of sections
+            continue
         section = fields[part].annotation
+        section = next(iter(get_args(section)), section)
         assert isinstance(section, type)
         assert issubclass(section, BaseModel)
         fields = section.model_fields

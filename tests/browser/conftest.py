@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 from playwright.async_api import async_playwright
 
-from headend.api.access import Principal
 from headend.api.app import create_app
+from headend.security import people
 from headend.store import bootstrap, db
 
 HERE = Path(__file__).parent
@@ -60,13 +60,14 @@ class HeadEnd:
 @contextmanager
 def _serving(api_url: str, admin_url: str):
     """The API with uvicorn in a thread of its own."""
+    with db.connect(admin_url, name="test") as connection, db.tenant(connection, 1):
+        db.run(connection, people.keep_first_key(1, TOKEN))
     ready, box = threading.Event(), {}
 
     async def main() -> None:
         async with db.make_pool(api_url, size_max=4) as pool:
             app = create_app(
                 pool,
-                tokens={TOKEN: Principal("operator", 1)},
                 secret=TOKEN.encode(),
                 seal_key=lambda _, key: key,
                 open_reads_tenant=1,

@@ -14,9 +14,20 @@ from playwright.async_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 TOKEN = "browser-token-0123456789-0123456789"
-PAGES = ("/", "/mesh", "/meters/M0007", "/accounts", "/accounts/A-1", "/quarantine", "/docs")
+PAGES = (
+    *("/", "/mesh", "/meters/M0007", "/accounts", "/accounts/A-1", "/commands", "/gateways"),
+    *("/quarantine", "/docs"),
+)
 AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 LOST = re.compile(r"\blost\b")
+HOURS = """
+    insert into bulk.rollup_hour (meter_id, channel, hour, total, intervals, measured, most)
+    select m.id, c.id, h, 100 * extract(hour from h at time zone 'Europe/Amsterdam')::int, 4,
+           case when h = '2026-03-01T12:00:00Z' then 3 else 4 end, 1
+    from ohmesh.meter m, ohmesh.channel c,
+         generate_series('2026-02-28T23:00:00Z'::timestamptz, '2026-03-01T23:00:00Z', '1 hour') h
+    where m.name = 'M0007' and c.name = 'el.energy.import'
+"""
 WITH_CHILDREN = """
     select r.node from ohmesh.route r join ohmesh.route child on child.parent = r.node
     group by r.node, r.hops order by count(*) desc, r.hops
@@ -111,6 +122,17 @@ async def test_the_load_curve_and_its_table_are_the_same(headend, page):
     assert sum(v is not None for v in drawn) == 95
 
 
+async def test_a_month_shows_every_hour_by_the_meters_own_clock(headend, page):
+    headend.execute(HOURS)
+    await page.goto(headend.url + "/meters/M0007")
+    cells = page.locator("table.hours tbody tr").nth(1).locator("td")
+    await expect(cells).to_have_count(25)
+    shown = await cells.all_inner_texts()
+    assert shown[:24] == [f"{hour * 0.1:.2f}" for hour in range(24)], "local hours, not UTC"
+    await expect(page.locator("table.hours td.estimated")).to_have_count(1)
+    assert page.watched.errors == []
+
+
 async def test_the_fleet_lives_without_reload(headend, page):
     await page.goto(headend.url + "/")
     await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
@@ -184,7 +206,7 @@ async def test_text_from_the_field_runs_nothing(headend, page):
 
 
 async def test_the_first_page_is_never_empty(empty_headend, page):
-    for path in ("/", "/mesh", "/accounts", "/quarantine"):
+    for path in ("/", "/mesh", "/accounts", "/commands", "/gateways", "/quarantine"):
         await page.goto(empty_headend.url + path)
         await expect(page.locator("h1")).not_to_be_empty()
         await expect(page.locator(".waiting code").first).to_be_visible()

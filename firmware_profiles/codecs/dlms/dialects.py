@@ -77,6 +77,8 @@ UNKNOWN = Dialect()
 
 _KAMSTRUP_CT_TYPE = b"685"
 _MARKS = ((b"KFM", KAIFA), (b"Kamstrup", KAMSTRUP), (b"AIDON", AIDON), (b"ISK", ISKRA))
+MARKS = (*(mark for mark, _ in _MARKS), _KAMSTRUP_CT_TYPE)
+"""Beginnings of texts that choose the dialect."""
 _MARK_ITEMS = 3
 _VOLTAGE_GROUPS = frozenset({32, 52, 72})
 _VOLTS_MAX = 1000

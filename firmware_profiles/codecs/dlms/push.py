@@ -117,10 +117,16 @@ def _names(codes: tuple[str, ...]) -> tuple[bytes, ...]:
     return tuple(Obis.parse(code).to_bytes() for code in codes)
 
 
-def parse_notification(apdu: bytes) -> Notification:
+def parse_notification(
+    apdu: bytes, read: Callable[[bytes, int], tuple[Value, int]] = axdr.decode
+) -> Notification:
     """Read a DataNotification APDU.
 
     Kaifa writes the stamp with the tag of an octet-string in front of its length.
+
+    Args:
+        apdu: its bytes.
+        read: reads the A-XDR value at an offset, as `axdr.decode` does.
 
     Raises:
         DecodeError: UNSUPPORTED for another APDU, and what A-XDR raises.
@@ -137,7 +143,7 @@ def parse_notification(apdu: bytes) -> Notification:
     if size not in {0, STAMP_SIZE}:
         raise malformed(f"a date-time of {size} bytes", offset - 1)
     date_time = apdu[offset : offset + size]
-    body, end = axdr.decode(apdu, offset + size)
+    body, end = read(apdu, offset + size)
     if end != len(apdu):
         raise malformed(f"{len(apdu) - end} bytes behind the notification", end)
     return Notification(int.from_bytes(apdu[1:_HEAD_SIZE], "big"), date_time, body)
@@ -246,43 +252,59 @@ class Collector:
     Args:
         zone: of stamps without a deviation.
         dialect: how values without scaler and unit are written.
-        stamp: of the notification.
+        clock: octets of the notification's stamp, empty for none.
+
+    Attributes:
+        clock: the octets of the time that counts, empty for none.
+        numbers: logical name, number, scaler and unit.
     """
 
-    def __init__(self, zone: tzinfo, dialect: Dialect, stamp: Stamp) -> None:
+    def __init__(self, zone: tzinfo, dialect: Dialect, clock: bytes) -> None:
         self._zone = zone
         self._exponents = tuple(dialect.exponents.items())
-        self._stamp = stamp
+        self.clock = clock
         self.device = {"manufacturer": dialect.manufacturer} if dialect.manufacturer else {}
         self.texts: dict[str, str] = {}
-        self._numbers: list[tuple[bytes, int | Decimal, tuple[int, int] | None]] = []
+        self.numbers: list[tuple[bytes, int | Decimal, tuple[int, int] | None]] = []
 
     def add(self, entry: Entry) -> None:
         """Take one entry."""
         obis, value, scaler_unit = entry
         name = _DEVICE_NAMES.get(obis[:5])
         if isinstance(value, int | Decimal) and obis and not name:
-            self._numbers.append((obis, value, scaler_unit))
+            self.numbers.append((obis, value, scaler_unit))
         elif value is None:
             return
         elif obis in _CLOCKS and isinstance(value, bytes) and len(value) == STAMP_SIZE:
-            self._stamp = parse_date_time(value, self._zone)
+            self.clock = value
         else:
-            self._add_text(obis, text_of(value))
+            self.add_text(obis, value)
 
-    def _add_text(self, obis: bytes, text: str) -> None:
+    def add_text(self, obis: bytes, value: Value) -> None:
+        """Take what is neither a number nor a time."""
+        text = text_of(value)
         name = _DEVICE_NAMES.get(obis[:5])
         if name and text and len(text) <= _NAME_LENGTH_MAX:
             self.device[name] = text
         label = str(Obis.from_bytes(obis)) if obis else _UNNAMED
         self.texts[label] = f"{self.texts[label]} {text}" if label in self.texts else text
 
+    def plan(self, obis: bytes, scaler_unit: tuple[int, int] | None) -> tuple[Register, int]:
+        """The register of a logical name, and the exponent of its integer."""
+        return _plan(obis, scaler_unit, self._exponents)
+
+    def stamp(self, octets: bytes) -> Stamp:
+        """The time in the octets of a clock; without octets there is none."""
+        if not octets:
+            return Stamp(None, Quality.ACTUAL)
+        return parse_date_time(octets, self._zone)
+
     def result(self) -> Decoded:
         """What the telegram says. Raises DecodeError for a value beyond 64 bits."""
-        time, quality = self._stamp
+        time, quality = self.stamp(self.clock)
         readings = []
-        for obis, number, scaler_unit in self._numbers:
-            register, exponent = _plan(obis, scaler_unit, self._exponents)
+        for obis, number, scaler_unit in self.numbers:
+            register, exponent = self.plan(obis, scaler_unit)
             mantissa, shift = _parts(number)
             fitted, value = to_register(register, mantissa, exponent + shift)
             readings.append(Reading(fitted, value, time, quality))
@@ -315,10 +337,7 @@ def decode_push(
     body = notification.body
     items = body if isinstance(body, tuple) else (body,)
     dialect = dialect_of(items)
-    stamp = Stamp(None, Quality.ACTUAL)
-    if notification.date_time:
-        stamp = parse_date_time(notification.date_time, zone)
-    collector = Collector(zone, dialect, stamp)
+    collector = Collector(zone, dialect, notification.date_time)
     for entry in entries_of(items, dialect):
         collector.add(entry)
     return collector.result()

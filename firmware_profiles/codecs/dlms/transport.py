@@ -83,12 +83,15 @@ def _messages(payload: bytes, *, verify: bool) -> list[bytes]:
     if payload[:1] == bytes((_MBUS_START,)):
         return [_join_mbus(payload, verify=verify)]
     if payload[:2] == WRAPPER_VERSION:
-        return _split_wrapper(payload)
+        return split_wrapper(payload)
     return [without_llc(payload)]
 
 
-def _split_wrapper(payload: bytes) -> list[bytes]:
-    """APDUs behind wrapper headers: version 0001, source, destination, length, each 2 bytes."""
+def split_wrapper(payload: bytes) -> list[bytes]:
+    """APDUs behind wrapper headers: version 0001, source, destination, length, each 2 bytes.
+
+    Raises: DecodeError.
+    """
     cursor = Cursor(payload)
     messages: list[bytes] = []
     while cursor.remaining:

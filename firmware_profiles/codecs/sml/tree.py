@@ -136,7 +136,7 @@ def _rare(data: bytes, position: int, depth: int) -> tuple[Tree, int]:
 
 def _long(data: bytes, start: int, depth: int) -> tuple[Tree, int]:
     """An element whose type-length field has several bytes: a list or an octet string."""
-    kind, length, position = _long_length(data, start)
+    kind, length, position = long_length(data, start)
     if kind == 0x70:
         return _elements(data, position, length, depth - 1)
     stop = start + length
@@ -145,7 +145,7 @@ def _long(data: bytes, start: int, depth: int) -> tuple[Tree, int]:
     return data[position:stop], stop
 
 
-def _long_length(data: bytes, position: int) -> tuple[int, int, int]:
+def long_length(data: bytes, position: int) -> tuple[int, int, int]:
     """Type, length as written, and the position after a type-length field of several bytes."""
     start = position
     kind = data[position] & 0x70

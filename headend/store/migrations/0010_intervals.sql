@@ -118,7 +118,8 @@ create trigger tell after insert on ohmesh.meter_swap
 create function ohmesh.touch_swap() returns trigger language plpgsql security definer
     set search_path = '' as
 $$ begin
-    insert into bulk.touched (meter_id, from_ts, to_ts) values (new.meter_id, new.at, new.at);
+    insert into bulk.touched (meter_id, from_ts, to_ts, closes)
+    values (new.meter_id, new.at, new.at, true);
     return null;
 end $$;
 create trigger touch after insert on ohmesh.meter_swap

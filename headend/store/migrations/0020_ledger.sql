@@ -300,7 +300,7 @@ create table ohmesh.breaker (
     closed_at   timestamptz
 );
 insert into ohmesh.breaker (tenant_id) select id from ohmesh.tenant;
-create table ohmesh.approval (                    -- signed by a person; only the gate judges it
+create table ohmesh.release_approval (                    -- signed by a person; only the gate judges it
     id          bigint generated always as identity primary key,
     tenant_id   int not null references ohmesh.tenant,
     name        text not null,
@@ -310,7 +310,7 @@ create table ohmesh.approval (                    -- signed by a person; only th
     at          timestamptz not null default now(),
     unique (tenant_id, name, subject, not_after)
 );
-create trigger tell after insert on ohmesh.approval
+create trigger tell after insert on ohmesh.release_approval
     for each statement execute function ohmesh.tell_work();
 create trigger tell after insert on ohmesh.release
     for each statement execute function ohmesh.tell_work();
@@ -347,7 +347,7 @@ do $$
 declare entity text;
 begin
     foreach entity in array array['payment', 'reconciliation', 'ledger_stop', 'notice', 'webhook',
-            'webhook_delivery', 'release', 'release_hold', 'breaker', 'approval', 'token_meter',
+            'webhook_delivery', 'release', 'release_hold', 'breaker', 'release_approval', 'token_meter',
             'token'] loop
         execute format('alter table ohmesh.%I enable row level security', entity);
         execute format('alter table ohmesh.%I force row level security', entity);
@@ -378,7 +378,7 @@ create policy one_tenant on ohmesh.account_balance to ohmesh_api
 
 revoke insert, update on ohmesh.account_balance from ohmesh_worker, ohmesh_api;
 grant select on ohmesh.payment, ohmesh.reconciliation, ohmesh.ledger_stop, ohmesh.notice,
-    ohmesh.webhook_delivery, ohmesh.release, ohmesh.release_hold, ohmesh.breaker, ohmesh.approval,
+    ohmesh.webhook_delivery, ohmesh.release, ohmesh.release_hold, ohmesh.breaker, ohmesh.release_approval,
     ohmesh.token_meter, ohmesh.token, ohmesh.charge_month, ohmesh.charge_day, ohmesh.account_news
     to ohmesh_worker, ohmesh_api;
 grant select on ohmesh.webhook to ohmesh_worker;
@@ -392,14 +392,14 @@ grant insert, update on ohmesh.charge_month, ohmesh.charge_day to ohmesh_worker;
 grant insert, update on ohmesh.reconciliation to ohmesh_worker;
 grant insert, delete on ohmesh.ledger_stop to ohmesh_worker;
 grant insert, update (active) on ohmesh.webhook to ohmesh_api;
-grant insert on ohmesh.approval to ohmesh_api;
+grant insert on ohmesh.release_approval to ohmesh_api;
 grant update (terms, register_modulus_wh) on ohmesh.account to ohmesh_api;
 grant update (area) on ohmesh.service_point to ohmesh_api;
 
 grant usage on schema ohmesh to ohmesh_gate;
 grant select on ohmesh.tenant, ohmesh.service_point, ohmesh.command, ohmesh.account,
     ohmesh.account_balance, ohmesh.supply, ohmesh.tariff, ohmesh.release, ohmesh.release_hold,
-    ohmesh.breaker, ohmesh.approval, ohmesh.meter_status, ohmesh.ledger_stop to ohmesh_gate;
+    ohmesh.breaker, ohmesh.release_approval, ohmesh.meter_status, ohmesh.ledger_stop to ohmesh_gate;
 grant select (id, tenant_id, name, address, service_point_id) on ohmesh.meter to ohmesh_gate;
 grant insert on ohmesh.release, ohmesh.event to ohmesh_gate;
 grant insert, delete on ohmesh.release_hold to ohmesh_gate;

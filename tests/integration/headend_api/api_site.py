@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from headend.api.access import Principal
 from headend.api.app import create_app
+from headend.security.roles import PERMISSIONS, SCOPES, Role
+from headend.security.secrets import digest
 from headend.store import db
 
 if TYPE_CHECKING:
@@ -20,11 +21,23 @@ READER = "reader-token-0123456789-0123456789ab"
 OTHER = "other-token-0123456789-0123456789abc"
 SECRET = b"a secret of the tests"
 OURS, THEIRS = 1, 2
-PRINCIPALS = {
-    TOKEN: Principal("operator", OURS),
-    READER: Principal("reader", OURS, writes=False),
-    OTHER: Principal("other", THEIRS),
+EVERYTHING = sorted(SCOPES)
+KEYS = {
+    TOKEN: ("operator", OURS, EVERYTHING),
+    READER: ("reader", OURS, sorted(PERMISSIONS[Role.VIEWER] & SCOPES)),
+    OTHER: ("other", THEIRS, EVERYTHING),
 }
+
+
+def add_keys(admin_url: str) -> None:
+    """Known tokens, as a superuser writes them."""
+    with db.connect(admin_url, name="test", autocommit=True) as connection:
+        for token, (name, tenant_id, scopes) in KEYS.items():
+            connection.execute(
+                "insert into ohmesh.api_key (tenant_id, name, digest, scopes, person)"
+                " values (%s, %s, %s, %s, %s)",
+                (tenant_id, name, digest(token), scopes, f"maker of {name}"),
+            )
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,6 @@ async def running(site: Site, **options):
     async with db.make_pool(site.urls["api"], size_max=4) as pool:
         app = create_app(
             pool,
-            tokens=PRINCIPALS,
             secret=SECRET,
             seal_key=site.keystore.seal,
             pulse_s=0.02,

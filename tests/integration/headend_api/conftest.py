@@ -13,7 +13,7 @@ from headend.store import db
 
 sys.path.append(str(Path(__file__).parent))
 import seeding
-from api_site import OTHER, OURS, THEIRS, Site, client_of, running
+from api_site import OTHER, OURS, THEIRS, Site, add_keys, client_of, running
 
 
 def _with_database(url: str, name: str) -> str:
@@ -38,6 +38,7 @@ def site(database, headend_base) -> Site:
     admin_url = _with_database(database.admin_url, "api_site")
     with db.connect(admin_url, name="test", autocommit=True) as admin:
         admin.execute("insert into ohmesh.tenant (name) values ('other')")
+    add_keys(admin_url)
     keystore = Keystore.from_file(folder / "kek")
     seeding.seed(admin_url, OURS)
     seeding.seed(admin_url, THEIRS, meters=8, prefix="B-")

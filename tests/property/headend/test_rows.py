@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.ingest.rows import HEADER, TRAILER, Readings
+from headend.ingest.rows import HEADER, TRAILER, Columns, Readings
 
 _row = st.tuples(
     st.integers(1, 3),
@@ -31,24 +31,23 @@ def parse(stream):
     return rows
 
 
-@given(st.lists(_row, max_size=50))
+@given(st.lists(_row, min_size=1, max_size=50))
 def test_a_stream_holds_each_key_once_in_order(rows):
-    readings = Readings()
     first = {}
     for row in rows:
         first.setdefault(row[:3], row)
-        for column, value in zip(
-            (
-                readings.meters,
-                readings.channels,
-                readings.times_us,
-                readings.values,
-                readings.statuses,
-            ),
-            row,
-            strict=True,
-        ):
-            column.append(value)
-    stream, count = readings.stream()
-    assert parse(stream) == sorted(first.values(), key=lambda row: row[:3])
-    assert count == len(first)
+    readings = Readings([Columns(range(len(rows)), *zip(*rows, strict=True))])
+    assert parse(readings.stream()) == sorted(first.values(), key=lambda row: row[:3])
+    assert len(readings) == len(first)
+    assert readings.given == len(rows)
+
+
+@given(st.lists(_row, min_size=2, max_size=20), st.data())
+def test_parts_count_by_their_place_and_not_by_their_order(rows, data):
+    cut = data.draw(st.integers(1, len(rows) - 1))
+    places = range(len(rows))
+    whole = Readings([Columns(places, *zip(*rows, strict=True))])
+    parts = [
+        Columns(places[p], *zip(*rows[p], strict=True)) for p in (slice(cut, None), slice(cut))
+    ]
+    assert Readings(parts).stream() == whole.stream()

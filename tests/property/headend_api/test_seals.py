@@ -1,4 +1,4 @@
-"""Cursors and sessions: what this server sealed opens, nothing else does."""
+"""Cursors: what this server sealed opens, nothing else does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.api.access import SESSION_S, Access, Principal
 from headend.api.cursor import Cursors
 from headend.api.problems import Problem
 
@@ -15,7 +14,6 @@ _scopes = st.dictionaries(
     st.text(max_size=8), st.one_of(st.none(), st.text(max_size=8), st.integers(-9, 9)), max_size=4
 )
 _keys = st.tuples(st.integers(-(2**60), 2**60), st.integers(0, 2**31 - 1))
-_names = st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True)
 
 
 @given(_scopes, _keys)
@@ -56,32 +54,3 @@ def test_another_server_s_cursor_does_not_open(key):
     text = Cursors(SECRET).seal({}, key)
     with pytest.raises(Problem):
         Cursors(SECRET + b"x").open({}, text, tuple[int, int])
-
-
-def access(*names: str) -> Access:
-    tokens = {f"token-{name}": Principal(name, i + 1) for i, name in enumerate(names)}
-    return Access(tokens, SECRET, None)
-
-
-@given(st.lists(_names, min_size=1, max_size=5, unique=True), st.integers(0, 2**40))
-def test_a_session_is_its_owner_s_until_it_ends(names, now_s):
-    known = access(*names)
-    for name in names:
-        who = known.by_token(f"token-{name}")
-        assert who is not None
-        cookie = known.session(who, now_s)
-        assert known.by_session(cookie, now_s) == who
-        assert known.by_session(cookie, now_s + SESSION_S - 1) == who
-        assert known.by_session(cookie, now_s + SESSION_S) is None
-
-
-@given(st.text(max_size=80))
-def test_any_text_is_no_session_and_no_token(text):
-    known = access("operator")
-    assert known.by_session(text, 0) is None
-    assert known.by_token(text) is None
-
-
-def test_a_session_of_somebody_who_is_gone_is_none():
-    cookie = access("operator", "gone").session(Principal("gone", 2), 0)
-    assert access("operator").by_session(cookie, 1) is None

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 import tomllib
 
 import pytest
 
 from gateway import cli, config
+from gateway.field import KINDS
 from ohmesh.model.errors import ConfigError
 from ohmesh.program import settings
 
@@ -35,10 +37,46 @@ def test_the_printed_default_names_every_setting(capsys):
     cli.main(["config"])
     printed = tomllib.loads(capsys.readouterr().out)
     expected = config.load(None).model_dump()
-    assert printed.keys() == expected.keys()
+    assert printed.keys() | set(KINDS) == expected.keys()
     for section, fields in expected.items():
         if isinstance(fields, dict):
             assert printed[section].keys() == fields.keys()
+
+
+def test_the_printed_examples_of_field_sources_are_sound_and_whole(capsys, written):
+    cli.main(["config"])
+    lines = capsys.readouterr().out.splitlines()
+    examples = [line[2:] for line in lines if re.match(r"# (\[\[|\w+ = )", line)]
+    whole = {"p1", "optical", "modbus", "mbus", "dlms", "han"}
+    text = (
+        "\n".join(examples).replace("[[sml]]", "").replace("[[readout]]", "").replace("[[tic]]", "")
+    )
+    found = config.load(written(text))
+    assert {kind for kind in KINDS if getattr(found, kind)} == whole
+    for kind in whole:
+        (section,) = getattr(found, kind)
+        assert set(type(section).model_fields) - {"mode"} <= section.model_fields_set, kind
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[p1]]\nname='a'\nline='x'\nmeterr='M'", "did you mean meter?"),
+        ("[[p1]]\nname='a'\nline='x'\nmeter='M'\nbaud=12345", "p1.0.baud"),
+        ("[[p1]]\nname='a'\nline='tcp://x'\nmeter='M'", "p1 a: 'tcp://x' is not tcp://host:port"),
+        ("[[p1]]\nname='a'\nline='x'\nmeter='M'\n[[sml]]\nname='a'\nline='y'\nmeter='M'", "twice"),
+        ("[[modbus]]\nname='b'\nline='x'\nmeters=[{units='1-x',map='eastron_sdm'}]", "1-40,45"),
+        ("[[modbus]]\nname='b'\nline='x'\nmeters=[{units='1-300',map='eastron_sdm'}]", "1 to 247"),
+        ("[[modbus]]\nname='b'\nline='x'\nmeters=[{units='1',map='eastern'}]", "eastron_sdm"),
+        ("[[mbus]]\nname='b'\nline='x'\nmeters=['251']", "0 to 250"),
+        ("[[dlms]]\nname='b'\nline='x'\nmeter='M'\nobjects=['energy']", "dlms.0.objects.0"),
+    ],
+)
+def test_a_wrong_source_is_refused_by_name(written, text, message):
+    with pytest.raises(ConfigError) as caught:
+        config.load(written(text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_file_then_environment_then_secrets(written, tmp_path, monkeypatch):
@@ -126,4 +164,4 @@ def test_wrong_use_exits_2(argv, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
     assert caught.value.code == 2
-    assert "usage: ohmesh gateway" in capsys.readouterr().err
+    assert "see ohmesh gateway --help" in capsys.readouterr().err

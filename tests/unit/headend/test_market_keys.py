@@ -12,6 +12,7 @@ from firmware_profiles.codecs.dlms.security import AUTHENTICATED, ENCRYPTED, sea
 from headend.ingest.counters import decode_arrived, decode_waited
 from headend.ingest.decode import Meter
 from headend.ingest.effects import Item
+from headend.ingest.shapes import Shapes
 from headend.keystore import Keystore, market_name
 from ohmesh.model.errors import ConfigError
 from ohmesh.model.reading import Reading
@@ -52,14 +53,16 @@ def told(decoded):
 @pytest.mark.parametrize("name", PROFILES)
 def test_counters_rise_or_are_refused(name):
     payloads = [ciphered(name, counter) for counter in (5, 6, 6, 4, 9)]
-    found = decode_arrived(items(name, payloads, floor=4))
+    found = decode_arrived(items(name, payloads, floor=4), Shapes())
     assert told(found) == [5, 6, "decode:replay", "decode:replay", 9]
     assert [len(o.values) > 0 for _, o in found] == [True, True, False, False, True]
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_the_floor_of_the_store_holds(name):
-    assert told(decode_arrived(items(name, [ciphered(name, 9)], floor=9))) == ["decode:replay"]
+    assert told(decode_arrived(items(name, [ciphered(name, 9)], floor=9), Shapes())) == [
+        "decode:replay"
+    ]
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -70,20 +73,20 @@ def test_what_waited_in_quarantine_may_be_older_than_what_was_taken(name):
 def test_a_forged_counter_does_not_lock_the_meter_out():
     """Its tag is wrong, so it is refused, and the floor stays where it was."""
     forged = ciphered("lu_smarty", 2**32 - 1, Keys(bytes(16), KEYS.authentication))
-    found = decode_arrived(items("lu_smarty", [forged, ciphered("lu_smarty", 5)]))
+    found = decode_arrived(items("lu_smarty", [forged, ciphered("lu_smarty", 5)]), Shapes())
     assert told(found)[1] == 5
     assert str(told(found)[0]).startswith("decode:")
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_meter_that_encrypts_sends_nothing_plain(name):
-    assert told(decode_arrived(items(name, [plain(name)]))) == ["decode:key"]
+    assert told(decode_arrived(items(name, [plain(name)]), Shapes())) == ["decode:key"]
 
 
 def test_meters_do_not_share_a_floor():
     first, second = items("lu_smarty", [ciphered("lu_smarty", n) for n in (8, 3)])
     other = second._replace(meter=Meter(8, 1, "M2", "M1", "lu_smarty", 1, market_keys=KEYS))
-    assert told(decode_arrived([first, other])) == [8, 3]
+    assert told(decode_arrived([first, other], Shapes())) == [8, 3]
 
 
 @pytest.mark.parametrize("authentication", [None, KEYS.authentication])

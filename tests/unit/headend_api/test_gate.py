@@ -6,10 +6,23 @@ import json
 
 import pytest
 
-from headend.api.access import Access, Principal
+from headend.api.access import Access
 from headend.api.gate import BODY_BYTES_MAX, Gate
+from headend.security.secrets import digest
 
 TOKEN = "token"
+
+
+class Known:
+    """A store in which one key is known."""
+
+    async def run(self, _tenant_id, plan):
+        statement = next(plan)
+        row = {"name": "operator", "tenant_id": 1, "scopes": ["admin"], "person": "somebody"}
+        found = [row] if statement.params["digest"] == digest(TOKEN) else []
+        with pytest.raises(StopIteration) as end:
+            plan.send(found)
+        return end.value.value
 
 
 class Inner:
@@ -27,7 +40,7 @@ class Inner:
 async def call(messages: list[dict], headers: dict[str, str] | None = None):
     """One POST whose body comes in the given messages."""
     inner, sent, left = Inner(), [], list(messages)
-    access = Access({TOKEN: Principal("operator", 1)}, bytes(16), None)
+    access = Access(Known(), bytes(16), None)
 
     async def receive():
         return left.pop(0)
@@ -42,7 +55,7 @@ async def call(messages: list[dict], headers: dict[str, str] | None = None):
         "path": "/v1/x",
         "headers": [(k.encode(), v.encode()) for k, v in {**given, **(headers or {})}.items()],
     }
-    await Gate(inner, access)(scope, receive, send)
+    await Gate(inner, access, lambda _: False)(scope, receive, send)
     return inner, sent
 
 

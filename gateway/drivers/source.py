@@ -1,0 +1,175 @@
+"""What all field sources share: a way into the outbox, and never an end.
+
+A source opens its line, works until the line fails, and tries again for ever with growing pauses.
+It says once that it is lost and once that it is back. Nothing that a device sends, and no fault of
+a driver, stops another source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.drivers.line import Line, now_ms
+from gateway.drivers.schedule import Schedule
+from ohmesh.model.errors import DriverError, ModelError, StoreError
+from ohmesh.model.ids import address
+from ohmesh.model.telegram import Telegram, TelegramKind
+from ohmesh.program.backoff import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from gateway.drivers.line import LineSettings
+    from gateway.outbox import Outbox
+
+_log = logging.getLogger(__name__)
+
+_RETRY_CAP_S = 30.0
+_HEALTHY_S = 10.0
+
+
+class Intake:
+    """The way of one source into the outbox."""
+
+    def __init__(
+        self, outbox: Outbox, *, clock_ms: Callable[[], int], source: str, name: str
+    ) -> None:
+        """Args: clock_ms: UTC milliseconds since 1970. source: the driver. name: for the log."""
+        self._outbox = outbox
+        self._clock_ms = clock_ms
+        self.source = source
+        self.name = name
+        self.counts: Counter[str] = Counter()
+        """`taken`, `refused` by the outbox, and a driver's own errors."""
+        self._refusing = False
+
+    async def put(self, meter: str, profile: str, payload: bytes) -> bool:
+        """Commit a telegram; False when the outbox refused: the meter will have a newer one."""
+        telegram = Telegram(
+            TelegramKind.METER, self.source, address(meter), profile, self._clock_ms(), payload
+        )
+        try:
+            await self._outbox.append([telegram])
+        except (StoreError, ModelError) as error:
+            self.counts["refused"] += 1
+            self._say_refused(error)
+            return False
+        self.counts["taken"] += 1
+        self._refusing = False
+        return True
+
+    def _say_refused(self, error: Exception) -> None:
+        if not self._refusing:
+            _log.warning("%s: telegrams are not taken: %s", self.name, error)
+        self._refusing = True
+
+
+class Source:
+    """One line, kept up until its task is cancelled."""
+
+    def __init__(
+        self, intake: Intake, line: LineSettings, serve: Callable[[Line], Awaitable[None]]
+    ) -> None:
+        """Args: serve: works on an open line until it raises."""
+        self.intake = intake
+        self._line = line
+        self._serve = serve
+        self._backoff = Backoff(random.random, cap_s=_RETRY_CAP_S, healthy_s=_HEALTHY_S)
+        self._lost = False
+
+    async def run(self) -> None:
+        """Open, serve, and again, for ever."""
+        while True:
+            opened_at_s: float | None = None
+            try:
+                line = await Line.open(self._line)
+                opened_at_s = time.monotonic()
+                self._say_back()
+                try:
+                    await self._serve(line)
+                finally:
+                    line.close()
+            except DriverError as error:
+                self._say_lost(error)
+            except Exception:  # noqa: BLE001 - a driver's own fault must not stop the other sources
+                self.intake.counts["fault"] += 1
+                _log.exception("%s: a fault of the driver", self.intake.name)
+            held_s = 0.0 if opened_at_s is None else time.monotonic() - opened_at_s
+            await asyncio.sleep(self._backoff.failed(held_s))
+
+    def _say_lost(self, error: DriverError) -> None:
+        self.intake.counts["lost"] += 1
+        if not self._lost:
+            _log.warning("%s: %s", self.intake.name, error)
+        self._lost = True
+
+    def _say_back(self) -> None:
+        if self._lost:
+            _log.info("%s: %s is back", self.intake.name, self._line.line)
+        self._lost = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What reading a meter brought.
+
+    Attributes:
+        meter: its address at this gateway.
+        profile: that decodes it.
+        payloads: a telegram each.
+    """
+
+    meter: str
+    profile: str
+    payloads: tuple[bytes, ...]
+
+
+class Poller:
+    """Asks the meters of one line in their turns.
+
+    `ask(line, index)` reads a meter. It raises TimeoutError or a DriverError for a meter that does
+    not answer well.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        names: Sequence[str],
+        *,
+        period_s: float,
+        ask: Callable[[Line, int], Awaitable[Answer]],
+    ) -> None:
+        self._intake = intake
+        self._names = names
+        self._ask = ask
+        self._schedule = Schedule(len(names), int(period_s * 1000), now_ms())
+
+    async def serve(self, line: Line) -> None:
+        """Ask for ever. Raises DriverTransient: the line is gone."""
+        while True:
+            index = self._schedule.next(now_ms())
+            if index is None:
+                await asyncio.sleep(max(0, self._schedule.next_due_ms() - now_ms()) / 1000)
+            else:
+                await self._take_turn(line, index)
+
+    async def _take_turn(self, line: Line, index: int) -> None:
+        try:
+            answer = await self._ask(line, index)
+        except (TimeoutError, DriverError) as error:
+            line.check()
+            self._intake.counts["failed"] += 1
+            if self._schedule.failed(index, now_ms()):
+                why = str(error) or "no answer"
+                _log.warning("%s: %s is silent: %s", self._intake.name, self._names[index], why)
+            return
+        if self._schedule.answered(index, now_ms()):
+            _log.info("%s: %s answers again", self._intake.name, self._names[index])
+        for payload in answer.payloads:
+            await self._intake.put(answer.meter, answer.profile, payload)

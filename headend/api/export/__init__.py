@@ -1,0 +1,1 @@
+"""Answers as files: CSV, XLSX, Parquet and Arrow, streamed, by `?format=` or Accept."""

@@ -1,0 +1,116 @@
+"""What each operation needs, in one table; closed for an operation that is not in it.
+
+An operation is named by its route: the `operationId` of the API, the function of a page. The
+architecture tests refuse a route without a line here; until it has one, only an administrator may
+use it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.requests import Request
+
+from headend.api.problems import APPROVAL_NEEDED, FORBIDDEN, Problem
+from headend.api.services import services_of
+from headend.api.store import DEED
+from headend.security import approvals, audit
+from headend.security.roles import Permission
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from headend.security.roles import Principal
+
+OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
+    Permission.OPEN: (
+        *("healthz", "readyz", "problem", "choose_language"),
+        *("show_sign_in", "sign_in", "sign_out", "show_setup", "set_up"),
+        *("oidc_start", "oidc_return"),
+    ),
+    Permission.SELF: ("me", "issue_access_token"),
+    Permission.FLEET_READ: (
+        *("list_meters", "get_meter", "list_readings", "list_gateways", "get_gateway"),
+        *("get_topology", "list_quarantine", "list_commands", "get_command", "read_success"),
+        *("list_events", "stream", "document", "export_readings"),
+        *("list_intervals", "list_interval_versions", "list_interval_totals"),
+        *("list_vee_exceptions", "list_edits"),
+        *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
+    ),
+    Permission.FLEET_WRITE: ("register_meter", "register_gateway"),
+    Permission.DATA_EDIT: ("edit_intervals", "note_swap"),
+    Permission.COMMAND_SEND: ("send_command", "cancel_command"),
+    Permission.MONEY_READ: (
+        *("list_tariffs", "list_accounts", "get_account", "list_transfers"),
+        *("accounts", "one_account"),
+    ),
+    Permission.MONEY_SETUP: ("add_tariff", "open_account"),
+    Permission.MONEY_VEND: ("top_up", "sell"),
+    Permission.USERS: (
+        *("list_users", "get_user", "add_user", "change_user", "renew_setup_link"),
+        *("list_keys", "add_key", "revoke_key"),
+    ),
+    Permission.AUDIT_READ: ("list_audit",),
+    Permission.APPROVE: ("list_approvals", "decide_approval"),
+}
+TWO_PEOPLE: Final = frozenset[str]()
+"""Operations that wait for a second person; each takes an Idempotency-Key."""
+_NEEDS: Final = {name: p for p, names in OPERATIONS.items() for name in names}
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def needed(operation: str) -> Permission:
+    """What an operation needs."""
+    return _NEEDS.get(operation, Permission.ADMIN)
+
+
+def demand(who: Principal, permission: Permission) -> None:
+    """For what a route decides by the request's content. Raises Problem(forbidden)."""
+    if not who.may(permission):
+        raise Problem(FORBIDDEN, f"this needs the permission {permission}", code=permission)
+
+
+async def admit(request: Request) -> None:
+    """Before every route: permission, second person, and the line for the audit log.
+
+    Raises: Problem: forbidden, approval-needed.
+    """
+    route: BaseRoute = request.scope["route"]
+    operation = str(getattr(route, "name", ""))
+    who: Principal | None = request.state.principal
+    writes = who is not None and request.method not in _SAFE
+    DEED.set(None)
+    if needed(operation) is Permission.OPEN or who is None:
+        return  # the gate has let only open ones through
+    deed = audit.Deed(who.name, operation, request.url.path, _key(request))
+    if not who.may(needed(operation)):
+        if writes:
+            await _refused(request, who, deed)
+        demand(who, needed(operation))
+    if operation in TWO_PEOPLE:
+        await _second_person(request, who, operation)
+    DEED.set(deed if writes else None)
+
+
+def _key(request: Request) -> str:
+    return request.headers.get("idempotency-key", "")[:200]
+
+
+async def _refused(request: Request, who: Principal, deed: audit.Deed) -> None:
+    refused = audit.Deed(deed.who, f"refused {deed.action}", deed.target, deed.detail)
+    await services_of(request).store.run(who.tenant_id, audit.append(refused))
+
+
+async def _second_person(request: Request, who: Principal, operation: str) -> None:
+    parts, now = services_of(request), services_of(request).now()
+    wish = approvals.Wish(
+        operation, request.method, request.url.path, await request.body(), _key(request)
+    )
+    asked = await parts.store.run(who.tenant_id, approvals.ask(who.tenant_id, wish, who, now))
+    if not approvals.is_approved(asked, now):
+        raise Problem(
+            APPROVAL_NEEDED,
+            f"a second person must approve this: POST /v1/approvals/{asked['id']}; then send it "
+            "again unchanged, with the same Idempotency-Key",
+            code=str(asked["id"]),
+        )

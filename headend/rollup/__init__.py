@@ -1,0 +1,1 @@
+"""Roll-ups of validated intervals by local hour, day and month."""

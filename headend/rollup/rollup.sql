@@ -1,0 +1,95 @@
+-- name: take
+select id, meter_id, from_ts, to_ts from bulk.rollup_due order by id limit %(limit)s
+
+-- name: done
+delete from bulk.rollup_due where id = any(%(ids)s)
+
+-- name: hours
+-- Whole local hours around each stretch, from the intervals that end in them.
+with stretch as materialized (
+    select distinct u.m as meter, z.zone,
+           date_trunc('hour', u.f - interval '1 microsecond', z.zone) as low,
+           date_trunc('hour', u.t - interval '1 microsecond', z.zone) + interval '1 hour' as high
+    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
+    cross join lateral (select bulk.zone_of(u.m) as zone) z
+)
+insert into bulk.rollup_hour as h (meter_id, channel, hour, total, intervals, measured, most)
+select meter_id, channel, hour, sum(value), count(*), count(*) filter (where quality & 24 = 0), max(value)
+from (
+    select distinct on (i.meter_id, i.channel, i.ts) i.meter_id, i.channel, i.value, i.quality,
+           date_trunc('hour', i.ts - interval '1 microsecond', t.zone) as hour
+    from stretch t
+    join bulk.series s on s.meter_id = t.meter
+    join bulk.interval i on i.meter_id = s.meter_id and i.channel = s.channel
+        and i.ts > t.low and i.ts <= t.high
+) x
+group by 1, 2, 3
+on conflict (meter_id, channel, hour) do update
+set total = excluded.total, intervals = excluded.intervals, measured = excluded.measured,
+    most = excluded.most
+where (h.total, h.intervals, h.measured, h.most)
+    is distinct from (excluded.total, excluded.intervals, excluded.measured, excluded.most)
+
+-- name: days
+with stretch as materialized (
+    select distinct u.m as meter, z.zone, d.day
+    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
+    cross join lateral (select bulk.zone_of(u.m) as zone) z
+    cross join lateral (
+        select ((u.f - interval '1 microsecond') at time zone z.zone)::date + n as day
+        from generate_series(0, ((u.t - interval '1 microsecond') at time zone z.zone)::date
+                              - ((u.f - interval '1 microsecond') at time zone z.zone)::date) n
+    ) d
+)
+insert into bulk.rollup_day as r (meter_id, channel, day, total, intervals, measured, most)
+select s.meter_id, s.channel, t.day, sum(h.total), sum(h.intervals), sum(h.measured), max(h.most)
+from stretch t
+join bulk.series s on s.meter_id = t.meter
+join bulk.rollup_hour h on h.meter_id = s.meter_id and h.channel = s.channel
+    and h.hour >= t.day::timestamp at time zone t.zone
+    and h.hour < (t.day + 1)::timestamp at time zone t.zone
+group by 1, 2, 3
+on conflict (meter_id, channel, day) do update
+set total = excluded.total, intervals = excluded.intervals, measured = excluded.measured,
+    most = excluded.most
+where (r.total, r.intervals, r.measured, r.most)
+    is distinct from (excluded.total, excluded.intervals, excluded.measured, excluded.most)
+
+-- name: months
+with stretch as materialized (
+    select distinct u.m as meter, d.month
+    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
+    cross join lateral (select bulk.zone_of(u.m) as zone) z
+    cross join lateral generate_series(
+        date_trunc('month', (u.f - interval '1 microsecond') at time zone z.zone),
+        (u.t - interval '1 microsecond') at time zone z.zone, interval '1 month') d(month)
+)
+insert into bulk.rollup_month as r (meter_id, channel, month, total, intervals, measured, most)
+select s.meter_id, s.channel, t.month::date, sum(d.total), sum(d.intervals), sum(d.measured), max(d.most)
+from stretch t
+join bulk.series s on s.meter_id = t.meter
+join bulk.rollup_day d on d.meter_id = s.meter_id and d.channel = s.channel
+    and d.day >= t.month::date and d.day < (t.month + interval '1 month')::date
+group by 1, 2, 3
+on conflict (meter_id, channel, month) do update
+set total = excluded.total, intervals = excluded.intervals, measured = excluded.measured,
+    most = excluded.most
+where (r.total, r.intervals, r.measured, r.most)
+    is distinct from (excluded.total, excluded.intervals, excluded.measured, excluded.most)
+
+-- name: learn
+-- What is usual, from the days before the newest interval; once a day and series.
+update bulk.series s
+set learned_on = (s.last_ts at time zone 'UTC')::date, usual_max = h.usual_max,
+    usual_day = h.usual_day, days = h.days
+from (
+    select x.meter_id, x.channel, coalesce(max(d.most), 0) as usual_max,
+           coalesce(avg(d.total)::bigint, 0) as usual_day, count(d.day)::int as days
+    from bulk.series x
+    left join bulk.rollup_day d on d.meter_id = x.meter_id and d.channel = x.channel
+        and d.day < (x.last_ts at time zone 'UTC')::date
+        and d.day >= (x.last_ts at time zone 'UTC')::date - 30
+    where x.meter_id = any(%(meters)s) and x.learned_on < (x.last_ts at time zone 'UTC')::date
+    group by x.meter_id, x.channel
+) h
+where s.meter_id = h.meter_id and s.channel = h.channel

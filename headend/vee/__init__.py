@@ -1,0 +1,1 @@
+"""Validation, estimation and editing: raw readings become intervals that can be billed."""

@@ -1,0 +1,1 @@
+"""The simulated field: meters of the profiles on ports and lines, for drivers to read."""

@@ -1,0 +1,1 @@
+"""How fast and how evenly the test bench replays and records."""
