@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
-from datetime import UTC, datetime, timedelta
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_gate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_gate(commands: argparse._SubParsersAction[Parser]) -> None:
     gate = commands.add_parser(
         "gate",
         help="the release gate: alone lets a disconnection out",
@@ -91,7 +91,7 @@ def _add_gate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     approve = commands.add_parser(
         "approve",
         help="sign an approval; POST what it prints to /v1/approvals",
-        epilog="example: ohmesh headend approve --key anna.key --name anna close-breaker:1:1790000000",
+        epilog="example: ohmesh headend approve --key anna.key --name anna close-breaker:1:1790000",
     )
     approve.add_argument("subject", help="what to approve, as the API shows it")
     approve.add_argument("--key", required=True, type=Path)

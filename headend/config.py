@@ -158,6 +158,7 @@ owner_url = ""
 ingest_url = ""
 worker_url = ""
 api_url = ""
+# gate_url = ""                 # in the gate's own file alone
 
 [broker]
 url = "mqtt://127.0.0.1:1883"   # mqtt://[user:password@]host:port, mqtts:// for TLS
@@ -199,6 +200,8 @@ issuer = ""
 [gate]
 # config_file = "gate.toml"     # 'serve' starts the gate as a child with this file; without it the
                                 # gate runs apart: 'ohmesh headend gate --config gate.toml'
+# key_file = "gate.key"         # in the gate's own file alone, as the people who may approve
+# approvers = {}
 """
 
 GATE_DEFAULT: Final = """\

@@ -94,7 +94,7 @@ def judge_all(signer: Signer, now: datetime) -> Plan[Judged]:
 def _is_right(row: Row, now: datetime) -> bool:
     """Whether the contract itself allows it; a person's order needs no empty wallet."""
     if row["kept"] is None:
-        return row["requested_by"] != _AUTOMATIC
+        return bool(row["requested_by"] != _AUTOMATIC)
     supply = msgspec.json.decode(row["kept"], type=Supply)
     if row["decision_seq"] != supply.decision_seq and row["account_id"] is not None:
         return False
@@ -103,7 +103,7 @@ def _is_right(row: Row, now: datetime) -> bool:
     agreed = policy(row["account"], row["terms"], row["zone"])
     turn = Turn(agreed, row["wallet_mu"], now, row["stopped"], supply)
     exhausted = turn.exhausted or supply.hold is not None
-    return exhausted and turn.permission(deciding=False).ok
+    return bool(exhausted) and turn.permission(deciding=False).ok
 
 
 def _books(tenant_id: int, now: datetime) -> Plan[Books]:

@@ -108,7 +108,7 @@ class Books:
             limit = self._over(request)
             if limit is not None:
                 return limit
-        self._write(request, now)
+        self._write(request)
         return Verdict.RELEASE
 
     def _within_breaker(self, now: datetime) -> bool:
@@ -126,7 +126,7 @@ class Books:
             return Verdict.ORDERS
         return None
 
-    def _write(self, request: Request, now: datetime) -> None:
+    def _write(self, request: Request) -> None:
         self.by_area[request.area] += 1
         self.day += 1
         self.orders += not (request.automatic or request.approved)

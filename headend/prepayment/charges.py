@@ -114,7 +114,18 @@ def charge(account: Row, changed_from: datetime, now: datetime) -> Plan[Charged]
     state = yield from _state(account["id"], span.first_day)
     rated = rate(versions, used.intervals, state, now, idle_days=idle, oldest=since)
     yield from _post(account, rated, used, now)
-    yield from _save(account, rated, base_at, used, idle_to, now)
+    yield from _save_charges(account, rated)
+    estimate = yield from _estimate(account, sum(_signed(rated.pending).values()), now)
+    yield SQL(
+        "save_rating",
+        account_id=account["id"],
+        base_at=base_at,
+        rated_to=_newest(used),
+        idle_to=idle_to,
+        postings=account["postings"] + 1,
+        estimated_mu=estimate[0],
+        estimate_id=estimate[1],
+    )
     new_wh = _largest_new_wh(used, account["rated_to"])
     return Charged(_newest(used), new_wh, rated.held, used.decreased, span.too_old)
 
@@ -238,14 +249,7 @@ def _post(account: Row, rated: Rated, used: Consumption, now: datetime) -> Plan[
         )
 
 
-def _save(
-    account: Row,
-    rated: Rated,
-    base_at: datetime,
-    used: Consumption,
-    idle_to: date,
-    now: datetime,
-) -> Plan[None]:
+def _save_charges(account: Row, rated: Rated) -> Plan[None]:
     changed = {(p.day, p.component) for p in rated.postings}
     totals = [
         (day, component, month.posted.get((day, component), 0))
@@ -266,17 +270,6 @@ def _save(
         versions=[month.rating_version for _, month in months],
         counters=[month.counter_wh for _, month in months],
         openings=[month.opening_wh for _, month in months],
-    )
-    estimate = yield from _estimate(account, sum(_signed(rated.pending).values()), now)
-    yield SQL(
-        "save_rating",
-        account_id=account["id"],
-        base_at=base_at,
-        rated_to=_newest(used),
-        idle_to=idle_to,
-        postings=account["postings"] + 1,
-        estimated_mu=estimate[0],
-        estimate_id=estimate[1],
     )
 
 

@@ -8,7 +8,6 @@ select a.id, a.tenant_id, a.name, a.meter_id, m.name as meter, a.rated_channel, 
        a.terms::text as terms, a.register_modulus_wh, a.opened_at,
        coalesce(p.zone, 'UTC') as zone,
        s.kept::text as kept, s.relay_counter as relay_taken, s.reason, s.decided_at, s.command_id,
-       s.release_asked_by,
        r.rated_from, r.base_at, r.rated_to, r.idle_to, r.estimated_mu, r.estimate_id, r.postings,
        ms.relay, ms.relay_counter, ms.last_seen,
        coalesce(w.credits_mu - w.debits_mu, 0)::bigint as wallet_mu, w.book is not null as used,
@@ -65,9 +64,6 @@ set state = %(state)s, desired = %(desired)s, decision_seq = %(decision_seq)s, k
     next_eval_at = %(next_eval_at)s, reason = %(reason)s, decided_at = %(decided_at)s,
     command_id = %(command_id)s, relay_counter = %(relay_counter)s
 where account_id = %(account_id)s
-
--- name: ask_release
-update ohmesh.supply set release_asked_by = %(who)s where account_id = %(account_id)s
 
 -- name: tariff_versions
 select body::text as body from ohmesh.tariff

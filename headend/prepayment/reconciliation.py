@@ -24,10 +24,10 @@ SQL: Final = Queries("headend.prepayment", "reconciliation.sql")
 
 def reconcile_due(now: datetime) -> Plan[list[int]]:
     """Reconcile the tenants whose day has none yet; those that were stopped."""
-    stopped = []
+    stopped: list[int] = []
     for row in (yield SQL("due", day=now.date())):
-        if not (yield from reconcile(row["id"], now.date(), now)):
-            stopped.append(row["id"])
+        adds_up = yield from reconcile(row["id"], now.date(), now)
+        stopped += [] if adds_up else [row["id"]]
     return stopped
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from headend.prepayment import charges, engine, ledger, supplying
+from headend.prepayment import engine, ledger, supplying
 from headend.prepayment.contract import EmergencyTaken, FlagsChanged, HoldReleased, HoldSet
-from headend.prepayment.tariff import load_tariff
+from headend.prepayment.tariff import Tariff, load_tariff
 from headend.prepayment.terms import check_terms, encode_terms, parse_terms
 from headend.service.payments import Payment, pay
 from headend.store.plan import Plan, Queries, first
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headend.prepayment.contract import Event, Supply
-    from headend.prepayment.tariff import Tariff
     from headend.service.payments import TopUp
     from headend.store.plan import Row
 
@@ -69,7 +68,7 @@ def add_tariff(
 
 def _same_price(known: list[Row], currency: str, price: int, name: str) -> int:
     newest = known[-1]
-    tariff = msgspec.json.decode(newest["body"], type=charges.Tariff)
+    tariff = msgspec.json.decode(newest["body"], type=Tariff)
     if (newest["currency"], first_price(tariff)) != (currency, price):
         raise Conflict(f"the tariff {name} exists with another price")
     return int(newest["version"])
@@ -132,7 +131,7 @@ def _next_version(content: Mapping[str, Any], known: list[Row], currency: str) -
     except ConfigError as error:
         raise PrepaymentError("tariff", str(error)) from error
     for row in known:
-        other = msgspec.json.decode(row["body"], type=charges.Tariff)
+        other = msgspec.json.decode(row["body"], type=Tariff)
         if other.tz != tariff.tz and row["valid_from"] != _effective(tariff):
             raise PrepaymentError("tariff", f"all versions of {tariff.id} are in {other.tz}")
         if row["currency"] != currency:
@@ -239,23 +238,11 @@ def hold(tenant_id: int, name: str, reason: str, now: datetime) -> Plan[Supply]:
     return (yield from _happen(tenant_id, name, HoldSet(reason), now))
 
 
-def release_hold(tenant_id: int, name: str, who: str, now: datetime) -> Plan[tuple[Supply, bool]]:
-    """Let a hold go: the first person asks, a second one does it.
-
-    Returns: the supply, and whether it is released.
-    Raises: PrepaymentError(code="not_held").
-    """
-    found = yield from find_contract(tenant_id, name)
-    account = yield from engine.lock_account(found["id"])
-    supply = supplying.supply_of(account["kept"])
-    if supply.hold is None:
-        raise PrepaymentError("not_held", f"the supply of {name} is not held")
-    asked_by = account["release_asked_by"]
-    if asked_by in {None, who}:
-        yield ENGINE_SQL("ask_release", account_id=found["id"], who=who)
-        return supply, False
-    yield ENGINE_SQL("ask_release", account_id=found["id"], who=None)
-    return (yield from supplying.look(account, [HoldReleased(asked_by, who)], now)), True
+def release_hold(
+    tenant_id: int, name: str, who: str, approved_by: str, now: datetime
+) -> Plan[Supply]:
+    """Let a hold go, by two people's word. Raises PrepaymentError: `two_people`."""
+    return (yield from _happen(tenant_id, name, HoldReleased(who, approved_by), now))
 
 
 def protect(

@@ -9,7 +9,7 @@ found for is in the ledger too: cash -> suspense.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
@@ -110,9 +110,10 @@ def pay(tenant_id: int, payment: Payment, now: datetime, *, suspend: bool = Fals
     if known is not None:
         return known
     state, reason = _judge(account, payment, currency)
-    yield from _receive(tenant_id, payment, currency, account, state, reason, now)
+    payment = replace(payment, currency=currency)
+    yield from _receive(tenant_id, payment, account, (state, reason), now)
     if state is not PaymentState.BOOKED:
-        return (yield from _keep(tenant_id, payment, currency, state, reason, now))
+        return (yield from _keep(tenant_id, payment, (state, reason), now))
     assert account is not None
     return (yield from _book(account, payment.idempotency_key, payment.amount_mu, now))
 
@@ -169,10 +170,8 @@ def _replayed(
 def _receive(
     tenant_id: int,
     payment: Payment,
-    currency: str,
     account: Row | None,
-    state: PaymentState,
-    reason: str | None,
+    judged: tuple[PaymentState, str | None],
     now: datetime,
 ) -> Plan[None]:
     made = yield SQL(
@@ -182,11 +181,11 @@ def _receive(
         account=payment.account,
         account_id=None if account is None else account["id"],
         amount_mu=payment.amount_mu,
-        currency=currency,
+        currency=payment.currency,
         channel=payment.channel,
         idempotency_key=payment.idempotency_key,
-        state=state.value,
-        reason=reason,
+        state=judged[0].value,
+        reason=judged[1],
         now=now,
     )
     if not made:  # the same key at the same time, for another contract
@@ -196,18 +195,16 @@ def _receive(
 
 
 def _keep(
-    tenant_id: int,
-    payment: Payment,
-    currency: str,
-    state: PaymentState,
-    reason: str | None,
-    now: datetime,
+    tenant_id: int, payment: Payment, judged: tuple[PaymentState, str | None], now: datetime
 ) -> Plan[TopUp]:
     """What cannot be booked: in suspense it is in the ledger, too."""
+    state, reason = judged
     if state is PaymentState.SUSPENSE:
+        assert payment.currency is not None
         leg = Leg(ledger.CASH, ledger.SUSPENSE, payment.amount_mu, Code.TOPUP, {"reason": reason})
         key = f"suspense:{tenant_id}:{payment.idempotency_key}"
-        yield from ledger.post(Transaction(tenant_id, None, currency, key, now, [leg]), now)
+        held = Transaction(tenant_id, None, payment.currency, key, now, [leg])
+        yield from ledger.post(held, now)
     row = (yield SQL("find_payment", tenant_id=tenant_id, idempotency_key=payment.idempotency_key))[
         0
     ]

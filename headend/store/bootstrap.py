@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 SQL: Final = Queries("headend.store", "bootstrap.sql")
 GATE_FILE: Final = "gate.toml"
-ROLES: Final = ("owner", "ingest", "worker", "api", "gate")
+SERVING: Final = ("owner", "ingest", "worker", "api")
+ROLES: Final = (*SERVING, "gate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ def _write_files(
     write_secret(token_file, secrets.token_urlsafe(32))
     write_secret(kek_file, secrets.token_bytes(KEK_BYTES).hex())
     text = config.DEFAULT
-    for role, url in urls.items():
+    for role in SERVING:
+        url = urls[role]
         text = text.replace(f'{role}_url = ""', f'{role}_url = "{url}"')
     text = text.replace('mqtt://127.0.0.1:1883"  ', f'{broker_url}"  ')
     text = text.replace("port = 8080", f"port = {api_port}")

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from meter_sim.roster import RosterMeter
 
 
+_NO_RESTRICTION = {
+    "pack": "unrestricted-demo",
+    "notice_minutes": None,
+    "stale_after_s": 4 * 86_400,
+}
+"""Simulated meters alone: they may be cut at any hour, without a notice, and by readings of a
+calendar that runs days behind the clock."""
+
+
 class HeadEnd:
     """The calls of the demo. Every refusal raises httpx.HTTPStatusError with the problem text."""
 
@@ -51,8 +60,9 @@ class HeadEnd:
         self, account: str, meter: str, *, currency: str, price_mu_per_kwh: int
     ) -> None:
         """Open a prepaid account; its supply stays on until its credit is used up."""
-        terms = {"currency": currency, "price_mu_per_kwh": price_mu_per_kwh}
-        await self._post("/v1/accounts", {"account": account, "meter": meter, **terms})
+        tariff = {"currency": currency, "price_mu_per_kwh": price_mu_per_kwh}
+        body = {"account": account, "meter": meter, **tariff, "terms": _NO_RESTRICTION}
+        await self._post("/v1/accounts", body)
 
     async def top_up(self, account: str, amount_mu: int, key: str) -> int:
         """Book a payment; the balance after it, in mu."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -29,6 +29,7 @@ from headend.api.problems import invalid, not_found
 from headend.api.routes.meters import relay_name, span
 from headend.api.services import Caller, Parts
 from headend.prepayment.ledger import Code
+from headend.prepayment.topup import PaymentState
 from headend.service.accounts import add_tariff, open_account, top_up
 
 if TYPE_CHECKING:
@@ -278,11 +279,12 @@ async def pay(
         now=parts.now(),
     )
     made = await parts.store.run(who.tenant_id, plan)
+    assert made.wallet_mu is not None or made.state is not PaymentState.BOOKED
     receipt = views.TopUpReceipt(
         made.id,
         made.account,
         made.amount_mu,
-        made.wallet_mu,
+        made.wallet_mu or 0,
         made.currency,
         made.posted_at,
     )

@@ -176,8 +176,7 @@ alter table ohmesh.supply
     add column state text not null default 'ACTIVE',
     add column kept jsonb not null default '{}',  -- the rest of headend.prepayment.contract.Supply
     add column next_eval_at timestamptz default '-infinity',
-    add column relay_counter bigint not null default -1,  -- of the relay state that was taken in
-    add column release_asked_by text;             -- the first of the two people who end a hold
+    add column relay_counter bigint not null default -1;  -- of the relay state that was taken in
 update ohmesh.supply s set state = case when s.desired = 1 then 'ACTIVE'
     when ms.relay in (0, 2) then 'OFF' else 'CUT_PENDING' end
 from ohmesh.account a join ohmesh.meter_status ms on ms.meter_id = a.meter_id

@@ -151,7 +151,8 @@ def test_workers_that_race_charge_every_kwh_once(store, kit):
     store.work(visit(account, now()))
     assert errors == []
     charged = store.value(
-        "select sum(case when debit = 'wallet' then amount_mu else -amount_mu end) from ohmesh.transfer"
+        "select sum(case when debit = 'wallet' then amount_mu else -amount_mu end)"
+        " from ohmesh.transfer"
     )
     assert charged == 119 * PRICE_MU
     wallet = "select debits_mu - credits_mu from ohmesh.account_balance where book = 'wallet'"

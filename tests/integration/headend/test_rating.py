@@ -52,7 +52,10 @@ class Home:
 
     def touched(self, at):
         """What ingest says when it has written readings."""
-        sql = "insert into bulk.touched (meter_id, from_ts, to_ts) values (1, %(t)s, %(t)s) returning 1"
+        sql = (
+            "insert into bulk.touched (meter_id, from_ts, to_ts)"
+            " values (1, %(t)s, %(t)s) returning 1"
+        )
         self.store.rows(sql, "ingest", t=at)
 
     def rate(self, now=NOW):
@@ -175,7 +178,7 @@ def books(home):
     return {row["book"]: row["mu"] for row in rows}
 
 
-def test_a_tariff_is_data_and_a_late_reading_moves_money_between_its_periods(home, kit):
+def test_a_tariff_is_data_and_a_late_reading_moves_money_between_its_periods(home):
     """Wh of a gap count where it begins, until what was missing comes."""
     home.store.ask(add_version(1, TOU, currency="EUR"))
     home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC), tariff="tou")
@@ -199,23 +202,26 @@ def test_a_tariff_is_data_and_a_late_reading_moves_money_between_its_periods(hom
     assert home.store.value("select count(*) from ohmesh.transfer") == before, "equal: nothing"
 
 
-def test_a_correction_of_an_earlier_day_is_a_rerate_with_the_next_version(home, kit):
+def test_a_correction_of_an_earlier_day_is_a_rerate_with_the_next_version(home):
     home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
-    home.reads(0, 50, 100)  # 1 and 2 January
+    home.reads(0, 50, 100, 150)  # 1 and 2 January
     later = NOW + timedelta(days=2)
     home.rate(later)
-    home.reads(95)  # END on 2 January, 00:00: 45 kWh move to the day before
+    home.reads(95)  # END on 2 January, 00:00: 5 kWh move to that day
     home.rate(later)
-    codes = home.store.rows(
-        "select code, (ref->>'rating_version')::int as version, debit, amount_mu"
-        " from ohmesh.transfer order by posted_at, code, debit"
+    lines = home.store.rows(
+        "select code, debit, ref->>'day' as day, ref->>'rating_version' as version, amount_mu"
+        " from ohmesh.transfer where txn = (select max(txn) from ohmesh.transfer) order by 3"
     )
-    assert [(c["code"], c["version"]) for c in codes if c["version"]] == []
-    total = -books(home)["wallet"]
-    assert total == 100 * PRICE_MU
+    assert [(r["code"], r["debit"], r["day"], r["version"]) for r in lines] == [
+        (30, "rev_energy", "2026-01-01", "1"),
+        (30, "wallet", "2026-01-02", "1"),
+    ]
+    assert len({r["amount_mu"] for r in lines}) == 1
+    assert -books(home)["wallet"] == 150 * PRICE_MU
 
 
-def test_a_reading_older_than_the_horizon_waits_for_a_person(home, kit):
+def test_a_reading_older_than_the_horizon_waits_for_a_person(home):
     home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
     home.reads(0, 50)
     spring = datetime(2026, 4, 15, tzinfo=UTC)
@@ -224,7 +230,7 @@ def test_a_reading_older_than_the_horizon_waits_for_a_person(home, kit):
     assert home.events("reading_horizon")
 
 
-def test_an_estimate_only_pends_and_the_actual_reading_takes_its_place(home, kit):
+def test_an_estimate_only_pends_and_the_actual_reading_takes_its_place(home):
     home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
     home.reads(0, 1)
     home.rate()
@@ -240,7 +246,7 @@ def test_an_estimate_only_pends_and_the_actual_reading_takes_its_place(home, kit
     assert sorted(row["step"] for row in steps) == [0, 0, 1, 1, 3]
 
 
-def test_what_crosses_the_end_of_a_month_is_charged(home, kit):
+def test_what_crosses_the_end_of_a_month_is_charged(home):
     home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
     last = 31 * 96 - 2  # END 23:45 on the 31st
     home.reads(0, last)
@@ -249,7 +255,7 @@ def test_what_crosses_the_end_of_a_month_is_charged(home, kit):
     assert home.rate(datetime(2026, 2, 1, 1, tzinfo=UTC)) == (last + 3) * PRICE_MU
 
 
-def test_a_roll_over_is_charged_where_the_modulus_is_known(home, kit):
+def test_a_roll_over_is_charged_where_the_modulus_is_known(home):
     home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC), register_modulus_wh=100_000)
     home.reads(0, wh=99_000)
     home.reads(1, wh=2_000)
