@@ -22,7 +22,7 @@ from headend.ingest.loop import Ingest
 from headend.ingest.source import MqttSource
 from headend.ingest.writer import Writer
 from headend.keystore import Keystore
-from headend.mqtt import MqttClient
+from headend.mqtt import MqttClient, TlsFiles
 from headend.security import people
 from headend.security.oidc import Provider
 from headend.store import db, guard, migrate
@@ -93,6 +93,12 @@ def keystore(settings: Settings) -> Keystore:
     return Keystore.from_file(Path(required(settings.secrets.kek_file, "secrets.kek_file")))
 
 
+def tls_files(settings: Settings) -> TlsFiles:
+    """The broker's TLS files."""
+    broker = settings.broker
+    return TlsFiles(broker.ca_file, broker.certificate_file, broker.key_file)
+
+
 @contextmanager
 def ingest_role(settings: Settings, roles: Roles) -> Iterator[None]:
     """Ingest, from its source to the store."""
@@ -101,11 +107,12 @@ def ingest_role(settings: Settings, roles: Roles) -> Iterator[None]:
         client_id=settings.broker.client_id,
         shared=settings.broker.shared,
         receive_maximum=settings.broker.receive_maximum,
+        tls=tls_files(settings),
     )
     ingest = Ingest(
         url=required(settings.database.ingest_url, "database.ingest_url"),
         source=source,
-        writer=Writer(keystore(settings)),
+        writer=Writer(keystore(settings), archive_all=settings.ingest.archive),
         publish=source.client.publish,
         batch_messages=settings.ingest.batch_messages,
         batch_telegrams=settings.ingest.batch_telegrams,
@@ -123,7 +130,7 @@ def ingest_role(settings: Settings, roles: Roles) -> Iterator[None]:
 @contextmanager
 def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
     """The worker and its connection to the broker."""
-    client = MqttClient(settings.broker.url, client_id=f"{settings.broker.client_id}-worker")
+    client = MqttClient(settings.broker.url, client_id=f"{settings.broker.client_id}-worker", tls=tls_files(settings))
     worker = Worker(
         url=required(settings.database.worker_url, "database.worker_url"),
         keystore=keystore(settings),
