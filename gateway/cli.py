@@ -207,3 +207,5 @@ def _describe(summary: OutboxSummary) -> Iterator[str]:
     else:
         rate = summary.telegrams_per_hour
         yield f"room      {summary.hours_left} h at {rate} telegrams an hour"
+    if summary.thinned:
+        yield f"thinned   {summary.thinned} telegrams left out by sources: it is nearly full"
