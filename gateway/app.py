@@ -84,7 +84,7 @@ class Gateway:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop, then say goodbye. Raises OSError: the bench port is taken."""
+        """Work until told to stop, then say goodbye. Raises DriverPermanent: a port is taken."""
         bench = await self._open_bench()
         async with asyncio.TaskGroup() as tasks:
             parts = {"outbox": self._outbox.run()}
@@ -146,7 +146,7 @@ class Gateway:
 
 
 async def run(settings: GatewaySettings) -> None:
-    """Run one gateway until SIGTERM or SIGINT. Raises StoreError, ConfigError, OSError."""
+    """Run one gateway until SIGTERM or SIGINT. Raises StoreError, ConfigError, DriverPermanent."""
     boot = _boot()
     clock = BootClock(utc_ms, _uptime_ms, boot)
     outbox = await Outbox.open(

@@ -19,7 +19,7 @@ from gateway.drivers.line import tcp_address
 from gateway.field_settings import numbers
 from gateway.outbox_start import inspect_outbox
 from gateway.outbox_summary import OutboxSummary, read_summary, summarise
-from gateway.sqlite import BusyError
+from gateway.sqlite import BusyError, DamagedError
 from ohmesh.model.errors import ConfigError, DriverError, OhmeshError, StoreError
 from ohmesh.program.logs import log_to_stderr
 from ohmesh.usage import Parser
@@ -188,6 +188,10 @@ def _look(settings: config.GatewaySettings) -> OutboxSummary:
     try:
         with contextlib.closing(inspect_outbox(path, max_bytes=settings.outbox.max_bytes)) as file:
             return summarise(file.state, file.span(), now_ms)
+    except DamagedError as error:
+        raise StoreError(
+            f"{error}; start the gateway: it rescues what is readable and keeps the damaged file"
+        ) from error
     except BusyError as error:
         summary = read_summary(path)
         if summary is None or now_ms - summary.at_ms > _FRESH_S * 1000:
