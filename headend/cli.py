@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from headend import config
 from headend.config import required
+from headend.ops import cli as ops
 from headend.store import bootstrap, db, migrate
 from ohmesh.program.logs import log_to_stderr
 from ohmesh.usage import Parser
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--config", type=Path, help="the TOML file; else the environment")
         command.set_defaults(run=run)
     _add_bootstrap(commands)
+    ops.add_to(commands)
     shown = commands.add_parser(
         "config",
         help="print the commented default configuration",

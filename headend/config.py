@@ -48,6 +48,8 @@ class IngestSettings(BaseModel):
     batch_telegrams: Annotated[int, Field(ge=1, le=100_000)] = 4000
     batch_wait_ms: Annotated[int, Field(ge=0, le=5000)] = 20
     archive: bool = True
+    lanes: Annotated[int, Field(ge=1, le=16)] = 2
+    flood_per_minute: Annotated[int, Field(ge=60, le=10_000_000)] = 12_000
 
 
 class ApiSettings(BaseModel):
@@ -165,6 +167,8 @@ receive_maximum = 64            # messages in flight from the broker
 batch_messages = 2000           # messages in one transaction, at most
 batch_telegrams = 4000          # telegrams in one transaction, about
 batch_wait_ms = 20              # how long a transaction waits for more
+lanes = 2                       # writers: one decodes while another commits
+flood_per_minute = 12000        # telegrams that a gateway takes in a minute; more is an event
 archive = true                  # keep every telegram as it came; false: readings alone
 
 [api]

@@ -133,20 +133,20 @@ def _write_files(
     text = text.replace("open_reads = false", f"open_reads = {str(open_reads).lower()}")
     text = text.replace('# token_file = "api-token"', f'token_file = "{token_file}"')
     text = text.replace('# kek_file = "kek"  ', f'kek_file = "{kek_file}"  ')
-    _write_private(file, text)
+    write_private(file, text)
 
 
 def _write_secret(file: Path, text: str) -> None:
     if not file.exists():
-        _write_private(file, text + "\n")
+        write_private(file, text + "\n")
 
 
-def _write_private(file: Path, text: str) -> None:
-    """Write with mode 0600 from the first byte on, and put in place in one step."""
+def write_private(file: Path, text: str, *, mode: int = 0o600) -> None:
+    """Write with the mode from the first byte on, and put in place in one step."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.new")
     draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
