@@ -14,7 +14,7 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-SCRIPTS = ("first_run.py", "ingest.py")
+SCRIPTS = ("first_run.py",)
 
 
 def _benchmarks() -> dict[str, list[str]]:

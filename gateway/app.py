@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.boot_clock import BootClock
 from gateway.commands import CommandPump
 from gateway.downlink import Downlink, MeshCommand
 from gateway.drivers.bench import BenchPort
@@ -43,10 +44,14 @@ def utc_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _uptime_ms() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
 class Gateway:
     """All parts of one gateway around one outbox."""
 
-    def __init__(self, settings: GatewaySettings, outbox: Outbox) -> None:
+    def __init__(self, settings: GatewaySettings, outbox: Outbox, clock: BootClock) -> None:
         self._settings = settings
         self._outbox = outbox
         name = GatewayId(settings.gateway)
@@ -54,7 +59,7 @@ class Gateway:
             batch_telegrams=settings.uplink.batch_telegrams,
             linger_ms=settings.uplink.batch_wait_ms,
         )
-        self._uplink = Uplink(name, outbox, Sender(limits))
+        self._uplink = Uplink(name, outbox, Sender(limits), dated=clock.dated)
         payload_max = COMMAND_PAYLOAD_MAX if settings.mesh.enabled else 0
         self._commands = CommandPump(
             Downlink(mesh_payload_max=payload_max), outbox, clock_ms=utc_ms, submit=self._submit
@@ -79,7 +84,7 @@ class Gateway:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop, then say goodbye. Raises OSError: the bench port is taken."""
+        """Work until told to stop, then say goodbye. Raises DriverPermanent: a port is taken."""
         bench = await self._open_bench()
         async with asyncio.TaskGroup() as tasks:
             parts = {"outbox": self._outbox.run()}
@@ -141,15 +146,18 @@ class Gateway:
 
 
 async def run(settings: GatewaySettings) -> None:
-    """Run one gateway until SIGTERM or SIGINT. Raises StoreError, ConfigError, OSError."""
+    """Run one gateway until SIGTERM or SIGINT. Raises StoreError, ConfigError, DriverPermanent."""
+    boot = _boot()
+    clock = BootClock(utc_ms, _uptime_ms, boot)
     outbox = await Outbox.open(
         OutboxSettings(
             path=settings.outbox.path,
             max_bytes=settings.outbox.max_bytes,
             keep_ms=settings.outbox.keep_hours * _HOUR_MS,
-            boot=_boot(),
+            boot=boot,
         ),
         clock_ms=utc_ms,
+        stamped=clock.stamped,
     )
     state = outbox.state
     _log.info("outbox of epoch %d: %d telegrams wait", state.epoch, state.backlog)
@@ -158,7 +166,7 @@ async def run(settings: GatewaySettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_soon, loop, stop)
     try:
-        await Gateway(settings, outbox).run(stop)
+        await Gateway(settings, outbox, clock).run(stop)
     finally:
         await outbox.close()
     _log.info("stopped")

@@ -1,4 +1,4 @@
-"""`ohmesh gateway`: run, doctor, config, outbox."""
+"""`ohmesh gateway`: run, detect, doctor, config, outbox."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import app, config
+from gateway.detect import Find, Search, detect, ports, sections
 from gateway.doctor import examine
+from gateway.drivers.line import tcp_address
+from gateway.field_settings import numbers
 from gateway.outbox_start import inspect_outbox
 from gateway.outbox_summary import OutboxSummary, read_summary, summarise
-from gateway.sqlite import BusyError
-from ohmesh.model.errors import OhmeshError, StoreError
+from gateway.sqlite import BusyError, DamagedError
+from ohmesh.model.errors import ConfigError, DriverError, OhmeshError, StoreError
 from ohmesh.program.logs import log_to_stderr
 from ohmesh.usage import Parser
 
@@ -58,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(run=run)
-        if name != "config":
+        if name == "detect":
+            _add_detect_options(command)
+        elif name != "config":
             command.add_argument("--config", type=Path, metavar="FILE", help="TOML file")
         if name in {"doctor", "outbox"}:
             command.add_argument("--json", action="store_true", help="only one JSON object")
@@ -66,8 +71,66 @@ def _parser() -> argparse.ArgumentParser:
     add("run", "run the gateway until SIGTERM", _run)
     add("doctor", "say what keeps this gateway from working, and the fix", _doctor)
     add("outbox", "say what waits for the head-end and for how long there is room", _outbox)
+    add("detect", "look for meters on lines, and print sections that read them", _detect)
     add("config", "print the commented default configuration", _config)
     return parser
+
+
+def _add_detect_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "lines",
+        nargs="*",
+        metavar="LINE",
+        help="a port, or tcp://host:port; without any: all serial ports of this machine",
+    )
+    command.add_argument(
+        "--units",
+        default="1-10",
+        metavar="1-10",
+        help="Modbus units to ask, default %(default)s",
+    )
+    command.add_argument(
+        "--listen",
+        type=float,
+        default=11.0,
+        metavar="S",
+        help="seconds to listen for a meter that pushes, default %(default)s",
+    )
+
+
+def _detect(arguments: argparse.Namespace) -> int:
+    try:
+        units = numbers(arguments.units, least=1, most=247)
+        for line in arguments.lines:
+            if line.startswith("tcp://"):
+                tcp_address(line)
+    except (ValueError, ConfigError) as error:
+        print(f"ohmesh gateway detect: {error}", file=sys.stderr)
+        return 2
+    lines = arguments.lines or ports()
+    if not lines:
+        print(
+            "ohmesh gateway detect: this machine has no serial port; name a line", file=sys.stderr
+        )
+        return 1
+    finds = asyncio.run(_search(lines, Search(listen_s=arguments.listen, units=units)))
+    print("\n".join(sections(finds)), end="")
+    return 0 if finds else 1
+
+
+async def _search(lines: list[str], search: Search) -> list[Find]:
+    """Line after line; what is tried and what fails is told on stderr."""
+    finds = []
+    for line in lines:
+        print(f"{line} ...", file=sys.stderr)
+        try:
+            find = await detect(line, search)
+        except DriverError as error:
+            print(f"ohmesh gateway detect: {error}", file=sys.stderr)
+            continue
+        print(f"{line}: {find.kind if find else 'no meter found'}", file=sys.stderr)
+        finds += [find] if find else []
+    return finds
 
 
 def _config(_: argparse.Namespace) -> int:
@@ -125,6 +188,10 @@ def _look(settings: config.GatewaySettings) -> OutboxSummary:
     try:
         with contextlib.closing(inspect_outbox(path, max_bytes=settings.outbox.max_bytes)) as file:
             return summarise(file.state, file.span(), now_ms)
+    except DamagedError as error:
+        raise StoreError(
+            f"{error}; start the gateway: it rescues what is readable and keeps the damaged file"
+        ) from error
     except BusyError as error:
         summary = read_summary(path)
         if summary is None or now_ms - summary.at_ms > _FRESH_S * 1000:
@@ -144,3 +211,5 @@ def _describe(summary: OutboxSummary) -> Iterator[str]:
     else:
         rate = summary.telegrams_per_hour
         yield f"room      {summary.hours_left} h at {rate} telegrams an hour"
+    if summary.thinned:
+        yield f"thinned   {summary.thinned} telegrams left out by sources: it is nearly full"

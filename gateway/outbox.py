@@ -87,10 +87,23 @@ class _Waiting:
 class Outbox:
     """The rows, shared by all sources and the uplink of one program."""
 
-    def __init__(self, settings: OutboxSettings, *, clock_ms: Callable[[], int]) -> None:
-        """Use `open`. Args: clock_ms: UTC milliseconds since 1970."""
+    def __init__(
+        self,
+        settings: OutboxSettings,
+        *,
+        clock_ms: Callable[[], int],
+        stamped: Callable[[Telegram], Telegram] = lambda telegram: telegram,
+    ) -> None:
+        """Use `open`.
+
+        Args:
+            settings: where and how much.
+            clock_ms: UTC milliseconds since 1970.
+            stamped: gives a telegram as it is kept (`gateway.boot_clock`).
+        """
         self._settings = settings
         self._clock_ms = clock_ms
+        self._stamped = stamped
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._file: OutboxFile | None = None
         self._state = OutboxState(0, 0, 0, 0, 0, settings.max_bytes)
@@ -103,13 +116,21 @@ class Outbox:
         self._alarmed = False
         self._urgent: list[int] = []
         self._urgent_found: list[int] = []
+        self.thinned = 0
+        """Telegrams that sources left out since the start, because the outbox fills."""
         self.on_commit: Callable[[], None] = lambda: None
         """Called after each commit of new telegrams."""
 
     @classmethod
-    async def open(cls, settings: OutboxSettings, *, clock_ms: Callable[[], int]) -> Self:
+    async def open(
+        cls,
+        settings: OutboxSettings,
+        *,
+        clock_ms: Callable[[], int],
+        stamped: Callable[[Telegram], Telegram] = lambda telegram: telegram,
+    ) -> Self:
         """Open the file; see `gateway.outbox_start.open_outbox` for the errors."""
-        outbox = cls(settings, clock_ms=clock_ms)
+        outbox = cls(settings, clock_ms=clock_ms, stamped=stamped)
         try:
             await outbox._in_file(lambda _: None)
         except BaseException:
@@ -144,7 +165,8 @@ class Outbox:
             raise StoreError(_STOPPED)
         if self._waiting_telegrams + len(telegrams) > _WAITING_MAX:
             raise OutboxFull(f"{self._waiting_telegrams} telegrams wait for the disk already")
-        waiting = _Waiting(telegrams, asyncio.get_running_loop().create_future())
+        kept = [self._stamped(telegram) for telegram in telegrams]
+        waiting = _Waiting(kept, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._waiting_telegrams += len(telegrams)
         self._work.set()
@@ -261,7 +283,7 @@ class Outbox:
     async def _tell_status(self) -> None:
         """Leave word for `ohmesh gateway outbox`; nothing depends on it."""
         span = await self._in_file(lambda file: file.span())
-        summary = summarise(self.state, span, self._clock_ms())
+        summary = summarise(self.state, span, self._clock_ms(), thinned=self.thinned)
         with contextlib.suppress(OSError):
             write_summary(self._settings.path, summary)
 

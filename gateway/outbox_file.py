@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway import sqlite
+from gateway.boot_clock import UNKNOWN_FROM_MS
 from gateway.outbox_summary import OutboxSpan
 from gateway.rows import checksum, pack_row, unpack_row
 from gateway.sqlite import DamagedError, store_errors
@@ -238,7 +239,7 @@ class OutboxFile:
     def _received_at_ms(self, row: int) -> int | None:
         sql = "SELECT received_at_ms FROM telegram WHERE row = ?"
         found: int | None = self._connection.execute(sql, (row,)).get
-        return found
+        return None if found is None or found >= UNKNOWN_FROM_MS else found
 
     def _append_group(self, group: Sequence[Telegram]) -> range | OutboxFull:
         need = sum(len(telegram.payload) + _ROW_OVERHEAD_BYTES for telegram in group)

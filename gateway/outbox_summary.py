@@ -18,7 +18,7 @@ _RATE_SPAN_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class OutboxSpan:
-    """UTC milliseconds at which three rows were received; None where there is no such row."""
+    """UTC milliseconds at which three rows were received; None where there is no such time."""
 
     oldest_kept_ms: int | None
     oldest_waiting_ms: int | None
@@ -39,6 +39,7 @@ class OutboxSummary:
         max_bytes: bound on `used_bytes`.
         telegrams_per_hour: present rate, None while too little is known.
         hours_left: until the bound, were the head-end gone now; None while too little is known.
+        thinned: telegrams that sources left out since the start, because the outbox fills.
     """
 
     at_ms: int
@@ -50,9 +51,12 @@ class OutboxSummary:
     max_bytes: int
     telegrams_per_hour: float | None
     hours_left: float | None
+    thinned: int = 0
 
 
-def summarise(state: OutboxState, span: OutboxSpan, now_ms: int) -> OutboxSummary:
+def summarise(
+    state: OutboxState, span: OutboxSpan, now_ms: int, *, thinned: int = 0
+) -> OutboxSummary:
     """Judge the outbox by the rows it keeps."""
     rows = state.next_seq - state.first_seq
     rate = _telegrams_per_hour(rows, span)
@@ -69,6 +73,7 @@ def summarise(state: OutboxState, span: OutboxSpan, now_ms: int) -> OutboxSummar
         max_bytes=state.max_bytes,
         telegrams_per_hour=None if rate is None else round(rate, 1),
         hours_left=None if not rate else round(room_bytes / row_bytes / rate, 1),
+        thinned=thinned,
     )
 
 

@@ -7,6 +7,7 @@ time for the head-end's, and only the head-end's frees rows.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import time
@@ -19,8 +20,11 @@ from ohmesh.wire import topics
 from ohmesh.wire.uplink import decode_ack, encode_batch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.outbox import Outbox
     from ohmesh.model.ids import GatewayId
+    from ohmesh.model.telegram import Telegram
 
 _log = logging.getLogger(__name__)
 
@@ -29,15 +33,27 @@ _BATCH_BYTES = 256 * 1024
 _PAUSE_S = 1.0
 """After an error of the disk or the connection."""
 _STATE_PERIOD_S = 30.0
+_CLOCK_PAUSE_S = 5.0
+"""Between two looks at a clock that is not right yet."""
 
 
 class Uplink:
     """The way up of one gateway."""
 
-    def __init__(self, gateway: GatewayId, outbox: Outbox, sender: Sender) -> None:
+    def __init__(
+        self,
+        gateway: GatewayId,
+        outbox: Outbox,
+        sender: Sender,
+        *,
+        dated: Callable[[Telegram], Telegram | None] = lambda telegram: telegram,
+    ) -> None:
+        """Args: dated: gives a telegram as it travels, None while its time cannot be told."""
         self._gateway = gateway
         self._outbox = outbox
         self._sender = sender
+        self._dated = dated
+        self._clockless = False
         self._wake = asyncio.Event()
         self._up = False
         outbox.on_commit = self._wake.set
@@ -94,6 +110,10 @@ class Uplink:
             )
             if not telegrams or epoch != self._outbox.state.epoch:
                 return
+            telegrams = self._datable(telegrams)
+            if not telegrams:
+                await asyncio.sleep(_CLOCK_PAUSE_S)
+                return
             payload = encode_batch(self._gateway, epoch, step.first_seq, telegrams)
             await link.publish(Message(topics.gateway_topic(self._gateway, "up"), payload, qos=1))
         except LinkError:
@@ -103,6 +123,14 @@ class Uplink:
             await asyncio.sleep(_PAUSE_S)
         else:
             self._sender.sent(epoch, step, len(telegrams), _monotonic_ms())
+
+    def _datable(self, telegrams: list[Telegram]) -> list[Telegram]:
+        """Those up to the first whose time cannot be told yet."""
+        found = [*itertools.takewhile(bool, map(self._dated, telegrams))]
+        if not found and not self._clockless:
+            _log.error("telegrams wait for the clock: let systemd-timesyncd or chrony set it")
+        self._clockless = not found
+        return [telegram for telegram in found if telegram]
 
     async def _sleep(self, wait_ms: float | None) -> None:
         """Until something happens, or the time is over."""

@@ -26,7 +26,7 @@ from headend.ingest.loop import Ingest
 from headend.ingest.source import MqttSource
 from headend.ingest.writer import Writer
 from headend.keystore import Keystore
-from headend.mqtt import MqttClient
+from headend.mqtt import MqttClient, TlsFiles
 from headend.security import people
 from headend.security.oidc import Provider
 from headend.store import db, guard, migrate
@@ -99,6 +99,26 @@ def keystore(settings: Settings) -> Keystore:
     return Keystore.from_file(Path(required(settings.secrets.kek_file, "secrets.kek_file")))
 
 
+def tls_files(settings: Settings) -> TlsFiles:
+    """The broker's TLS files."""
+    broker = settings.broker
+    return TlsFiles(broker.ca_file, broker.certificate_file, broker.key_file)
+
+
+def ingest_lane(settings: Settings, source: MqttSource, number: int) -> Ingest:
+    """One writer of ingest; the first one looks after quarantine, too."""
+    return Ingest(
+        url=required(settings.database.ingest_url, "database.ingest_url"),
+        source=source.lanes[number],
+        writer=Writer(keystore(settings), archive_all=settings.ingest.archive),
+        publish=source.client.publish,
+        batch_messages=settings.ingest.batch_messages,
+        batch_telegrams=settings.ingest.batch_telegrams,
+        batch_wait_ms=settings.ingest.batch_wait_ms,
+        requeues=number == 0,
+    )
+
+
 @contextmanager
 def ingest_role(settings: Settings, roles: Roles) -> Iterator[None]:
     """Ingest, from its source to the store."""
@@ -107,19 +127,14 @@ def ingest_role(settings: Settings, roles: Roles) -> Iterator[None]:
         client_id=settings.broker.client_id,
         shared=settings.broker.shared,
         receive_maximum=settings.broker.receive_maximum,
+        tls=tls_files(settings),
+        lanes=settings.ingest.lanes,
     )
-    ingest = Ingest(
-        url=required(settings.database.ingest_url, "database.ingest_url"),
-        source=source,
-        writer=Writer(keystore(settings)),
-        publish=source.client.publish,
-        batch_messages=settings.ingest.batch_messages,
-        batch_telegrams=settings.ingest.batch_telegrams,
-        batch_wait_ms=settings.ingest.batch_wait_ms,
-    )
+    lanes = [ingest_lane(settings, source, number) for number in range(settings.ingest.lanes)]
     source.start()
     try:
-        roles.start("ingest", ingest.run)
+        for number, lane in enumerate(lanes):
+            roles.start(f"ingest-{number}", lane.run)
         yield
     finally:
         roles.join()
@@ -129,7 +144,11 @@ def ingest_role(settings: Settings, roles: Roles) -> Iterator[None]:
 @contextmanager
 def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
     """The worker and its connection to the broker."""
-    client = MqttClient(settings.broker.url, client_id=f"{settings.broker.client_id}-worker")
+    client = MqttClient(
+        settings.broker.url,
+        client_id=f"{settings.broker.client_id}-worker",
+        tls=tls_files(settings),
+    )
     worker = Worker(
         url=required(settings.database.worker_url, "database.worker_url"),
         keystore=keystore(settings),

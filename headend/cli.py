@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from headend import config
 from headend.config import required
 from headend.gate.process import read_key
+from headend.ops import cli as ops
 from headend.store import bootstrap, db, migrate
 from ohmesh.program.logs import log_to_stderr
 from ohmesh.usage import Parser
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
     _add_gate(commands)
     _add_bootstrap(commands)
+    ops.add_to(commands)
     shown = commands.add_parser(
         "config",
         help="print the commented default configuration",

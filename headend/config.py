@@ -34,6 +34,9 @@ class BrokerSettings(BaseModel):
     model_config = settings.FROZEN
     url: _Secret = "mqtt://127.0.0.1:1883"
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "ohmesh-headend"
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
     shared: bool = False
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 64
 
@@ -45,6 +48,9 @@ class IngestSettings(BaseModel):
     batch_messages: Annotated[int, Field(ge=1, le=10_000)] = 2000
     batch_telegrams: Annotated[int, Field(ge=1, le=100_000)] = 4000
     batch_wait_ms: Annotated[int, Field(ge=0, le=5000)] = 20
+    archive: bool = True
+    lanes: Annotated[int, Field(ge=1, le=16)] = 2
+    flood_per_minute: Annotated[int, Field(ge=60, le=10_000_000)] = 12_000
 
 
 class ApiSettings(BaseModel):
@@ -163,6 +169,9 @@ api_url = ""
 [broker]
 url = "mqtt://127.0.0.1:1883"   # mqtt://[user:password@]host:port, mqtts:// for TLS
 client_id = "ohmesh-headend"    # of the ingest session; each ingest process its own
+# ca_file = "service-ca.crt"    # these three for mqtts://, as 'ohmesh headend mqtt-config' writes them
+# certificate_file = "headend.crt"
+# key_file = "headend.key"
 shared = false                  # true: several ingest processes share the uplinks
 receive_maximum = 64            # messages in flight from the broker
 
@@ -170,6 +179,9 @@ receive_maximum = 64            # messages in flight from the broker
 batch_messages = 2000           # messages in one transaction, at most
 batch_telegrams = 4000          # telegrams in one transaction, about
 batch_wait_ms = 20              # how long a transaction waits for more
+lanes = 2                       # writers: one decodes while another commits
+flood_per_minute = 12000        # telegrams that a gateway takes in a minute; more is an event
+archive = true                  # keep every telegram as it came; false: readings alone
 
 [api]
 host = "127.0.0.1"              # elsewhere only with token_file and TLS

@@ -24,6 +24,7 @@ from ohmesh.wire.envelope import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 _log = logging.getLogger(__name__)
 KEEPALIVE_S: Final = 30
@@ -49,6 +50,25 @@ class Delivery:
     connection: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Files in PEM for `mqtts://`: whom to trust, and who we are; None: the system's, nobody."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Raises ConfigError."""
+        try:
+            found = ssl.create_default_context(cafile=self.ca)
+            if self.certificate:
+                found.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"the broker's TLS files: {error}") from error
+        return found
+
+
 class MqttClient:
     """A reconnecting MQTT 5 client.
 
@@ -58,6 +78,7 @@ class MqttClient:
         subscriptions: filters, QoS 1; made again after every connect.
         receive: gets each delivery, on the client's thread: it must only enqueue. None: nothing.
         receive_maximum: unacknowledged messages that the broker may have under way.
+        tls: for `mqtts://`.
     """
 
     def __init__(
@@ -68,7 +89,9 @@ class MqttClient:
         subscriptions: Sequence[str] = (),
         receive: Callable[[Delivery], None] | None = None,
         receive_maximum: int = 64,
+        tls: TlsFiles | None = None,
     ) -> None:
+        self._tls = tls or TlsFiles()
         self._place = urlsplit(url)
         if self._place.scheme not in _PORTS or not self._place.hostname:
             raise ConfigError("the broker's url is not of the form mqtt://host:port")
@@ -91,7 +114,7 @@ class MqttClient:
                 unquote(self._place.username), unquote(self._place.password or "")
             )
         if self._place.scheme == "mqtts":
-            client.tls_set_context(ssl.create_default_context())
+            client.tls_set_context(self._tls.context())
         client.reconnect_delay_set(min_delay=1, max_delay=RECONNECT_S_MAX)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -129,11 +152,12 @@ class MqttClient:
         """Wait for the connection; False when it did not come."""
         return self._connected.wait(timeout_s)
 
-    def publish(self, topic: str, payload: bytes) -> bool:
-        """Publish with QoS 0; False when there is no connection: whoever needs it sends again."""
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
+        """Publish; False when there is no connection: whoever needs it sends again."""
         if not self.connected:
             return False
-        return self._client.publish(topic, payload, qos=0).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
+        sent = self._client.publish(topic, payload, qos=qos)
+        return sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def acknowledge(self, delivery: Delivery) -> None:
         """PUBACK; nothing for QoS 0 and for a delivery of an earlier connection."""

@@ -3,8 +3,11 @@
     {"meter": "M1", "profile": "nl_dsmr", "payload_hex": "2f..", "received_at_ms": 1767225600000}
     {"ok": true, "epoch": 5577006791947779410, "seq": 0}
 
-`received_at_ms` may be absent. Whatever else comes is answered `{"ok": false, "error": "..."}`; a
-line over the bound ends the connection after that answer. Whoever reaches the port can put in
+`received_at_ms` may be absent. `profile` is a hint and may be empty: the head-end decodes by the
+profile under which the meter is registered, and the gateway has no list of profiles, so any name is
+taken. An empty payload is refused: no meter says nothing. Whatever else comes
+is answered `{"ok": false, "error": "..."}`; a line over 132 096 bytes, twice the largest telegram
+and the rest of the line, ends the connection after that answer. Whoever reaches the port can put in
 readings, so it is closed unless it is configured, and then on loopback unless told otherwise.
 """
 
@@ -12,12 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ohmesh.model.errors import ModelError, StoreError
+from ohmesh.model.errors import DriverPermanent, ModelError, StoreError
 from ohmesh.model.ids import Address, address
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire.uplink import MAX_TELEGRAM_BYTES
@@ -62,6 +66,8 @@ def parse_line(line: bytes, now_ms: int) -> Telegram:
         payload = bytes.fromhex(fields.payload_hex)
     except (msgspec.DecodeError, ValueError) as error:
         raise ModelError(str(error)) from error
+    if not payload:
+        raise ModelError("payload_hex is empty; give the telegram's bytes as hexadecimal digits")
     received_at_ms = now_ms if fields.received_at_ms is None else fields.received_at_ms
     meter: Address = address(fields.meter)
     return Telegram(TelegramKind.METER, "bench", meter, fields.profile, received_at_ms, payload)
@@ -78,10 +84,17 @@ class BenchPort:
         self._clients: set[asyncio.Task[None] | None] = set()
 
     async def open(self, host: str, port: int) -> None:
-        """Take the port; nobody is served before `run`. Raises OSError when it is taken."""
-        self._server = await asyncio.start_server(
-            self._serve, host, port, limit=LINE_BYTES_MAX, start_serving=False
-        )
+        """Take the port; nobody is served before `run`. Raises DriverPermanent: it is taken."""
+        try:
+            self._server = await asyncio.start_server(
+                self._serve, host, port, limit=LINE_BYTES_MAX, start_serving=False
+            )
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise DriverPermanent(
+                f"the bench port {host}:{port} cannot be opened: {reason};"
+                " stop the program that has it, or choose another bench.port"
+            ) from error
 
     async def run(self) -> None:
         """Serve until cancelled; after `open`."""

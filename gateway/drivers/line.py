@@ -142,7 +142,9 @@ class Line:
         return line
 
     def close(self) -> None:
-        """Let go of it."""
+        """Let go of it; a port can be opened again at once."""
+        if self._port is not None and not self._transport.is_closing():
+            fcntl.flock(self._port, fcntl.LOCK_UN)  # the loop closes the file a moment later
         self._transport.close()
 
     def set_speed(self, baud: int, mode: str) -> None:

@@ -35,6 +35,7 @@ _SUNSPEC_STARTS = (40000, 50000, 0)
 _SUNSPEC_MARK = b"SunS"
 _SUNSPEC_END = 0xFFFF
 _SUNSPEC_MODELS_MAX = 64
+_REQUEST_BYTES = 8
 _PAUSE_CHARACTERS = 4
 """Silence between two RTU frames, 3.5 characters at least."""
 _PAUSE_S = 0.00175
@@ -72,10 +73,27 @@ class ModbusBus:
     async def ask(self, line: Line, index: int) -> Answer:
         """Read a meter. Raises TimeoutError, DriverTransient."""
         meter = self._meters[index]
-        sunspec = meter.plan.sunspec
-        blocks = await self._sunspec_blocks(line, meter) if sunspec else meter.plan.blocks
-        exchanges = [await self.read(line, meter, *block) for block in blocks]
+        exchanges = [
+            await self.read(line, meter, *block) for block in await self._blocks(line, meter)
+        ]
         return Answer(meter.address, meter.profile, (b"".join(exchanges),))
+
+    async def whole(self, line: Line, meter: ModbusMeter) -> bytes:
+        """The exchanges of a meter that has all registers of its plan, empty when it refuses any.
+
+        Raises:
+            TimeoutError, DriverTransient.
+        """
+        exchanges = b""
+        for first, count in await self._blocks(line, meter):
+            exchange = await self.read(line, meter, first, count)
+            if exchange[_REQUEST_BYTES + 1] & _REFUSED:
+                return b""
+            exchanges += exchange
+        return exchanges
+
+    async def _blocks(self, line: Line, meter: ModbusMeter) -> Sequence[tuple[int, int]]:
+        return await self._sunspec_blocks(line, meter) if meter.plan.sunspec else meter.plan.blocks
 
     async def read(self, line: Line, meter: ModbusMeter, first: int, count: int) -> bytes:
         """One exchange as RTU frames. Raises TimeoutError, DriverTransient."""

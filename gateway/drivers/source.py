@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from gateway.drivers.line import Line, now_ms
 from gateway.drivers.schedule import Schedule
+from gateway.thinning import Thinning
 from ohmesh.model.errors import DriverError, ModelError, StoreError
 from ohmesh.model.ids import address
 from ohmesh.model.telegram import Telegram, TelegramKind
@@ -46,11 +47,16 @@ class Intake:
         self.source = source
         self.name = name
         self.counts: Counter[str] = Counter()
-        """`taken`, `refused` by the outbox, and a driver's own errors."""
+        """`taken`, `refused` by the outbox, `thinned`, and a driver's own errors."""
         self._refusing = False
+        self._thinning = Thinning()
 
     async def put(self, meter: str, profile: str, payload: bytes) -> bool:
-        """Commit a telegram; False when the outbox refused: the meter will have a newer one."""
+        """Commit a telegram; False when it was not taken: the meter will have a newer one."""
+        if not self._thinning.admits(meter, self._outbox.state.fill, now_ms()):
+            self.counts["thinned"] += 1
+            self._outbox.thinned += 1
+            return False
         telegram = Telegram(
             TelegramKind.METER, self.source, address(meter), profile, self._clock_ms(), payload
         )
@@ -61,6 +67,7 @@ class Intake:
             self._say_refused(error)
             return False
         self.counts["taken"] += 1
+        self._thinning.took(meter, now_ms())
         self._refusing = False
         return True
 

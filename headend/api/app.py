@@ -37,7 +37,7 @@ from headend.api.services import Services
 from headend.api.sign_ins import SignIns
 from headend.api.store import PoolStore
 from headend.security.roles import NOBODY, Permission, Principal
-from headend.web import oidc, operations, pages, sign_in
+from headend.web import offices, oidc, operations, pages, sign_in, validation
 from headend.web.render import FOLDER, error_page
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def create_app(
     problems.install(app, error_page)
     routed = (
         *(meters, gateways, commands, accounts, reports, events, exports, people, health, vee),
-        *(pages, operations, sign_in, oidc),
+        *(pages, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:
         app.include_router(module.router)

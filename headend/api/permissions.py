@@ -36,9 +36,10 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_intervals", "list_interval_versions", "list_interval_totals"),
         *("list_vee_exceptions", "list_edits"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
+        "vee_page",
     ),
     Permission.FLEET_WRITE: ("register_meter", "register_gateway"),
-    Permission.DATA_EDIT: ("edit_intervals", "note_swap"),
+    Permission.DATA_EDIT: ("edit_intervals", "note_swap", "settle_exception"),
     Permission.COMMAND_SEND: ("send_command", "cancel_command"),
     Permission.MONEY_READ: (
         *("list_tariffs", "list_accounts", "get_account", "list_transfers"),
@@ -48,10 +49,12 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.MONEY_VEND: ("top_up", "sell"),
     Permission.USERS: (
         *("list_users", "get_user", "add_user", "change_user", "renew_setup_link"),
-        *("list_keys", "add_key", "revoke_key"),
+        *("list_keys", "add_key", "revoke_key", "people_page"),
     ),
-    Permission.AUDIT_READ: ("list_audit",),
-    Permission.APPROVE: ("list_approvals", "decide_approval"),
+    Permission.AUDIT_READ: ("list_audit", "audit_page"),
+    Permission.APPROVE: (
+        *("list_approvals", "decide_approval", "approvals_page", "decide_on_page"),
+    ),
 }
 TWO_PEOPLE: Final = frozenset[str]()
 """Operations that wait for a second person; each takes an Idempotency-Key."""

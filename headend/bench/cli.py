@@ -1,4 +1,4 @@
-"""`ohmesh bench vend` and `ohmesh bench rating`: the last line is one JSON object."""
+"""`ohmesh bench vend`, `rating` and `vee`: the last line is one JSON object."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from headend.bench import prepaid
 from ohmesh.usage import Parser
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable
     from typing import Any
 
@@ -23,6 +24,18 @@ def rating(argv: list[str]) -> int:
     return _run("rating", "Rate months of half-hours.", prepaid.rating, argv, (2_000, 200))
 
 
+def vee(argv: list[str]) -> int:
+    """Run `ohmesh bench vee`."""
+    from headend.bench import vee as bench  # noqa: PLC0415 - the others need no database
+
+    parser = _parser("vee", "Validate a fleet's readings on a database, and what each rule costs.")
+    parser.add_argument("--meters", type=int, default=0, help="how many, three days of each")
+    parser.add_argument("--database", metavar="URL", help="a superuser's address; else our own")
+    options = parser.parse_args(argv)
+    _print(bench.vee(options.meters or (300 if options.quick else 1500), options.database), options)
+    return 0
+
+
 def _run(
     name: str,
     text: str,
@@ -30,15 +43,22 @@ def _run(
     argv: list[str],
     sizes: tuple[int, int],
 ) -> int:
+    options = _parser(name, text).parse_args(argv)
+    _print(measure(sizes[1] if options.quick else sizes[0]), options)
+    return 0
+
+
+def _parser(name: str, text: str) -> Parser:
     parser = Parser(
         prog=f"ohmesh bench {name}", description=text, epilog=f"example: ohmesh bench {name}"
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the work")
     parser.add_argument("--json", action="store_true", help="nothing but the JSON line")
-    options = parser.parse_args(argv)
-    result = measure(sizes[1] if options.quick else sizes[0])
+    return parser
+
+
+def _print(result: dict[str, Any], options: Namespace) -> None:
     if not options.json:
         for field, value in result.items():
             print(f"{field:24} {value}")
     print(json.dumps(result))
-    return 0

@@ -78,9 +78,11 @@ class Writer:
 
     Args:
         keystore: opens meters' keys.
+        archive_all: keep every telegram as it came, and not only what goes to quarantine.
     """
 
-    def __init__(self, keystore: Keystore) -> None:
+    def __init__(self, keystore: Keystore, *, archive_all: bool = True) -> None:
+        self._archive_all = archive_all
         self._open_key = lru_cache(maxsize=100_000)(keystore.open)
         self._open_market = lru_cache(maxsize=100_000)(keystore.open_market)
         self._channels: dict[Register, int] = {}
@@ -115,7 +117,8 @@ class Writer:
         direct = archive.number_direct(connection, work.direct, now_ms)
         items = self._with_meters(connection, fresh + direct)
         effects = self._effects(connection, items, hold)
-        archive.write(connection, items)
+        if self._archive_all:
+            archive.write(connection, items)
         stored = Stored(
             acks=progress.advance(connection, batches),
             telegrams=len(items),

@@ -142,7 +142,7 @@ def _write_files(
     text = text.replace('# kek_file = "kek"  ', f'kek_file = "{kek_file}"  ')
     gate_file = _write_gate(file, urls["gate"])
     text = text.replace('# config_file = "gate.toml"  ', f'config_file = "{gate_file}"  ')
-    _write_private(file, text)
+    write_private(file, text)
 
 
 def _write_gate(file: Path, url: str) -> Path:
@@ -152,22 +152,22 @@ def _write_gate(file: Path, url: str) -> Path:
     known = gate_file.read_text(encoding="utf-8") if gate_file.exists() else config.GATE_DEFAULT
     people = known.partition("[gate.approvers]\n")[2]
     text = config.GATE_DEFAULT.replace('gate_url = ""', f'gate_url = "{url}"')
-    _write_private(gate_file, text.replace('"gate.key"  ', f'"{key_file}"  ') + people)
+    write_private(gate_file, text.replace('"gate.key"  ', f'"{key_file}"  ') + people)
     return gate_file
 
 
 def write_secret(file: Path, text: str) -> None:
     """Write a secret beside the configuration, mode 0600, unless it is there already."""
     if not file.exists():
-        _write_private(file, text + "\n")
+        write_private(file, text + "\n")
 
 
-def _write_private(file: Path, text: str) -> None:
-    """Write with mode 0600 from the first byte on, and put in place in one step."""
+def write_private(file: Path, text: str, *, mode: int = 0o600) -> None:
+    """Write with the mode from the first byte on, and put in place in one step."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.new")
     draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()

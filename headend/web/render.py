@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from headend.api import money
+from headend.security.roles import Permission
 from headend.web import format as fmt
 from headend.web import words
 from headend.web.speech import COOKIE, LANGUAGES, catalogue, language, mark
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path(__file__).parent
 NAVIGATION: Final = (
-    ("/", mark("Fleet")),
-    ("/mesh", mark("Mesh")),
-    ("/accounts", mark("Prepayment")),
-    ("/commands", mark("Commands")),
-    ("/gateways", mark("Gateways")),
-    ("/quarantine", mark("Quarantine")),
-    ("/docs", mark("API")),
+    ("/", mark("Fleet"), Permission.FLEET_READ),
+    ("/mesh", mark("Mesh"), Permission.FLEET_READ),
+    ("/accounts", mark("Prepayment"), Permission.MONEY_READ),
+    ("/commands", mark("Commands"), Permission.FLEET_READ),
+    ("/gateways", mark("Gateways"), Permission.FLEET_READ),
+    ("/quarantine", mark("Quarantine"), Permission.FLEET_READ),
+    ("/vee", mark("Validation"), Permission.FLEET_READ),
+    ("/people", mark("People"), Permission.USERS),
+    ("/audit", mark("Audit"), Permission.AUDIT_READ),
+    ("/docs", mark("API"), Permission.FLEET_READ),
 )
 
 
@@ -63,7 +67,6 @@ def _environment(name: str) -> Environment:
         language=name,
         languages=LANGUAGES,
         supply=words.supply,
-        navigation=NAVIGATION,
     )
     return found
 
@@ -80,6 +83,7 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         now=now,
         ago=partial(fmt.ago, now=now, texts=catalogue(name)),
         who=who,
+        navigation=[(to, word) for to, word, needs in NAVIGATION if who and who.may(needs)],
         signed_in=bool(who and who.writes),
         **values,
     )

@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meter_sim.city.weather import STILL, Weather
 from meter_sim.coin import Coin
 from meter_sim.medium import CAPTURE_DB_TENTHS, PHY_BYTES, SENSE_DBM_TENTHS
 from meter_sim.radio import reception
@@ -42,10 +43,14 @@ class Air:
         links: who hears whom.
         seed: of the loss coin.
         rate_kbps: speed of the PHY.
+        weather: how links change with time; it moves what carries a frame, not what disturbs one.
     """
 
-    def __init__(self, links: LinkTable, *, seed: int, rate_kbps: int) -> None:
+    def __init__(
+        self, links: LinkTable, *, seed: int, rate_kbps: int, weather: Weather = STILL
+    ) -> None:
         self._links = links
+        self._weather = weather
         self._rows: dict[int, dict[int, int]] = {}
         self._coin = Coin(seed)
         self._rate_kbps = rate_kbps
@@ -119,6 +124,8 @@ class Air:
         ]
 
     def _passes(self, sent: Sent, receiver: int, rssi: int, rivals: list[int]) -> bool:
+        if not self._weather.is_still:
+            rssi += self._weather.shift_tenths(sent.start_us, sent.node, receiver)
         chance = reception(rssi, sent.length)
         if not chance:
             return False

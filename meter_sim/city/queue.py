@@ -11,8 +11,8 @@ import heapq
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
-BUCKET_US = 8_192
-"""About as long as a short frame: a bucket of a busy city holds some tens of events."""
+BUCKET_US = 262_144
+"""A bucket of ten thousand meters holds some tens of events."""
 
 
 class BucketQueue(Generic[Item]):

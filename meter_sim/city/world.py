@@ -1,13 +1,14 @@
-"""A city running: stations, the air between them, faults, and an account of every reading.
+"""A city running: stations, faults and an account of every reading. The radio is a subclass's.
 
 Theory of operation. Time is an integer of microseconds that jumps from event to event; a station
 sees milliseconds. An event is a tuple `(what, node, argument)`. Each station has one wake-up in the
-queue: an earlier deadline adds another, a later one lets the old one come and find nothing due. A
-frame is two events: it is given its place on the air when a station asks, and judged at its end, at
-its destination only if it has one. Stations run with their explicit hop ARQ and with octets; only
-the seal is a stub of the right length.
+queue: an earlier deadline adds another, a later one lets the old one come and find nothing due.
 
-The same seed gives the same run, told by `digest`: a hash over every frame and every delivery.
+Two radios carry the same engine. `meter_sim.city.exact` sends octets through explicit hop ARQ over
+an exact channel; `meter_sim.city.fused` draws a whole exchange at once and prices the channel by
+statistics, which is what makes ten thousand meters affordable. A test holds them together.
+
+The same seed gives the same run, told by `digest`: a hash over every transmission and delivery.
 """
 
 from __future__ import annotations
@@ -16,29 +17,25 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
-from meter_sim.city.air import Air, Sent
+from meter_sim.city.budget import Budget
 from meter_sim.city.dice import Dice, hash_ints
 from meter_sim.city.ledger import Ledger
-from meter_sim.city.outlet import Outlet
 from meter_sim.city.queue import BucketQueue
+from meter_sim.city.weather import STILL, Weather
 from ohmesh.mesh import (
-    BROADCAST,
     CommandResult,
     Delivered,
-    ForgetPayload,
     ForgetRoute,
     FrameRejected,
-    Persist,
     PersistPayload,
     PersistRoute,
+    PowerReport,
     Received,
     Station,
     StationConfig,
-    StubSealer,
     Trace,
-    Transmit,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +43,6 @@ if TYPE_CHECKING:
 
     from meter_sim.city.layout import Layout
     from meter_sim.city.links import LinkTable
-    from ohmesh.mesh.outputs import Output
 
 REPORT_US = 900_000_000
 REPORT_JITTER_US = 5_000_000
@@ -54,8 +50,6 @@ COMMIT_MIN_US, COMMIT_SPREAD_US = 5_000, 45_000
 """A gateway's outbox on an SD card."""
 NET = 1
 EPOCH = 1_767_225_600
-_FORGET_US = 20_000
-_DESTINATION = slice(8, 12)
 
 
 class What(IntEnum):
@@ -67,14 +61,12 @@ class What(IntEnum):
     REPORT = 3
     BOOT = 4
     LOOK = 5
+    ARRIVE = 6
+    DONE = 7
 
 
-class Event(NamedTuple):
-    """What happens to which node; the argument depends on the kind."""
-
-    what: What
-    node: int
-    argument: object
+Event = tuple[What, int, Any]
+"""What happens to which node; the argument depends on the kind."""
 
 
 @dataclass(slots=True)
@@ -86,17 +78,19 @@ class Disk:
     routes: dict[int, PersistRoute] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
 class Node:
     """One place of the city; `station` is None while it is off."""
 
-    number: int
-    is_root: bool
-    outlet: Outlet
-    disk: Disk = field(default_factory=Disk)
-    station: Station | None = None
-    boots: int = 0
-    wake_us: int = -1
+    __slots__ = ("boots", "disk", "is_root", "number", "station", "wake_us")
+
+    def __init__(self, number: int, *, is_root: bool) -> None:
+        """Start off, with a blank disk."""
+        self.number = number
+        self.is_root = is_root
+        self.disk: Disk | None = None
+        self.station: Station | None = None
+        self.boots = 0
+        self.wake_us = -1
 
 
 @dataclass(slots=True)
@@ -106,11 +100,25 @@ class Frames:
     count: Counter[int] = field(default_factory=Counter)
     octets: Counter[int] = field(default_factory=Counter)
 
-    def add(self, frame: bytes) -> None:
-        """Count a transmission."""
-        kind = frame[0] & 0xF
-        self.count[kind] += 1
-        self.octets[kind] += len(frame)
+    def add(self, kind: int, length: int, times: int = 1) -> None:
+        """Count transmissions."""
+        self.count[kind] += times
+        self.octets[kind] += length * times
+
+
+class Channel(Protocol):
+    """What every radio of a city tells about the air."""
+
+    airtime_us: int
+    cut: set[tuple[int, int]]
+
+    def row(self, node: int) -> dict[int, int]:
+        """Receiver -> RSSI in tenths of a dBm."""
+        ...
+
+    def duration_us(self, length_bytes: int) -> int:
+        """How long a frame is on the air."""
+        ...
 
 
 class World:
@@ -119,24 +127,41 @@ class World:
     Args:
         layout: places; node i + 1 is place i, gateways first.
         links: who hears whom.
+        air: what can be told of the channel.
         seed: of everything random in the run.
-        rate_kbps: speed of the PHY.
+        weather: how links change with time.
+        settings: fields of StationConfig that differ from the defaults.
     """
 
-    def __init__(self, layout: Layout, links: LinkTable, *, seed: int, rate_kbps: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        links: LinkTable,
+        air: Channel,
+        *,
+        seed: int,
+        weather: Weather = STILL,
+        settings: dict[str, int] | None = None,
+    ) -> None:
         self.now_us = 0
         self.seed = seed
         self.gateways = layout.gateways
-        self.nodes = {
-            n: Node(n, n <= layout.gateways, self._outlet(n, 0)) for n in range(1, len(layout) + 1)
-        }
-        self.air = Air(links, seed=seed, rate_kbps=rate_kbps)
+        self.links = links
+        self.air = air
+        self.weather = weather
+        self.settings = settings or {}
+        self.nodes = {n: self._node(n) for n in range(1, len(layout) + 1)}
         self.ledger = Ledger()
         self.frames = Frames()
+        self.budget = Budget(len(layout), layout.gateways)
         self.traces: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
+        self.exchanges: Counter[int] = Counter()
+        """Transmissions an acknowledged exchange took -> how many; 0: nobody answered."""
         self.results: dict[int, tuple[int, CommandResult]] = {}
         self.received: dict[int, list[tuple[int, bytes]]] = {}
+        self.power: dict[tuple[bool, int], int] = {}
+        """(restored, meter) -> when a gateway first heard of it."""
         self.first_try_us: dict[tuple[int, int], int] = {}
         """(sender, dead node) -> when something was first sent to it after its death."""
         self.events = 0
@@ -144,17 +169,29 @@ class World:
         """Frames that found no free channel in time."""
         self._queue: BucketQueue[Event] = BucketQueue()
         self._hash = blake2b(digest_size=16)
-        self._forget_at_us = 0
         self._commits = 0
-        self._sealer = StubSealer()
-        self._do: dict[What, Callable[[int, object], None]] = {
+        self._do: dict[What, Callable[[int, Any], None]] = {
             What.WAKE: self._wake,
-            What.LANDED: self._landed,
             What.COMMIT: self._commit,
             What.REPORT: self._report,
-            What.LOOK: self._look,
             What.BOOT: lambda node, _: self.boot(node),
         }
+
+    # --- what a radio adds ----------------------------------------------------------------------
+
+    def _node(self, number: int) -> Node:
+        return Node(number, is_root=number <= self.gateways)
+
+    def _station(self, node: Node, disk: Disk) -> Station:
+        raise NotImplementedError
+
+    def _save(self, node: Node) -> None:
+        """Bring the disk of a node that goes off up to date."""
+        raise NotImplementedError
+
+    def _carry(self, node: Node, output: Any) -> None:
+        """Carry out what only the radio can."""
+        raise NotImplementedError
 
     # --- what a run is told to do ---------------------------------------------------------------
 
@@ -162,30 +199,22 @@ class World:
         """Power everybody on within a time."""
         for number in self.nodes:
             at_us = self.now_us + hash_ints(self.seed, 21, number) % max(1, spread_us)
-            self._queue.push(at_us, Event(What.BOOT, number, None))
+            self._queue.push(at_us, (What.BOOT, number, None))
 
     def start_reports(self) -> None:
         """Let every meter report each 15 min, at its own moment, with jitter."""
         for number in self.meters():
             at_us = self.now_us + hash_ints(self.seed, 22, number) % REPORT_US
-            self._queue.push(at_us, Event(What.REPORT, number, (at_us, 0)))
+            self._queue.push(at_us, (What.REPORT, number, (at_us, 0)))
 
     def boot(self, number: int, *, blank: bool = False) -> None:
         """Power a node on, with its disk or with a blank one."""
         node = self.nodes[number]
-        if blank:
-            node.disk = Disk()
+        disk = node.disk if node.disk is not None and not blank else Disk()
+        node.disk = disk
         node.boots += 1
         node.wake_us = -1
-        node.outlet = self._outlet(number, node.boots)
-        node.station = Station(
-            self._config(node),
-            Dice(self.seed, 23, number, node.boots),
-            node.disk.state,
-            pending=node.disk.payloads.values(),
-            routes=node.disk.routes.values(),
-            sealer=self._sealer,
-        )
+        node.station = self._station(node, disk)
         for key in [key for key in self.first_try_us if key[1] == number]:
             del self.first_try_us[key]
         self._carry_out(node, node.station.start(self.now_us // 1000))
@@ -193,8 +222,9 @@ class World:
     def kill(self, number: int) -> None:
         """Power a node off; its disk stays, what it has on the air is lost."""
         node = self.nodes[number]
+        if node.station is not None:
+            self._save(node)
         node.station = None
-        node.outlet = self._outlet(number, -1)
 
     def cut(self, one: int, other: int) -> None:
         """Let two nodes hear each other no more."""
@@ -221,6 +251,16 @@ class World:
         station = self.station(number)
         self._carry_out(self.nodes[number], station.submit(self.now_us // 1000, payload))
 
+    def last_gasp(self, number: int) -> None:
+        """Let a meter say that its power is going."""
+        station = self.station(number)
+        self._carry_out(self.nodes[number], station.last_gasp(self.now_us // 1000))
+
+    def power_restored(self, number: int) -> None:
+        """Let a meter report that its power is back."""
+        station = self.station(number)
+        self._carry_out(self.nodes[number], station.power_restored(self.now_us // 1000))
+
     def run(self, until_us: int) -> None:
         """Run to a time."""
         pop, do = self._queue.pop_until, self._do
@@ -234,7 +274,7 @@ class World:
 
     @property
     def digest(self) -> str:
-        """The hash of all frames and deliveries so far."""
+        """The hash of all transmissions and deliveries so far."""
         return self._hash.copy().hexdigest()
 
     @property
@@ -292,37 +332,38 @@ class World:
 
     # --- events ---------------------------------------------------------------------------------
 
-    def _outlet(self, number: int, boots: int) -> Outlet:
-        return Outlet(Dice(self.seed, 26, number, boots))
-
     def _config(self, node: Node) -> StationConfig:
         epoch = EPOCH + self.now_us // 1_000_000 if node.is_root else 0
-        return StationConfig(node=node.number, net=NET, is_root=node.is_root, epoch=epoch)
+        return StationConfig(
+            node=node.number, net=NET, is_root=node.is_root, epoch=epoch, **self.settings
+        )
 
-    def _wake(self, number: int, _: object) -> None:
+    def _dice(self, node: Node) -> Dice:
+        return Dice(self.seed, 23, node.number, node.boots)
+
+    def _wake(self, number: int, _: Any) -> None:
         node = self.nodes[number]
-        if node.station is None or node.wake_us != self.now_us:
+        station = node.station
+        if station is None or node.wake_us != self.now_us:
             return
         node.wake_us = -1
-        due_ms = node.station.next_wake_ms
+        due_ms = station.next_wake_ms
         if due_ms is not None and due_ms * 1000 <= self.now_us:
-            self._carry_out(node, node.station.wake(self.now_us // 1000))
+            self._carry_out(node, station.wake(self.now_us // 1000))
         else:
             self._arm(node)
 
-    def _report(self, number: int, argument: object) -> None:
+    def _report(self, number: int, argument: tuple[int, int]) -> None:
         """Produce, and plan the next report from the plan and not from the jitter."""
-        planned_us, count = argument if isinstance(argument, tuple) else (0, 0)
+        planned_us, count = argument
         following_us = planned_us + REPORT_US
         jitter_us = hash_ints(self.seed, 24, number, count) % REPORT_JITTER_US
-        event = Event(What.REPORT, number, (following_us, count + 1))
-        self._queue.push(following_us + jitter_us, event)
+        self._queue.push(following_us + jitter_us, (What.REPORT, number, (following_us, count + 1)))
         if self.nodes[number].station is not None:
             self.submit(number)
 
-    def _commit(self, number: int, argument: object) -> None:
+    def _commit(self, number: int, argument: tuple[Delivered, int]) -> None:
         node = self.nodes[number]
-        assert isinstance(argument, tuple)
         delivered, boots = argument
         if node.station is None or node.boots != boots:
             return
@@ -330,107 +371,41 @@ class World:
         self._hash.update(b"D%d %d %d" % (self.now_us, delivered.origin, delivered.oseq))
         self._carry_out(node, node.station.custody(self.now_us // 1000, delivered.token, True))  # noqa: FBT003 - seam
 
-    def _landed(self, number: int, argument: object) -> None:
-        """A frame has ended: who got it?"""
-        assert isinstance(argument, tuple)
-        sent, frame, outlet = argument
-        sender = self.nodes[number]
-        outlet.sending = False
-        if sender.outlet is outlet:
-            self._plan_look(sender, outlet.look(self.now_us))
-            dst = int.from_bytes(frame[_DESTINATION], "big")
-            if dst == BROADCAST:
-                for receiver, rssi in list(self.air.heard(sent)):
-                    self._hear(receiver, frame, rssi)
-            else:
-                self._unicast(sent, dst, frame)
-        if self.now_us >= self._forget_at_us:
-            self.air.forget(self.now_us)
-            self._forget_at_us = self.now_us + _FORGET_US
-
-    def _unicast(self, sent: Sent, dst: int, frame: bytes) -> None:
-        node = self.nodes.get(dst)
-        if node is None or node.station is None:
-            self.first_try_us.setdefault((sent.node, dst), sent.start_us)
-            return
-        rssi = self.air.heard_by(sent, dst)
-        if rssi is not None:
-            self._hear(dst, frame, rssi)
-
-    def _hear(self, number: int, frame: bytes, rssi_tenths: int) -> None:
-        node = self.nodes[number]
-        if node.station is not None:
-            outputs = node.station.receive(self.now_us // 1000, frame, round(rssi_tenths / 10))
-            self._carry_out(node, outputs)
-
-    def _carry_out(self, node: Node, outputs: Iterable[Output]) -> None:
+    def _carry_out(self, node: Node, outputs: Iterable[Any]) -> None:
         for output in outputs:
-            self._carry(node, output)
+            if type(output) is Trace:
+                self.traces[output.name] += output.value
+            else:
+                self._note(node, output)
         self._arm(node)
 
-    def _carry(self, node: Node, output: Output) -> None:  # noqa: C901 - a table
-        disk = node.disk
+    def _note(self, node: Node, output: Any) -> None:
         match output:
-            case Transmit(frame):
-                self._transmit(node, frame)
-            case Trace(name, value):
-                self.traces[name] += value
-            case Persist(state):
-                disk.state = state
-            case PersistPayload(oseq):
-                disk.payloads[oseq] = output
-            case ForgetPayload(oseq):
-                disk.payloads.pop(oseq, None)
-            case PersistRoute(other):
-                disk.routes[other] = output
-            case ForgetRoute(other):
-                disk.routes.pop(other, None)
             case Delivered():
                 self._take(node, output)
+            case PersistRoute(other) if node.disk is not None:
+                node.disk.routes[other] = output
+            case ForgetRoute(other) if node.disk is not None:
+                node.disk.routes.pop(other, None)
             case CommandResult(token):
                 self.results[token] = self.now_us, output
             case Received(payload):
                 self.received.setdefault(node.number, []).append((self.now_us, payload))
+            case PowerReport(restored, numbers):
+                for number in numbers:
+                    self.power.setdefault((restored, number), self.now_us)
             case FrameRejected(reason):
                 self.rejected[reason.value] += 1
+            case _:
+                self._carry(node, output)
 
     def _take(self, node: Node, delivered: Delivered) -> None:
         """The gateway's disk takes its time; what it has not written when it dies is not its."""
         self._commits += 1
         delay_us = COMMIT_MIN_US + hash_ints(self.seed, 25, self._commits) % COMMIT_SPREAD_US
-        event = Event(What.COMMIT, node.number, (delivered, node.boots))
-        self._queue.push(self.now_us + delay_us, event)
-
-    def _transmit(self, node: Node, frame: bytes) -> None:
-        self._plan_look(node, node.outlet.put(self.now_us, frame))
-
-    def _plan_look(self, node: Node, at_us: int | None) -> None:
-        if at_us is not None:
-            self._queue.push(at_us, Event(What.LOOK, node.number, node.outlet.turn))
-
-    def _look(self, number: int, turn: object) -> None:
-        """Listen, then talk or wait."""
-        node = self.nodes[number]
-        outlet = node.outlet
-        if turn != outlet.turn or outlet.sending or not outlet.waiting:
-            return
-        busy_us = self.air.busy_until_us(self.now_us, number)
-        if not busy_us:
-            self._send(node, outlet.waiting.popleft().frame)
-        elif outlet.gives_up(self.now_us):
-            self.given_up += 1
-            self._plan_look(node, outlet.look(busy_us))
-        else:
-            self._plan_look(node, outlet.look(busy_us))
-
-    def _send(self, node: Node, frame: bytes) -> None:
-        node.outlet.sending = True
-        sent = self.air.start(self.now_us, node.number, len(frame))
-        self.frames.add(frame)
-        self._hash.update(b"T%d %d" % (sent.start_us, node.number))
-        self._hash.update(frame)
-        event = Event(What.LANDED, node.number, (sent, frame, node.outlet))
-        self._queue.push(sent.end_us, event)
+        self._queue.push(
+            self.now_us + delay_us, (What.COMMIT, node.number, (delivered, node.boots))
+        )
 
     def _arm(self, node: Node) -> None:
         """Have one wake-up in the queue that is not later than the station's next deadline."""
@@ -438,4 +413,4 @@ class World:
         if due_ms is None or 0 <= node.wake_us <= due_ms * 1000:
             return
         node.wake_us = max(due_ms * 1000, self.now_us)
-        self._queue.push(node.wake_us, Event(What.WAKE, node.number, None))
+        self._queue.push(node.wake_us, (What.WAKE, node.number, None))

@@ -107,7 +107,7 @@ async def _serve(options: argparse.Namespace, new: Callable[[], Responder]) -> N
             print(f"serving on {options.pty}", flush=True)
             await stop.wait()
     else:
-        async with await serve_tcp(new, options.tcp):
+        async with serve_tcp(new, options.tcp):
             print(f"serving on tcp://127.0.0.1:{options.tcp}", flush=True)
             await stop.wait()
 

@@ -138,7 +138,7 @@ class ModbusResponder:
         if not 1 <= count <= _COUNT_MAX:
             return bytes((unit, function | 0x80, _ILLEGAL_VALUE))
         words = self._words(unit, map_)
-        if not any(address in words for address in range(first, first + count)):
+        if first < min(words) or first + count - 1 > max(words):
             return bytes((unit, function | 0x80, _ILLEGAL_ADDRESS))
         data = b"".join(words.get(a, 0).to_bytes(2, "big") for a in range(first, first + count))
         return bytes((unit, function, len(data))) + data

@@ -39,14 +39,16 @@ class Responder(Protocol):
         ...
 
 
+@contextlib.asynccontextmanager
 async def serve_tcp(
     new: Callable[[], Responder], port: int, *, host: str = "127.0.0.1"
-) -> asyncio.Server:
-    """Serve a fresh responder on each connection. Raises OSError: the port is taken."""
-    tasks: set[asyncio.Task[None] | None] = set()
+) -> AsyncIterator[int]:
+    """Serve a fresh responder on each connection; gives the port. Raises OSError: it is taken."""
+    tasks: set[asyncio.Task[None]] = set()
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         me = asyncio.current_task()
+        assert me is not None
         tasks.add(me)
         try:
             await _converse(new(), reader, writer)
@@ -56,7 +58,13 @@ async def serve_tcp(
             tasks.discard(me)
             writer.close()
 
-    return await asyncio.start_server(connection, host, port)
+    async with await asyncio.start_server(connection, host, port) as server:
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            for task in (open_ones := list(tasks)):
+                task.cancel()
+            await asyncio.gather(*open_ones, return_exceptions=True)
 
 
 async def _converse(

@@ -71,11 +71,8 @@ def configuration(program: str) -> SettingsConfigDict:
 
 def load(settings: type[_Settings], program: str, path: Path | None) -> _Settings:
     """Read a program's settings. Raises ConfigError with the setting's name and what is wrong."""
-    if path is not None and not path.is_file():
-        raise ConfigError(
-            f"there is no configuration file {path}; 'ohmesh {program} config > {path}' makes one"
-        )
-    secrets = os.environ.get(f"OHMESH_{program.upper()}_SECRETS") or os.environ.get(_CREDENTIALS)
+    _check_file(path, program)
+    secrets = _secrets_folder(program)
 
     class FromFile(settings):  # type: ignore[valid-type,misc]  # the file's name is known just now
         model_config = SettingsConfigDict(
@@ -89,10 +86,38 @@ def load(settings: type[_Settings], program: str, path: Path | None) -> _Setting
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         reason = _explain(settings, first)
         raise ConfigError(f"{path or 'environment'}: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not a text file; 'ohmesh {program} config' prints what belongs there"
+        ) from error
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; let this user read it") from error
     _check_environment(settings, program)
     return found
+
+
+def _check_file(path: Path | None, program: str) -> None:
+    if path is None or path.is_file():
+        return
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; name the configuration file in it")
+    raise ConfigError(
+        f"there is no configuration file {path}; 'ohmesh {program} config > {path}' makes one"
+    )
+
+
+def _secrets_folder(program: str) -> str | None:
+    for variable in (f"OHMESH_{program.upper()}_SECRETS", _CREDENTIALS):
+        folder = os.environ.get(variable)
+        if folder:
+            if not os.path.isdir(folder):  # noqa: PTH112 - pathlib is for type checking only here
+                raise ConfigError(
+                    f"{variable} names {folder}, which is no folder; make it, or unset {variable}"
+                )
+            return folder
+    return None
 
 
 def is_loopback(host: str) -> bool:

@@ -16,8 +16,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 TOKEN = "browser-token-0123456789-0123456789"
 PAGES = (
     *("/", "/mesh", "/meters/M0007", "/accounts", "/accounts/A-1", "/commands", "/gateways"),
-    *("/quarantine", "/docs"),
+    *("/quarantine", "/vee", "/docs"),
 )
+OFFICES = ("/people", "/approvals", "/audit")
 AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 LOST = re.compile(r"\blost\b")
 HOURS = """
@@ -27,6 +28,12 @@ HOURS = """
     from ohmesh.meter m, ohmesh.channel c,
          generate_series('2026-02-28T23:00:00Z'::timestamptz, '2026-03-01T23:00:00Z', '1 hour') h
     where m.name = 'M0007' and c.name = 'el.energy.import'
+"""
+FINDING = """
+    insert into bulk.vee_exception
+        (meter_id, channel, rule, from_ts, to_ts, found, allowed, found_at)
+    select m.id, c.id, 4, '2026-03-01T10:00Z', '2026-03-01T10:15Z', 90000, 6000, now()
+    from ohmesh.meter m, ohmesh.channel c where m.name = 'M0007' and c.name = 'el.energy.import'
 """
 WITH_CHILDREN = """
     select r.node from ohmesh.route r join ohmesh.route child on child.parent = r.node
@@ -182,6 +189,46 @@ async def test_a_payment_from_login_to_statement(headend, page):
     assert page.watched.errors == []
 
 
+async def sign_in(headend, page, to: str) -> None:
+    await page.goto(f"{headend.url}/login?next={to}")
+    await page.get_by_label("Token").fill(TOKEN)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(lambda url: urlsplit(url).path == to)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_offices_are_for_those_who_may(headend, page, scheme):
+    await page.emulate_media(color_scheme=scheme)
+    for path in OFFICES:
+        assert (await page.goto(headend.url + path)).status == 403
+    page.watched.errors.clear()  # the browser itself reports the 403
+    await sign_in(headend, page, OFFICES[0])
+    for path in OFFICES:
+        assert (await page.goto(headend.url + path)).status == 200
+        await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
+        found = await Axe().run(page, options=AXE)
+        assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+    assert page.watched.errors == []
+
+
+async def test_a_finding_is_settled_by_a_click(headend, page):
+    headend.execute(FINDING)
+    await page.goto(headend.url + "/vee")
+    await expect(page.get_by_role("button", name="Accept")).to_have_count(0)
+    await sign_in(headend, page, "/vee")
+    row = page.locator("tbody tr", has_text="M0007")
+    await expect(row).to_contain_text("More than the supply can carry")
+    await row.get_by_role("button", name="Estimate").click()
+    await page.wait_for_url("**/vee")
+    asked = headend.execute("select kind, author, from_ts, to_ts from ohmesh.interval_edit")
+    found = headend.execute("select from_ts, to_ts from bulk.vee_exception")
+    assert [(a["kind"], a["author"]) for a in asked] == [("estimate", "operator")]
+    assert [(a["from_ts"], a["to_ts"]) for a in asked] == [
+        (f["from_ts"], f["to_ts"]) for f in found
+    ]
+    assert page.watched.errors == []
+
+
 async def test_the_keyboard_is_enough(headend, page):
     await page.goto(headend.url + "/")
     await page.keyboard.press("Tab")
@@ -206,7 +253,7 @@ async def test_text_from_the_field_runs_nothing(headend, page):
 
 
 async def test_the_first_page_is_never_empty(empty_headend, page):
-    for path in ("/", "/mesh", "/accounts", "/commands", "/gateways", "/quarantine"):
+    for path in ("/", "/mesh", "/accounts", "/commands", "/gateways", "/quarantine", "/vee"):
         await page.goto(empty_headend.url + path)
         await expect(page.locator("h1")).not_to_be_empty()
         await expect(page.locator(".waiting code").first).to_be_visible()

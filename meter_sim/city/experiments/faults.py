@@ -64,8 +64,7 @@ def _lost_after_all(city: City) -> int:
     until_us = world.now_us
     world.run(until_us + _DRAIN_US)
     reachable = city.oracle.routes(city.gateways, dead=world.dead()).reachable
-    missing = world.ledger.missing()
-    return sum(reachable[key[0] - 1] and world.ledger.produced[key] <= until_us for key in missing)
+    return sum(bool(reachable[r.node - 1]) for r in world.ledger.missing(until_us))
 
 
 def tenth_at_once(plan: Plan) -> list[Measure]:
@@ -83,11 +82,7 @@ def tenth_at_once(plan: Plan) -> list[Measure]:
     world.run(died_us + 75 * MINUTE_US)
     hour = died_us, died_us + HOUR_US
     in_time, count = world.ledger.within(15 * MINUTE_US, from_us=hour[0], until_us=hour[1])
-    window = [
-        (node, at_us)
-        for (node, _), at_us in world.ledger.produced.items()
-        if hour[0] <= at_us < hour[1]
-    ]
+    window = [(r.node, r.produced_us) for r in world.ledger.between(*hour)]
     limit = len(line.deliverable(window, 15 * MINUTE_US)) / count
     return [
         Measure("back_60s_after_bound", _back_share(city, wound), 1.0, 0.99, Better.HIGHER),

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from meter_sim.city.build import MINUTE_US, SECOND_US, City, build_city
+from meter_sim.city.build import MINUTE_US, SECOND_US, City, Radio, build_city
 from meter_sim.city.dice import hash_ints
 from meter_sim.city.oracle import Timeline
 from meter_sim.city.profiles import CityProfile, profile_named
+from meter_sim.city.weather import Weather
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.config import StationConfig
 
@@ -23,6 +24,9 @@ ROLLOUT_US = 2 * MINUTE_US
 """Where the start is not what is measured, meters are powered on within this time."""
 FORMED_US_MAX = 30 * MINUTE_US
 SETTLE_US = 5 * MINUTE_US
+EXACT_MAX = 300
+"""Meters up to which the exact radio is used when nothing is said."""
+FADING_TENTHS, FLAKY_PERCENT = 20, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +38,42 @@ class Plan:
         nodes: meters.
         seed: of streets, radio and stations.
         quick: shorter runs for continuous integration.
+        radio: exact or fused; exact up to 300 meters when not said.
+        weather: whether links fade and flicker.
+        settings: fields of StationConfig that differ from the defaults.
     """
 
     profile: str
     nodes: int
     seed: int
     quick: bool = False
+    radio: Radio | None = None
+    weather: bool = False
+    settings: tuple[tuple[str, int], ...] = ()
 
     @property
     def streets(self) -> CityProfile:
         """The profile itself."""
         return profile_named(self.profile)
 
+    def city(self, *, gateways: int | None = None, weather: Weather | None = None) -> City:
+        """The city, everybody off."""
+        radio = self.radio or (Radio.EXACT if self.nodes <= EXACT_MAX else Radio.FUSED)
+        usual = Weather(self.seed, FADING_TENTHS, FLAKY_PERCENT) if self.weather else None
+        return build_city(
+            self.streets,
+            self.nodes,
+            self.seed,
+            gateways=gateways,
+            radio=radio,
+            weather=weather or usual,
+            settings=dict(self.settings),
+        )
 
-def raise_city(plan: Plan, *, gateways: int | None = None) -> City:
+
+def raise_city(plan: Plan, *, gateways: int | None = None, weather: Weather | None = None) -> City:
     """A city whose meters have joined, as far as they could, and settled."""
-    city = build_city(plan.streets, plan.nodes, plan.seed, gateways=gateways)
+    city = plan.city(gateways=gateways, weather=weather)
     city.world.boot_all(ROLLOUT_US)
     city.world.run(ROLLOUT_US)
     run_until(city, lambda: not city.world.unjoined(), FORMED_US_MAX)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from meter_sim.city.build import MINUTE_US, SECOND_US, City, build_city
+from meter_sim.city.build import MINUTE_US, SECOND_US, City
 from meter_sim.city.experiments.measure import Better, Measure
 from meter_sim.city.experiments.stage import draw, raise_city, run_until
 
@@ -24,7 +24,7 @@ _REG_AIRTIME_S = 0.078
 
 def cold_start(plan: Plan) -> list[Measure]:
     """E3: everybody is powered on within a second; when are 95, 99, 100 % registered?"""
-    city = build_city(plan.streets, plan.nodes, plan.seed)
+    city = plan.city()
     city.world.boot_all(SECOND_US)
     routes = city.oracle.routes(city.gateways)
     reachable = int(routes.reachable.sum()) - city.layout.gateways

@@ -30,7 +30,7 @@ def reading_success(plan: Plan) -> list[Measure]:
     end_us = begin_us + (_QUICK_H if plan.quick else _DAY_H) * HOUR_US
     world.start_reports()
     world.run(end_us + _DRAIN_US)
-    window = [(node, at_us) for (node, _), at_us in world.ledger.produced.items() if at_us < end_us]
+    window = [(r.node, r.produced_us) for r in world.ledger.between(begin_us, end_us)]
     share = len(line.deliverable(window, 15 * MINUTE_US)) / len(window)
     finally_share = len(line.deliverable(window, _DRAIN_US)) / len(window)
     in_time, count = world.ledger.within(15 * MINUTE_US, from_us=begin_us, until_us=end_us)

@@ -135,4 +135,5 @@ def test_a_bench_port_that_is_taken_ends_the_start_with_a_line(gateway_process):
         assert gateway.process.wait(20) == 1
     last = gateway.log.read_text().splitlines()[-1]
     assert last.startswith("ohmesh gateway: ")
-    assert "address already in use" in last
+    assert "Address already in use" in last
+    assert "choose another bench.port" in last

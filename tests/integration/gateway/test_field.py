@@ -92,9 +92,8 @@ def reported(profile, meter):
 
 @contextlib.asynccontextmanager
 async def tcp(new):
-    server = await serve_tcp(new, 0)
-    async with server:
-        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with serve_tcp(new, 0) as port:
+        yield f"tcp://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(("kind", "profile"), [("p1", "nl_dsmr"), ("sml", "de_sml")])

@@ -22,7 +22,7 @@ from headend.ingest.writer import Writer
 from headend.keystore import Keystore
 from headend.mqtt import MqttClient
 from headend.service.fleet import NewGateway, NewMeter, register_gateway, register_meter
-from headend.store import db
+from headend.store import bootstrap, db
 from headend.worker import Worker
 from ohmesh.model.command import CommandKind, CommandResult, RelayState, ResultStatus
 from ohmesh.model.reading import Reading
@@ -125,6 +125,30 @@ def store(database, headend_base):
         connection.close()
     with db.connect(database.admin_url, name="test", autocommit=True) as admin:
         admin.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def hyper(timescale, tmp_path, make_store):
+    """A head-end's database on TimescaleDB."""
+    made = bootstrap.bootstrap(
+        timescale.admin_url,
+        database="ohmesh",
+        file=tmp_path / "headend.toml",
+        broker_url="mqtt://127.0.0.1:1883",
+        api_port=8080,
+    )
+    store = make_store(made.urls, Keystore.from_file(tmp_path / "kek"))
+    yield store
+    for connection in store.connections:
+        connection.close()
+    with db.connect(timescale.admin_url, name="test", autocommit=True) as admin:
+        admin.execute("drop database ohmesh with (force)")
+
+
+@pytest.fixture(params=["plain", pytest.param("hyper", marks=pytest.mark.timescaledb)])
+def any_store(request):
+    """The same on plain PostgreSQL and on TimescaleDB: the answers must be the same too."""
+    return request.getfixturevalue("store" if request.param == "plain" else "hyper")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 
 from headend.ingest.work import sort
 from headend.ingest.writer import Writer
-from headend.keystore import Keystore
 from headend.mqtt import Delivery
 from headend.store import bootstrap, db, guard, migrate
 from ohmesh.model.errors import SchemaMismatch
@@ -17,30 +16,17 @@ from ohmesh.wire.uplink import encode_batch
 pytestmark = pytest.mark.timescaledb
 
 
-@pytest.fixture
-def hyper(timescale, tmp_path, make_store):
-    """A head-end's database on TimescaleDB."""
-    made = bootstrap.bootstrap(
-        timescale.admin_url,
-        database="ohmesh",
-        file=tmp_path / "headend.toml",
-        broker_url="mqtt://127.0.0.1:1883",
-        api_port=8080,
-    )
-    store = make_store(made.urls, Keystore.from_file(tmp_path / "kek"))
-    yield store
-    for connection in store.connections:
-        connection.close()
-    with db.connect(timescale.admin_url, name="test", autocommit=True) as admin:
-        admin.execute("drop database ohmesh with (force)")
-
-
 def test_readings_and_telegrams_are_hypertables_and_exact(hyper, kit):
     tables = hyper.rows(
         "select hypertable_name as name from timescaledb_information.hypertables order by 1",
         "owner",
     )
-    assert [table["name"] for table in tables] == ["reading", "telegram"]
+    assert [table["name"] for table in tables] == [
+        "interval",
+        "interval_version",
+        "reading",
+        "telegram",
+    ]
     for role in ("ingest", "worker", "api"):
         connection = hyper.connect(role)
         guard.check(connection)
@@ -115,7 +101,10 @@ def test_the_extension_may_come_later_than_the_data(hyper, timescale):
         with at(hyper.urls["owner"]) as owner:
             with pytest.raises(SchemaMismatch, match="ohmesh headend migrate"):
                 migrate.check(owner)
-            assert migrate.migrate(owner).applied == ("timescale/0001_hypertables.sql",)
+            assert migrate.migrate(owner).applied == (
+                "timescale/0001_hypertables.sql",
+                "timescale/0002_intervals.sql",
+            )
             row = owner.execute(
                 "select count(*) as n, sum(value) as s from bulk.reading"
             ).fetchone()

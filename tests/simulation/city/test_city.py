@@ -22,7 +22,7 @@ def quarter():
 def test_what_the_graph_delivers_arrives(quarter):
     world = quarter.world
     old_us = world.now_us - 15 * MINUTE_US
-    window = [(n, at) for (n, _), at in world.ledger.produced.items() if at < old_us]
+    window = [(r.node, r.produced_us) for r in world.ledger.between(0, old_us)]
     assert len(window) > 300
     deliverable = timeline(quarter).deliverable(window, 15 * MINUTE_US)
     in_time, count = world.ledger.within(15 * MINUTE_US, from_us=0, until_us=old_us)
@@ -89,7 +89,7 @@ def test_any_one_of_fifty_may_die():
     world.run(until_us + 3 * HOUR_US)
     assert wounds > 5
     assert overdue == 0
-    assert [key for key in world.ledger.missing() if world.ledger.produced[key] < until_us] == []
+    assert world.ledger.missing(until_us) == []
     assert world.loops() == []
 
 
@@ -105,19 +105,17 @@ def test_the_dead_produce_nothing_and_a_cut_meter_is_not_deliverable():
     line.mark(began_us, [dead], cuts)
     world.start_reports()
     world.run(began_us + 40 * MINUTE_US)
-    window = [(n, at) for (n, _), at in world.ledger.produced.items()]
+    window = [(r.node, r.produced_us) for r in world.ledger]
     assert {node for node, _ in window} == set(world.meters()) - {dead}
     assert lone not in {node for node, _ in line.deliverable(window, 15 * MINUTE_US)}
-    assert {node for node, _ in world.ledger.missing()} >= {lone}
+    assert {r.node for r in world.ledger.missing()} >= {lone}
     for one, other in cuts:
         world.mend(one, other)
     line.mark(world.now_us, [dead])
     world.run(world.now_us + HOUR_US)
-    assert {
-        at for (n, _), at in world.ledger.produced.items() if n == lone and at < began_us
-    } == set()
+    assert not [r for r in world.ledger if r.node == lone and r.produced_us < began_us]
     old_us = world.now_us - 20 * MINUTE_US
-    assert not [k for k in world.ledger.missing() if world.ledger.produced[k] < old_us]
+    assert world.ledger.missing(old_us) == []
 
 
 def test_a_silent_neighbour_is_tried_for_as_long_as_the_arq_says():

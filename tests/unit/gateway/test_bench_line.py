@@ -31,6 +31,7 @@ def test_its_own_time_goes_before_ours():
         b'{"meter": "M1"}',
         json.dumps(GOOD | {"meter": "a/b"}).encode(),
         json.dumps(GOOD | {"meter": ""}).encode(),
+        json.dumps(GOOD | {"payload_hex": ""}).encode(),
         json.dumps(GOOD | {"payload_hex": "0"}).encode(),
         json.dumps(GOOD | {"payload_hex": "zz"}).encode(),
         json.dumps(GOOD | {"received_at_ms": "now"}).encode(),

@@ -99,8 +99,17 @@ def test_file_then_environment_then_secrets(written, tmp_path, monkeypatch):
 
 def test_a_secrets_folder_that_is_not_there_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("OHMESH_GATEWAY_SECRETS", str(tmp_path / "absent"))
-    with pytest.raises(ConfigError, match="absent"):
+    with pytest.raises(ConfigError, match=r"OHMESH_GATEWAY_SECRETS names .*absent.*; make it"):
         config.load(None)
+
+
+def test_a_folder_and_a_file_that_is_no_text_are_refused_with_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match="is a folder; name the configuration file in it"):
+        config.load(tmp_path)
+    path = tmp_path / "gateway.toml"
+    path.write_bytes(b"\x7fELF\xff\xfe")
+    with pytest.raises(ConfigError, match="not a text file; 'ohmesh gateway config' prints"):
+        config.load(path)
 
 
 @pytest.mark.parametrize(

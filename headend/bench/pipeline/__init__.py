@@ -1,0 +1,1 @@
+"""Gateways to broker to ingest to database: real servers, programs of their own."""

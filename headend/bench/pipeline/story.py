@@ -1,0 +1,222 @@
+"""`ohmesh bench ingest` and `ohmesh bench direct`: real broker, real database, programs apart.
+
+The yardstick of the same run: the rows just stored, copied in binary into a table of the same
+shape with the same primary key on the same server, one transaction per 10 000 rows.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from headend.bench.pipeline.servers import Child, Servers, ingest, peak_mib
+from headend.bench.pipeline.traffic import Street, channels
+from headend.store import bootstrap, db
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_ROW_BYTES, _HEADER_BYTES = 50, 19
+_COPY_ROWS = 10_000
+_PACED_BATCH = 50
+_PACED_SHARE = 0.2
+_PACED_S = 6.0
+_REAL_TIME_PER_S = 300_000 * 4 / 900
+"""Readings a second of 300 000 meters with four channels every quarter of an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is sent.
+
+    Attributes:
+        telegrams: of the common path, ten registers each.
+        fleet: meters of the large fleet; a third of a tenth of them is the small one.
+        messages: of the direct path.
+    """
+
+    telegrams: int
+    fleet: int
+    messages: int
+
+
+FULL = Sizes(telegrams=48_000, fleet=300_000, messages=30_000)
+QUICK = Sizes(telegrams=8_000, fleet=30_000, messages=4_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One database of a head-end with its configuration."""
+
+    servers: Servers
+    name: str
+    config: Path
+
+    @property
+    def url(self) -> str:
+        """The superuser's address of this database."""
+        return self.servers.database.rpartition("/")[0] + f"/{self.name}"
+
+
+def made(place: Servers, name: str, street: Street) -> Home:
+    """A head-end's database with the gateways and meters of a street."""
+    home = Home(place, name, place.folder / f"{name}.toml")
+    bootstrap.bootstrap(
+        place.database, database=name, file=home.config, broker_url=place.broker, api_port=0
+    )
+    with db.connect(home.url, name="bench", autocommit=True) as admin:
+        admin.execute(
+            "insert into ohmesh.gateway (tenant_id, name)"
+            " select 1, 'gw' || g from generate_series(0, %s) g",
+            (street.gateways - 1,),
+        )
+        admin.execute(
+            "insert into ohmesh.meter (tenant_id, name, address, profile, interval_s)"
+            " select 1, 'M' || m, 'M' || m, %s, 900 from generate_series(0, %s) m",
+            (street.profile, street.meters - 1),
+        )
+        admin.execute("vacuum analyze")
+    return home
+
+
+@contextmanager
+def traffic(street: Street) -> Iterator[Child]:
+    """The gateways, ready to send."""
+    with Child([sys.executable, "-m", "headend.bench.pipeline.traffic"]) as child:
+        child.tell(asdict(street))
+        child.line()
+        yield child
+
+
+def count(home: Home, table: str = "reading") -> int:
+    """Rows of a bulk table."""
+    with db.connect(home.url, name="bench") as admin:
+        row = admin.execute(f"select count(*) as n from bulk.{table}").fetchone()  # noqa: S608 - our own names
+        assert row is not None
+        return int(row["n"])
+
+
+def drained(home: Home, street: Street, **settings: str) -> tuple[int, float, int]:
+    """Readings stored, the seconds that they took, and the peak memory of ingest in MiB."""
+    with ingest(home.config, settings) as pid, traffic(street) as gateways:
+        gateways.tell({"do": "drain"})
+        seconds = gateways.line()["seconds"]
+        return count(home), seconds, peak_mib(pid)
+
+
+def copied_per_s(home: Home) -> float:
+    """Rows a second that a raw binary COPY of the stored readings takes."""
+    with db.connect(home.url, name="bench", autocommit=True) as admin:
+        with admin.cursor().copy("copy bulk.reading to stdout (format binary)") as source:
+            stream = b"".join(bytes(part) for part in source)
+        admin.execute("create table yardstick (like bulk.reading including all)")
+        rows = (len(stream) - _HEADER_BYTES - 2) // _ROW_BYTES
+        header, body = stream[:_HEADER_BYTES], stream[_HEADER_BYTES:-2]
+        begin = time.perf_counter()
+        for first in range(0, rows, _COPY_ROWS):
+            part = body[first * _ROW_BYTES : (first + _COPY_ROWS) * _ROW_BYTES]
+            with admin.cursor().copy("copy yardstick from stdin (format binary)") as target:
+                target.write(header + part + b"\xff\xff")
+        return rows / (time.perf_counter() - begin)
+
+
+def bytes_per_reading(home: Home) -> tuple[float, float]:
+    """Bytes on disk for each reading: of the readings with their key, and of the archive."""
+    with db.connect(home.url, name="bench") as admin:
+        row = admin.execute(
+            "select pg_total_relation_size('bulk.reading') as r,"
+            " pg_total_relation_size('bulk.telegram') as t,"
+            " (select count(*) from bulk.reading) as n"
+        ).fetchone()
+        assert row is not None
+        return row["r"] / row["n"], row["t"] / row["n"]
+
+
+def paced_p99_ms(place: Servers, base: Street, readings_per_s: float) -> float:
+    """The delay from publish to acknowledgement at a fifth of the load that was reached."""
+    registers = len(channels(base.profile, base.registers))
+    batches_per_s = max(1.0, _PACED_SHARE * readings_per_s / registers / _PACED_BATCH)
+    intervals = max(2, int(batches_per_s * _PACED_S))
+    street = Street(
+        place.broker, base.profile, base.registers, 1, _PACED_BATCH, intervals, _PACED_BATCH, 2
+    )
+    home = made(place, "paced", street)
+    with ingest(home.config, {}), traffic(street) as gateways:
+        gateways.tell({"do": "pace", "batches_per_s": batches_per_s})
+        delays_ms: list[float] = gateways.line()["delays_ms"]
+    return statistics.quantiles(delays_ms, n=100)[98]
+
+
+def batched(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
+    """The path of gateways: against raw COPY, with and without the archive."""
+    meters = 400
+    street = Street(place.broker, profile, 10, 4, meters, sizes.telegrams // meters, 500)
+    home = made(place, "batched", street)
+    readings, seconds, rss_mib = drained(home, street)
+    copy_per_s = copied_per_s(home)
+    on_disk, archived = bytes_per_reading(home)
+    bare = made(place, "bare", street)
+    bare_readings, bare_seconds, _ = drained(bare, street, INGEST__ARCHIVE="false")
+    per_s = readings / seconds
+    return {
+        "profile": profile,
+        "registers": len(channels(profile, 10)),
+        "telegrams": sizes.telegrams,
+        "readings": readings,
+        "readings_per_s": round(per_s),
+        "copy_per_s": round(copy_per_s),
+        "ratio_to_copy": round(per_s / copy_per_s, 3),
+        "ratio_archive_off": round(bare_readings / bare_seconds / copy_per_s, 3),
+        "rss_mib": rss_mib,
+        "p99_ms": round(paced_p99_ms(place, street, per_s), 1),
+        "bytes_per_reading": round(on_disk, 1),
+        "archive_bytes_per_reading": round(archived, 1),
+    }
+
+
+def fleets(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
+    """A backlog of a large fleet, and what a reading costs there and in a thirtieth of it."""
+    large = Street(place.broker, profile, 4, 300, sizes.fleet, 1, 500)
+    few = sizes.fleet // 30
+    small = Street(place.broker, profile, 4, 10, few, 30, 500)
+    small_readings, small_seconds, _ = drained(made(place, "small", small), small)
+    readings, seconds, rss_mib = drained(made(place, "large", large), large)
+    growth = (seconds / readings) / (small_seconds / small_readings) - 1
+    return {
+        "fleet_meters": sizes.fleet,
+        "fleet_readings_per_s": round(readings / seconds),
+        "fleet_cost_growth": round(growth, 3),
+        "fleet_rss_mib": rss_mib,
+        "backlog_times_real_time": round(readings / seconds / _REAL_TIME_PER_S, 1),
+    }
+
+
+def direct(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
+    """One reading a message, of meters with their own modem."""
+    meters = 200
+    street = Street(place.broker, profile, 4, 1, meters, 0, 500)
+    home = made(place, "direct", street)
+    with ingest(home.config, {}) as pid, traffic(street) as sender:
+        begin = time.perf_counter()
+        sender.tell({"do": "direct", "messages": sizes.messages})
+        while (stored := count(home)) < sizes.messages and time.perf_counter() - begin < 120:
+            time.sleep(0.02)
+        seconds = time.perf_counter() - begin
+        sender.line()
+        rss_mib = peak_mib(pid)
+    return {
+        "messages": sizes.messages,
+        "stored": stored,
+        "messages_per_s": round(stored / seconds),
+        "rss_mib": rss_mib,
+    }
+
+
+def run_ingest(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
+    """All of `ohmesh bench ingest`."""
+    return batched(place, sizes, profile) | fleets(place, sizes, profile)

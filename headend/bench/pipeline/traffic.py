@@ -1,0 +1,226 @@
+"""Gateways and meters of a benchmark, as a process: `python -m headend.bench.pipeline.traffic`.
+
+Its first line of input is a `Street` as JSON; it makes all messages, answers `{"ready": N}`, and
+then carries out one order a line:
+
+    {"do": "drain"}                      send all, batch by batch, as fast as they are acknowledged
+    {"do": "pace", "batches_per_s": F, "seconds": S}   single batches at a rate, with their delays
+    {"do": "direct", "messages": N}      one reading a message, of meters with their own modem
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from firmware_profiles import registry
+from firmware_profiles.api import Report
+from headend.mqtt import MqttClient
+from ohmesh.model.errors import ProfileError
+from ohmesh.model.ids import Address, GatewayId, MeterId
+from ohmesh.model.reading import Reading
+from ohmesh.model.telegram import Telegram, TelegramKind
+from ohmesh.wire import topics
+from ohmesh.wire.uplink import decode_ack, encode_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headend.mqtt import Delivery
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+STEP = timedelta(minutes=15)
+WINDOW = 4
+"""Batches of one gateway under way."""
+VARIETY = 32
+"""Different sets of values in one interval: meters take turns with them."""
+_ACK_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Street:
+    """What is sent: `intervals` telegrams of each of `meters`, which belong to `gateways`."""
+
+    broker: str
+    profile: str
+    registers: int
+    gateways: int
+    meters: int
+    intervals: int
+    batch: int
+    epoch: int = 1
+
+    def meters_of(self, gateway: int) -> range:
+        """The meters behind a gateway."""
+        return range(gateway, self.meters, self.gateways)
+
+
+def channels(profile: str, wanted: int) -> tuple[str, ...]:
+    """So many registers as the profile can send in one telegram, at most `wanted`."""
+    names = tuple(registry.load(profile).spec.registers)
+    for count in range(min(wanted, len(names)), 1, -1):
+        try:
+            telegram(profile, names[:count], 0, 0)
+        except ProfileError:
+            continue
+        return names[:count]
+    return registry.load(profile).spec.reported
+
+
+def telegram(profile: str, chosen: tuple[str, ...], interval: int, variant: int) -> bytes:
+    """The telegram of an interval, its values told apart by `variant`."""
+    found = registry.load(profile)
+    at = START + STEP * (interval + 1)
+    readings = tuple(
+        Reading(found.spec.registers[name], 100 * interval + 7 * variant + n, at)
+        for n, name in enumerate(chosen)
+    )
+    return found.encode(Report("M1234567", at, readings))
+
+
+def messages(street: Street) -> dict[str, list[tuple[int, bytes]]]:
+    """Gateway -> (end, message) of its outbox."""
+    chosen = channels(street.profile, street.registers)
+    made: dict[str, list[tuple[int, bytes]]] = {f"gw{g}": [] for g in range(street.gateways)}
+    ends = dict.fromkeys(made, 0)
+    for interval in range(street.intervals):
+        at_ms = int((START + STEP * (interval + 1)).timestamp() * 1000)
+        bodies = [telegram(street.profile, chosen, interval, v) for v in range(VARIETY)]
+        for g in range(street.gateways):
+            rows = [
+                Telegram(TelegramKind.METER, "bench", Address(f"M{m}"), "", at_ms, body)
+                for m in street.meters_of(g)
+                for body in (bodies[m % VARIETY],)
+            ]
+            for first in range(0, len(rows), street.batch):
+                part = rows[first : first + street.batch]
+                begin = ends[f"gw{g}"]
+                ends[f"gw{g}"] = begin + len(part)
+                packed = encode_batch(f"gw{g}", street.epoch, begin, part)
+                made[f"gw{g}"].append((begin + len(part), packed))
+    return made
+
+
+class Gateways:
+    """The senders, and the acknowledgements that they hear."""
+
+    def __init__(self, street: Street) -> None:
+        self._acks: queue.Queue[tuple[str, int, float]] = queue.Queue()
+        self._street = street
+        self._client = MqttClient(
+            street.broker,
+            client_id="bench-gateways",
+            subscriptions=["ohmesh/v1/gw/+/ack"],
+            receive=self._heard,
+        )
+        self._client.start()
+        if not self._client.wait_connected(10):
+            raise SystemExit("the broker does not answer")
+        time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End the connection."""
+        self._client.stop()
+
+    def _heard(self, delivery: Delivery) -> None:
+        ack = decode_ack(delivery.payload)
+        if ack.epoch == self._street.epoch:
+            heard = (topics.gateway_of(delivery.topic), ack.through, time.perf_counter())
+            self._acks.put(heard)
+
+    def send(self, gateway: str, message: bytes) -> None:
+        """QoS 1, as a gateway does."""
+        topic = topics.gateway_topic(GatewayId(gateway), "up")
+        self._client.publish(topic, message, qos=1)
+
+    def drain(self, outboxes: dict[str, list[tuple[int, bytes]]]) -> float:
+        """Seconds from the first message to the last acknowledgement."""
+        begin = time.perf_counter()
+        sent = dict.fromkeys(outboxes, 0)
+        heard = dict.fromkeys(outboxes, 0)
+        waiting = {name for name, parts in outboxes.items() if parts}
+        for name in waiting:
+            for _, message in outboxes[name][:WINDOW]:
+                self.send(name, message)
+            sent[name] = min(WINDOW, len(outboxes[name]))
+        while waiting:
+            name, through, _ = self._acks.get(timeout=_ACK_S)
+            parts = outboxes[name]
+            while heard[name] < len(parts) and parts[heard[name]][0] <= through:
+                heard[name] += 1
+                if sent[name] < len(parts):
+                    self.send(name, parts[sent[name]][1])
+                    sent[name] += 1
+            if heard[name] == len(parts):
+                waiting.discard(name)
+        return time.perf_counter() - begin
+
+    def pace(self, outbox: list[tuple[int, bytes]], batches_per_s: float) -> list[float]:
+        """Milliseconds from publish to acknowledgement of each batch of one gateway."""
+        taken: list[float] = []
+        sent: list[tuple[int, float]] = []
+        begin = time.perf_counter()
+        for number, (end, message) in enumerate(outbox):
+            while (left := begin + number / batches_per_s - time.perf_counter()) > 0:
+                self._settle(sent, taken, left)
+            sent.append((end, time.perf_counter()))
+            self.send("gw0", message)
+        while sent:
+            self._settle(sent, taken, _ACK_S)
+        return taken
+
+    def _settle(self, sent: list[tuple[int, float]], taken: list[float], wait_s: float) -> None:
+        try:
+            _, through, at = self._acks.get(timeout=wait_s)
+        except queue.Empty:
+            return
+        while sent and sent[0][0] <= through:
+            taken.append(1000 * (at - sent.pop(0)[1]))
+
+    def direct(self, count: int, meters: int) -> float:
+        """Publish readings of meters with a modem; seconds that the publishing took."""
+        begin = time.perf_counter()
+        for number in range(count):
+            at_s = int(START.timestamp()) + 900 * (number // meters)
+            body = b'[{"n":"el.energy.import","v":%d,"t":%d,"u":"Wh"}]' % (1000 * number, at_s)
+            topic = topics.meter_topic(MeterId(f"M{number % meters}"))
+            self._client.publish(topic, body, qos=1)
+        return time.perf_counter() - begin
+
+
+def _orders() -> Iterator[dict[str, Any]]:
+    for line in sys.stdin:
+        yield json.loads(line)
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Carry out orders until standard input ends."""
+    orders = _orders()
+    street = Street(**next(orders))
+    outboxes = messages(street)
+    gateways = Gateways(street)
+    _say({"ready": sum(map(len, outboxes.values()))})
+    for order in orders:
+        answer: dict[str, Any]
+        if order["do"] == "drain":
+            answer = {"seconds": gateways.drain(outboxes)}
+        elif order["do"] == "pace":
+            answer = {"delays_ms": gateways.pace(outboxes["gw0"], order["batches_per_s"])}
+        else:
+            answer = {"seconds": gateways.direct(order["messages"], street.meters)}
+        _say(answer)
+    gateways.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What an operator does beside serving: checks, the broker's files, the audit log."""

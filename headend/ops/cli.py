@@ -1,0 +1,130 @@
+"""`ohmesh headend mqtt-config|audit`: what an operator does beside serving."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from headend import config
+from headend.config import required
+from headend.mqttconfig.write import Broker, write
+from headend.security import audit
+from headend.store import db
+from ohmesh.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from ohmesh.usage import Parser
+
+ALL: Final = "0.0.0.0"  # noqa: S104 - with TLS and a certificate asked of everybody
+
+
+def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the subcommands to `ohmesh headend`."""
+    _add_mqtt_config(commands)
+    _add_audit(commands)
+
+
+def _command(
+    commands: argparse._SubParsersAction[Parser],
+    name: str,
+    text: str,
+    *,
+    run: Callable[[argparse.Namespace], int],
+    example: str,
+) -> Parser:
+    found = commands.add_parser(
+        name, help=text, description=text, epilog=f"example: ohmesh headend {example}"
+    )
+    found.set_defaults(run=run)
+    return found
+
+
+def _add_mqtt_config(commands: argparse._SubParsersAction[Parser]) -> None:
+    command = _command(
+        commands,
+        "mqtt-config",
+        "write Mosquitto's TLS and topic rules, with our own certificate authorities",
+        run=_mqtt_config,
+        example="mqtt-config --write broker --host mqtt.example",
+    )
+    command.add_argument("--write", required=True, type=Path, help="the folder")
+    command.add_argument(
+        "--host", required=True, action="append", help="how clients reach the broker; repeatable"
+    )
+    command.add_argument("--listen", default=ALL, help="address for devices")
+    command.add_argument("--port", type=int, default=8883, help="for devices")
+    command.add_argument("--headend-listen", default="127.0.0.1")
+    command.add_argument("--headend-port", type=int, default=8884)
+    command.add_argument("--place", default="", help="the folder as the broker will see it")
+
+
+def _mqtt_config(arguments: argparse.Namespace) -> int:
+    broker = Broker(
+        hosts=tuple(arguments.host),
+        listen=arguments.listen,
+        port=arguments.port,
+        headend_listen=arguments.headend_listen,
+        headend_port=arguments.headend_port,
+        place=arguments.place,
+    )
+    files = write(arguments.write, broker, datetime.now(UTC))
+    print(json.dumps({"folder": str(arguments.write), "files": files}))
+    return 0
+
+
+def _add_audit(commands: argparse._SubParsersAction[Parser]) -> None:
+    found = commands.add_parser(
+        "audit",
+        help="check the audit log",
+        epilog="example: ohmesh headend audit verify --config headend.toml",
+    )
+    command = _command(
+        found.add_subparsers(required=True, metavar="COMMAND"),
+        "verify",
+        "check the chain of every tenant's audit log; 1 when one does not hold",
+        run=_verify,
+        example="audit verify --config headend.toml",
+    )
+    command.add_argument("--config", type=Path, help="the TOML file; else the environment")
+    command.add_argument(
+        "--known",
+        action="append",
+        default=[],
+        metavar="TENANT:SEQ:HASH",
+        help="a head that was written down before; repeatable",
+    )
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config)
+    known = dict(_known(text) for text in arguments.known)
+    url = required(settings.database.owner_url, "database.owner_url")
+    found, holds = [], True
+    with db.connect(url, name="audit", autocommit=True) as owner:
+        for head in db.run(owner, audit.heads()):
+            verdict = db.run(owner, audit.verify(head, known.get(head.tenant_id)))
+            holds = holds and not verdict.fault
+            found.append(
+                {
+                    "tenant": head.tenant_id,
+                    "entries": verdict.entries,
+                    "fault": verdict.fault or None,
+                    "head": f"{head.tenant_id}:{head.seq}:{head.hash.hex()}",
+                }
+            )
+    print(json.dumps({"holds": holds, "tenants": found}))
+    return 0 if holds else 1
+
+
+def _known(text: str) -> tuple[int, tuple[int, bytes]]:
+    tenant, _, rest = text.partition(":")
+    seq, _, sum_hex = rest.partition(":")
+    try:
+        return int(tenant), (int(seq), bytes.fromhex(sum_hex))
+    except ValueError:
+        raise ConfigError(f"--known {text}: write TENANT:SEQ:HASH as printed before") from None

@@ -1,0 +1,192 @@
+"""The exact radio: octets, explicit hop ARQ, every frame of every attempt on the air.
+
+A frame is two events: it is given its place on the air when a station asks, and judged at its end,
+at its destination only if it has one. Only the seal is a stub of the right length.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meter_sim.city.air import Air, Sent
+from meter_sim.city.dice import Dice
+from meter_sim.city.outlet import HACK, Outlet
+from meter_sim.city.weather import STILL, Weather
+from meter_sim.city.world import Disk, Node, What, World
+from ohmesh.mesh import (
+    BROADCAST,
+    ForgetPayload,
+    Persist,
+    PersistPayload,
+    Station,
+    StubSealer,
+    Transmit,
+)
+
+if TYPE_CHECKING:
+    from meter_sim.city.layout import Layout
+    from meter_sim.city.links import LinkTable
+
+_FORGET_US = 20_000
+_DESTINATION, _COUNTER = slice(8, 12), slice(13, 17)
+_EXCHANGED = {3, 4, 5, 6, 8, 10}
+"""Types that are only ever sent as an exchange."""
+_SEALER = StubSealer()
+
+
+class RadioNode(Node):
+    """A node with an outlet to the air."""
+
+    __slots__ = ("flying", "outlet")
+
+    def __init__(self, number: int, *, is_root: bool, outlet: Outlet) -> None:
+        """Start off."""
+        super().__init__(number, is_root=is_root)
+        self.outlet = outlet
+        self.flying = (b"", 0)
+        """Counter of the exchange under way, and how often it was sent."""
+
+
+class ExactWorld(World):
+    """A city on the exact radio. Args: as World; rate_kbps: speed of the PHY."""
+
+    air: Air
+    nodes: dict[int, RadioNode]  # type: ignore[assignment]  # our own kind of node
+
+    def __init__(
+        self,
+        layout: Layout,
+        links: LinkTable,
+        *,
+        seed: int,
+        rate_kbps: int,
+        weather: Weather = STILL,
+        settings: dict[str, int] | None = None,
+    ) -> None:
+        air = Air(links, seed=seed, rate_kbps=rate_kbps, weather=weather)
+        super().__init__(layout, links, air, seed=seed, weather=weather, settings=settings)
+        self._forget_at_us = 0
+        self._do |= {What.LANDED: self._landed, What.LOOK: self._look}
+
+    def boot(self, number: int, *, blank: bool = False) -> None:
+        """Power a node on, with its disk or with a blank one."""
+        node = self.nodes[number]
+        node.outlet = self._outlet(number, node.boots + 1)
+        super().boot(number, blank=blank)
+
+    def kill(self, number: int) -> None:
+        """Power a node off; its disk stays, what it has on the air is lost."""
+        super().kill(number)
+        self.nodes[number].outlet = self._outlet(number, -1)
+
+    def _node(self, number: int) -> RadioNode:
+        is_root = number <= self.gateways
+        return RadioNode(number, is_root=is_root, outlet=self._outlet(number, 0))
+
+    def _outlet(self, number: int, boots: int) -> Outlet:
+        return Outlet(Dice(self.seed, 26, number, boots))
+
+    def _station(self, node: Node, disk: Disk) -> Station:
+        return Station(
+            self._config(node),
+            self._dice(node),
+            disk.state,
+            pending=disk.payloads.values(),
+            routes=disk.routes.values(),
+            sealer=_SEALER,
+        )
+
+    def _save(self, node: Node) -> None:
+        """Everything was written as it came."""
+
+    def _carry(self, node: Node, output: Any) -> None:
+        disk = node.disk
+        assert disk is not None
+        match output:
+            case Transmit(frame):
+                radio = self.nodes[node.number]
+                self._plan_look(radio, radio.outlet.put(self.now_us, frame))
+            case Persist(state):
+                disk.state = state
+            case PersistPayload(oseq):
+                disk.payloads[oseq] = output
+            case ForgetPayload(oseq):
+                disk.payloads.pop(oseq, None)
+
+    def _plan_look(self, node: RadioNode, at_us: int | None) -> None:
+        if at_us is not None:
+            self._queue.push(at_us, (What.LOOK, node.number, node.outlet.turn))
+
+    def _look(self, number: int, turn: int) -> None:
+        """Listen, then talk or wait."""
+        node = self.nodes[number]
+        outlet = node.outlet
+        if turn != outlet.turn or outlet.sending or not outlet.waiting:
+            return
+        busy_us = self.air.busy_until_us(self.now_us, number)
+        if not busy_us:
+            self._send(node, outlet.waiting.popleft().frame)
+        elif outlet.gives_up(self.now_us):
+            self.given_up += 1
+            self._plan_look(node, outlet.look(busy_us))
+        else:
+            self._plan_look(node, outlet.look(busy_us))
+
+    def _send(self, node: RadioNode, frame: bytes) -> None:
+        airtime_us = self.air.duration_us(len(frame))
+        if not self.budget.spend(self.now_us, node.number, airtime_us):
+            self._plan_look(node, node.outlet.look(self.now_us))
+            return
+        node.outlet.sending = True
+        sent = self.air.start(self.now_us, node.number, len(frame))
+        self._count(node, frame)
+        self._hash.update(b"T%d %d" % (sent.start_us, node.number))
+        self._hash.update(frame)
+        self._queue.push(sent.end_us, (What.LANDED, node.number, (sent, frame, node.outlet)))
+
+    def _count(self, node: RadioNode, frame: bytes) -> None:
+        kind = frame[0] & 0xF
+        self.frames.add(kind, len(frame))
+        if kind not in _EXCHANGED:
+            return
+        counter, times = node.flying
+        if counter == frame[_COUNTER]:
+            node.flying = counter, times + 1
+        else:
+            node.flying = frame[_COUNTER], 1
+
+    def _landed(self, number: int, argument: tuple[Sent, bytes, Outlet]) -> None:
+        """A frame has ended: who got it?"""
+        sent, frame, outlet = argument
+        sender = self.nodes[number]
+        outlet.sending = False
+        if sender.outlet is outlet:
+            self._plan_look(sender, outlet.look(self.now_us))
+            dst = int.from_bytes(frame[_DESTINATION], "big")
+            if dst == BROADCAST:
+                for receiver, rssi in list(self.air.heard(sent)):
+                    self._hear(receiver, frame, rssi)
+            else:
+                self._unicast(sent, dst, frame)
+        if self.now_us >= self._forget_at_us:
+            self.air.forget(self.now_us)
+            self._forget_at_us = self.now_us + _FORGET_US
+
+    def _unicast(self, sent: Sent, dst: int, frame: bytes) -> None:
+        node = self.nodes.get(dst)
+        if node is None or node.station is None:
+            self.first_try_us.setdefault((sent.node, dst), sent.start_us)
+            return
+        rssi = self.air.heard_by(sent, dst)
+        if rssi is None:
+            return
+        if frame[0] & 0xF == HACK and node.flying[1]:
+            self.exchanges[node.flying[1]] += 1
+            node.flying = node.flying[0], 0
+        self._hear(dst, frame, rssi)
+
+    def _hear(self, number: int, frame: bytes, rssi_tenths: int) -> None:
+        node = self.nodes[number]
+        if node.station is not None:
+            outputs = node.station.receive(self.now_us // 1000, frame, round(rssi_tenths / 10))
+            self._carry_out(node, outputs)
