@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -12,10 +12,17 @@ from ohmesh.model.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meter_sim.household import Household
     from ohmesh.model.reading import Register
 
 WATT_MS_PER_WH = 3_600_000
+
+
+class Customer(Protocol):
+    """Whoever draws and feeds behind a meter."""
+
+    def net_w(self, slot: int) -> int:
+        """Mean power in a slot (milliseconds since 1970 // SLOT_MS), negative when fed in."""
+        ...
 
 
 class Registers(msgspec.Struct):
@@ -33,7 +40,7 @@ class Registers(msgspec.Struct):
     export_wms: int = 0
     net_w: int = 0
 
-    def advance(self, to_ms: int, household: Household, *, connected: bool) -> None:
+    def advance(self, to_ms: int, household: Customer, *, connected: bool) -> None:
         """Count on to a moment; a disconnected household neither draws nor feeds."""
         while self.at_ms < to_ms:
             slot = self.at_ms // SLOT_MS

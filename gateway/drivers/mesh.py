@@ -74,8 +74,6 @@ _TOPOLOGY_SOONEST_S = 60.0
 _TOPOLOGY_LATEST_S = 900.0
 _MEMORY_PERIOD_S = 60.0
 _IDLE_S = 60.0
-_BROKER_ACK_TIMEOUT_MS = 250
-"""Frames go through a broker and busy machines, which no airtime accounts for."""
 
 _STATUS = {
     CommandReason.ACCEPTED: DeliveryStatus.DELIVERED,
@@ -333,7 +331,6 @@ def _root_station(settings: MeshSettings, memory: RootState, epoch_s: int) -> St
         is_root=True,
         epoch=epoch_s,
         timer_divisor=settings.timer_divisor,
-        ack_timeout_ms=_BROKER_ACK_TIMEOUT_MS,
     )
     routes = [PersistRoute(node, record) for node, record in memory.routes.items()]
     try:

@@ -8,6 +8,7 @@ the one in the table, in the register's unit.
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -36,6 +37,20 @@ _READINGS = """
     join ohmesh.meter m on m.id = r.meter_id
     join ohmesh.channel c on c.id = r.channel
     where m.address like 'mesh-%'
+"""
+_ALL_READINGS = """
+    select m.name, c.name, r.ts, r.value, c.scaler
+    from bulk.reading r
+    join ohmesh.meter m on m.id = r.meter_id
+    join ohmesh.channel c on c.id = r.channel
+"""
+_STAGE = """
+    select (select received_at from bulk.telegram t join ohmesh.gateway g on g.id = t.gateway_id
+            where g.name = %(gateway)s and t.epoch = %(epoch)s and t.seq = %(seq)s limit 1),
+           (select reason || ': ' || message from bulk.telegram_quarantine q
+            join ohmesh.gateway g on g.id = q.gateway_id
+            where g.name = %(gateway)s and q.epoch = %(epoch)s and q.seq = %(seq)s
+              and q.resolved_at is null limit 1)
 """
 _DUPLICATES = """
     select count(*) - count(distinct (r.meter_id, c.name, r.ts))
@@ -137,6 +152,32 @@ class Audit:
             unknown=len(found.keys() - expected.keys()),
             duplicates=self._number(_DUPLICATES),
         )
+
+    def readings(self) -> dict[_Key, Decimal]:
+        """Every reading in the table, in the register's unit."""
+        rows = self._connection.execute(_ALL_READINGS)
+        return {(m, c, ts): Decimal(value).scaleb(scaler) for m, c, ts, value, scaler in rows}
+
+    def all_readings(self) -> int:
+        """How many readings are in the table."""
+        return self._number("select count(*) from bulk.reading")
+
+    def duplicates(self) -> int:
+        """Rows beyond the first of a (meter, channel name, interval end)."""
+        return self._number(_DUPLICATES)
+
+    def stage(self, gateway: str, epoch: int, seq: int) -> tuple[bool, str | None]:
+        """How far a telegram came: whether it is archived, and why it is in quarantine."""
+        names = {"gateway": gateway, "epoch": epoch, "seq": seq}
+        row = self._connection.execute(_STAGE, names).fetchone()
+        return (False, None) if row is None else (row[0] is not None, row[1])
+
+    @contextmanager
+    def readings_locked(self) -> Iterator[None]:
+        """While the block runs nobody else can write readings."""
+        with psycopg.connect(self._url) as other:
+            other.execute("lock table bulk.reading in access exclusive mode")
+            yield
 
     def newest(self, meters: Collection[str]) -> dict[str, datetime]:
         """The newest interval end stored of each of the meters."""

@@ -46,6 +46,10 @@ class HeadEnd:
         """Make one meter known."""
         await self._post("/v1/meters", {"meter": meter, "profile": profile, **more})
 
+    async def register_gateway(self, gateway: str) -> None:
+        """Make one gateway known; a second time changes nothing."""
+        await self._post("/v1/gateways", {"gateway": gateway})
+
     async def newest(self, meter: RosterMeter, channel: str, count: int) -> list[int]:
         """The newest values of a channel, newest first."""
         query = {"channel": channel, "order": "desc", "page_size": count}
@@ -63,6 +67,32 @@ class HeadEnd:
         tariff = {"currency": currency, "price_mu_per_kwh": price_mu_per_kwh}
         body = {"account": account, "meter": meter, **tariff, "terms": _NO_RESTRICTION}
         await self._post("/v1/accounts", body)
+
+    async def add_tariff(
+        self, tariff: str, currency: str, price_mu_per_kwh: int, valid_from: str | None
+    ) -> None:
+        """Set a price, from the beginning of time or from an instant on (ISO 8601)."""
+        body = {"tariff": tariff, "currency": currency, "price_mu_per_kwh": price_mu_per_kwh}
+        await self._post("/v1/tariffs", body | ({"valid_from": valid_from} if valid_from else {}))
+
+    async def open_tariff_account(
+        self, account: str, meter: str, tariff: str, rated_from: str
+    ) -> None:
+        """Open a prepaid account on a tariff; energy behind an instant (ISO 8601) is charged."""
+        terms = {"tariff": tariff, "rated_from": rated_from}
+        await self._post("/v1/accounts", {"account": account, "meter": meter, **terms})
+
+    async def transfers(self, account: str) -> list[dict[str, Any]]:
+        """The ledger lines of an account, all pages."""
+        path, query = f"/v1/accounts/{account}/transfers", {"page_size": 1000}
+        lines: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            page = await self._get(path, query | ({"cursor": cursor} if cursor else {}))
+            lines += page["items"]
+            cursor = page.get("next")
+            if not cursor:
+                return lines
 
     async def top_up(self, account: str, amount_mu: int, key: str) -> int:
         """Book a payment; the balance after it, in mu."""

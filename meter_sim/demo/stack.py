@@ -31,15 +31,31 @@ _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 class Stack:
     """Everything that runs beside the demo itself; a context manager that leaves nothing behind."""
 
-    def __init__(self, options: Options, roster: Roster) -> None:
-        """Args: options: the command line. roster: meters, gateways and street."""
+    def __init__(
+        self,
+        options: Options,
+        roster: Roster,
+        *,
+        mesh: bool = True,
+        outbox_bytes: int | None = None,
+    ) -> None:
+        """Describe it; `start` starts it.
+
+        Args:
+            options: the command line.
+            roster: meters, gateways and street.
+            mesh: False is without radio and fleet: telegrams come by the bench ports alone.
+            outbox_bytes: size at which a gateway takes no more; None keeps its own bound.
+        """
         self._options = options
+        self._mesh = mesh
+        self._outbox = {} if outbox_bytes is None else {"max_bytes": outbox_bytes}
         self.roster = roster
         self.folder = Path(tempfile.mkdtemp(prefix="ohmesh-demo-"))
         self.folder.chmod(0o755)  # the database's user must reach its folder below
         self.truth = options.truth or self.folder / "truth.jsonl"
         self.api_port = free_port()
-        self.bench_port = free_port()
+        self.bench_ports = {gateway.gateway: free_port() for gateway in roster.gateways}
         self.database = None if options.database else Database(self.folder / "database")
         self.broker = None if options.broker else Broker(self.folder / "broker")
         self._commands: dict[str, tuple[str | Path, ...]] = {}
@@ -67,6 +83,11 @@ class Stack:
         return f"http://{LOOPBACK}:{self.api_port}"
 
     @property
+    def bench_port(self) -> int:
+        """The first gateway's port for test benches."""
+        return next(iter(self.bench_ports.values()))
+
+    @property
     def headend_settings(self) -> dict[str, dict[str, str]]:
         """The head-end's configuration, as bootstrap wrote it."""
         with self._headend_file.open("rb") as stream:
@@ -85,10 +106,12 @@ class Stack:
         probe(BrokerUrl.parse(self.broker_url))
         audit.clear(self.admin_url)
         self._write_roster()
-        self._run("ether", "sim", "ether", "--roster", self._roster_file, "--air", self.broker_url)
-        self._start_fleet()
-        for index, gateway in enumerate(self.roster.gateways):
-            self._start_gateway(gateway.gateway, gateway.node, bench=index == 0)
+        if self._mesh:
+            air = ("--roster", self._roster_file, "--air", self.broker_url)
+            self._run("ether", "sim", "ether", *air)
+            self._start_fleet()
+        for gateway in self.roster.gateways:
+            self._start_gateway(gateway.gateway, gateway.node)
         self._bootstrap()
         self._run("headend", "headend", "serve", "--config", self._headend_file)
         return self
@@ -156,21 +179,25 @@ class Stack:
         words = ("--roster", self._roster_file, "--air", self.broker_url, "--truth", self.truth)
         self._run("fleet", "sim", "fleet", *words, "--state-dir", self.folder / "fleet")
 
-    def _start_gateway(self, gateway: str, node: int, *, bench: bool) -> None:
+    def _start_gateway(self, gateway: str, node: int) -> None:
         file = self.folder / f"{gateway}.toml"
         settings: dict[str, dict[str, object]] = {
             "": {"gateway": gateway},
             # A demo is over before a field gateway would try for the tenth time.
             "broker": {"url": self.broker_url, "reconnect_cap_s": 3.0},
-            "outbox": {"path": str(self.folder / f"{gateway}.db")},
+            "outbox": {"path": str(self.folder / f"{gateway}.db"), **self._outbox},
             "mesh": {
-                "enabled": True,
+                "enabled": self._mesh,
                 "node": node,
                 "net": self.roster.net,
                 "air_url": self.broker_url,
                 "timer_divisor": self.roster.timer_divisor,
             },
-            "bench": {"enabled": bench, "host": LOOPBACK, "port": self.bench_port},
+            "bench": {
+                "enabled": True,
+                "host": LOOPBACK,
+                "port": self.bench_ports[gateway],
+            },
         }
         file.write_text(_toml(settings), encoding="utf-8")
         file.chmod(0o600)

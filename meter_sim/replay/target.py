@@ -31,7 +31,7 @@ class Account:
             nothing is acknowledged (QoS 0, serial lines).
         telegrams: telegrams in the delivered ones.
         resent: records sent again after the target came back.
-        refused: records that the target refused.
+        refused: records that the target refused; they are undelivered too.
         skipped: records that this kind of target cannot take.
         reasons: why, for the first refusals.
         undelivered: records of which nobody knows that they arrived, in order.
@@ -54,6 +54,7 @@ class Account:
     def refuse(self, record: Record, reason: str) -> None:
         """The target does not want it."""
         self.refused += 1
+        self.undelivered.append(record)
         if len(self.reasons) < REASONS_MAX:
             self.reasons.append(f"{record.channel}: {reason}")
 
