@@ -7,6 +7,7 @@ Example:
 
 from __future__ import annotations
 
+import secrets
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from headend.api.pulse import PULSE_S, Pulses
 from headend.api.routes import (
     accounts,
     commands,
+    contracts,
     events,
     exports,
     gateways,
@@ -31,11 +33,16 @@ from headend.api.routes import (
     meters,
     people,
     reports,
+    tariffs,
+    tokens,
     vee,
+    webhooks,
 )
 from headend.api.services import Services
 from headend.api.sign_ins import SignIns
 from headend.api.store import PoolStore
+from headend.prepayment.tokens.security import StsSoftTest
+from headend.prepayment.tokens.vendor import StsVendor
 from headend.security.roles import NOBODY, Permission, Principal
 from headend.web import offices, oidc, operations, pages, sign_in, validation
 from headend.web.render import FOLDER, error_page
@@ -43,6 +50,7 @@ from headend.web.render import FOLDER, error_page
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from headend.prepayment.tokens.vendor import TokenVendor
     from headend.security.oidc import Provider
     from headend.store.db import AsyncPool
 
@@ -61,6 +69,7 @@ def create_app(
     pulse_s: float = PULSE_S,
     requests_per_s: float = REQUESTS_PER_S,
     provider: Provider | None = None,
+    vendor: TokenVendor | None = None,
 ) -> FastAPI:
     """The whole API with its pages.
 
@@ -75,6 +84,7 @@ def create_app(
         pulse_s: how often the live pages look for changes.
         requests_per_s: what one key, session or address may ask on average.
         provider: signs people in elsewhere.
+        vendor: makes tokens; None: the software test module, which refuses real supply groups.
     """
     assert len(secret) >= 16
     nobody = Principal("nobody", open_reads_tenant, NOBODY) if open_reads_tenant else None
@@ -104,10 +114,12 @@ def create_app(
         pulses=pulses,
         seal_key=seal_key,
         now=now,
+        vendor=vendor or _software_vendor(),
         provider=provider,
     )
     problems.install(app, error_page)
     routed = (
+        *(contracts, tariffs, tokens, webhooks),
         *(meters, gateways, commands, accounts, reports, events, exports, people, health, vee),
         *(pages, operations, validation, offices, sign_in, oidc),
     )
@@ -117,6 +129,10 @@ def create_app(
     _serve_document(app)
     app.add_middleware(Gate, access=access, is_open=_open_paths(app))
     return app
+
+
+def _software_vendor() -> TokenVendor:
+    return StsVendor(StsSoftTest(), "test-hmac", random_bits=lambda: secrets.randbelow(16))
 
 
 def routes_of(app: FastAPI) -> list[APIRoute]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
-from headend.api import people_views, vee_views
+from headend.api import contract_views, people_views, vee_views
 from headend.api.access import SESSION_COOKIE
 from headend.api.permissions import needed
 from headend.api.problems import ProblemDocument
@@ -47,6 +47,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     own = components.setdefault("schemas", {})
     own.update(schemas() | schemas(people_views.KINDS, people_views.PAGED))
     own.update(schemas(vee_views.KINDS, vee_views.PAGED))
+    own.update(schemas(contract_views.KINDS, contract_views.PAGED))
     own.update(
         msgspec.json.schema_components(
             (ProblemDocument,), ref_template="#/components/schemas/{name}"

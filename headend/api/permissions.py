@@ -44,19 +44,31 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.MONEY_READ: (
         *("list_tariffs", "list_accounts", "get_account", "list_transfers"),
         *("accounts", "one_account"),
+        *("contract_balance", "contract_statement", "contract_supply", "simulate_tariff"),
+        *("may_disconnect", "list_reconciliations", "show_breaker", "list_held_releases"),
+        *("export_odyssey", "list_webhooks", "list_deliveries"),
     ),
-    Permission.MONEY_SETUP: ("add_tariff", "open_account"),
-    Permission.MONEY_VEND: ("top_up", "sell"),
+    Permission.MONEY_SETUP: (
+        *("add_tariff", "open_account", "add_tariff_version", "agree_terms"),
+        *("add_webhook", "remove_webhook", "set_token_identity"),
+    ),
+    Permission.MONEY_VEND: (
+        *("top_up", "sell", "pay_contract", "take_emergency_credit"),
+        *("vend_token", "get_token", "verify_token", "confirm_token"),
+    ),
+    Permission.MONEY_ADJUST: ("reverse_payment", "adjust"),
+    Permission.SUPPLY_SWITCH: ("hold_supply", "release_supply", "protect_supply"),
     Permission.USERS: (
         *("list_users", "get_user", "add_user", "change_user", "renew_setup_link"),
         *("list_keys", "add_key", "revoke_key", "people_page"),
     ),
     Permission.AUDIT_READ: ("list_audit", "audit_page"),
     Permission.APPROVE: (
+        "approve_release",
         *("list_approvals", "decide_approval", "approvals_page", "decide_on_page"),
     ),
 }
-TWO_PEOPLE: Final = frozenset[str]()
+TWO_PEOPLE: Final = frozenset({"release_supply", "adjust"})
 """Operations that wait for a second person; each takes an Idempotency-Key."""
 _NEEDS: Final = {name: p for p, names in OPERATIONS.items() for name in names}
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})

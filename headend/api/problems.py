@@ -283,6 +283,8 @@ def _from_validation(error: RequestValidationError) -> Problem:
 def from_ours(error: Exception) -> Problem:
     """The problem that an error of ours is."""
     match error:
+        case PrepaymentError() if error.code == "module_down":
+            return Problem(UNAVAILABLE, str(error), headers={"Retry-After": "30"})
         case CommandError() | PrepaymentError() | AccessError():
             kind = NOT_FOUND if error.code.startswith("unknown_") else REFUSED
             kind = FORBIDDEN if error.code in _NOT_YOURS else kind

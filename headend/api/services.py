@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headend.api.cursor import Cursors
     from headend.api.pulse import Pulses
     from headend.api.sign_ins import SignIns
+    from headend.prepayment.tokens.vendor import TokenVendor
     from headend.security.oidc import Provider
     from headend.store.plan import Plan, Row, Statement
 
@@ -48,6 +49,7 @@ class Services:
         pulses: what has changed, for the live pages.
         seal_key: a meter's key under the key-encryption key, as the store keeps it.
         now: the clock, UTC.
+        vendor: makes tokens.
         provider: signs people in elsewhere; None: passwords and keys alone.
     """
 
@@ -58,6 +60,7 @@ class Services:
     pulses: Pulses
     seal_key: Callable[[str, bytes], bytes]
     now: Callable[[], datetime]
+    vendor: TokenVendor
     provider: Provider | None = None
 
     async def rows(self, tenant_id: int, query: str, /, **params: object) -> list[Row]:

@@ -25,6 +25,7 @@ from ohmesh.wire.release import Approval, Release, sign_release, two_people
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from uuid import UUID
 
     from headend.store.plan import Row
 
@@ -70,7 +71,7 @@ def judge_all(signer: Signer, now: datetime) -> Plan[Judged]:
         if not _is_right(row, now):
             refused += 1
             continue
-        subject = f"release:{row['id']}"
+        subject = release_subject(row["id"])
         approved = yield from _approved(signer, tenant, subject, now)
         automatic = row["requested_by"] == _AUTOMATIC
         request = Request(
@@ -185,6 +186,11 @@ def close_breakers(signer: Signer, now: datetime) -> Plan[int]:
 def breaker_subject(tenant_id: int, opened_at: datetime) -> str:
     """What two people sign to close a breaker: this opening of it, no later one."""
     return f"close-breaker:{tenant_id}:{int(opened_at.timestamp())}"
+
+
+def release_subject(command: UUID) -> str:
+    """What two people sign to let a command out of quarantine."""
+    return f"release:{command}"
 
 
 def _approved(signer: Signer, tenant_id: int, subject: str, now: datetime) -> Plan[bool]:

@@ -287,13 +287,15 @@ def _taken_this_week(account: Row, now: datetime) -> Plan[int]:
     return int(row["taken_mu"])
 
 
-def reverse_payment(tenant_id: int, payment_id: UUID, *, reason: str, now: datetime) -> Plan[TopUp]:
+def reverse_payment(
+    tenant_id: int, payment_id: UUID, *, contract: str, reason: str, now: datetime
+) -> Plan[TopUp]:
     """Take a booked payment back, once; the wallet may go below zero, and notices follow.
 
     Raises: PrepaymentError: `unknown_payment`, `payment_state`.
     """
     row = first((yield SQL("payment_by_id", tenant_id=tenant_id, id=payment_id)))
-    if row is None or row["account_id"] is None:
+    if row is None or row["account_id"] is None or row["account"] != contract:
         raise PrepaymentError("unknown_payment", f"there is no booked payment {payment_id}")
     state = PaymentState(row["state"])
     account = yield from engine.lock_account(row["account_id"])
@@ -330,4 +332,43 @@ def _answer(tenant_id: int, key: str, row: Row, account: Row | None, *, replayed
         reason=row["reason"],
         decision_seq=decided,
         replayed=replayed,
+    )
+
+
+def adjust(
+    tenant_id: int,
+    contract: str,
+    *,
+    amount_mu: int,
+    reason: str,
+    idempotency_key: str,
+    now: datetime,
+) -> Plan[TopUp]:
+    """Give to a wallet (above 0) or take from it, once. Raises PrepaymentError, Conflict."""
+    found = first((yield SQL("find_account", tenant_id=tenant_id, name=contract)))
+    if found is None:
+        raise PrepaymentError("unknown_account", f"there is no account {contract}")
+    account = yield from engine.lock_account(found["id"])
+    debit, credit = ledger.ADJUSTMENTS, ledger.WALLET
+    if amount_mu < 0:
+        debit, credit = credit, debit
+    leg = Leg(debit, credit, abs(amount_mu), Code.ADJUST, {"reason": reason})
+    txn = f"adjust:{tenant_id}:{idempotency_key}"
+    posted = yield from ledger.post(
+        Transaction(tenant_id, account["id"], account["currency"], txn, now, [leg]), now
+    )
+    account = yield from engine.lock_account(account["id"])
+    supply = yield from supplying.look(account, [Tick()], now)
+    return TopUp(
+        id=posted.id,
+        txn=txn,
+        account=contract,
+        amount_mu=amount_mu,
+        wallet_mu=account["wallet_mu"],
+        currency=account["currency"],
+        posted_at=posted.posted_at,
+        state=PaymentState.BOOKED,
+        reason=reason,
+        decision_seq=supply.decision_seq,
+        replayed=posted.replayed,
     )

@@ -84,6 +84,9 @@ class TokenVendor(Protocol):
     def capabilities(self) -> Capabilities:
         """What it can make."""
 
+    def check(self, params: KeyParams) -> None:
+        """Raises PrepaymentError for a meter that the module does not serve."""
+
     def prepare(self, request: VendRequest, now: datetime) -> Prepared:
         """Everything that is not deterministic. Raises PrepaymentError."""
 
@@ -123,6 +126,10 @@ class StsVendor:
     def capabilities(self) -> Capabilities:
         """Every kind with a TID; 1,820,162.4 kWh at most."""
         return Capabilities(frozenset(TokenKind), 20, 18_201_624, needs_clock=True)
+
+    def check(self, params: KeyParams) -> None:
+        """Raises PrepaymentError, such as for a real supply group in a test module."""
+        self._cipher(params)
 
     def prepare(self, request: VendRequest, now: datetime) -> Prepared:
         """Take the next identifier and the random bits, and round the amount up."""

@@ -1,0 +1,1 @@
+"""Events to other systems: signed, at least once, and never to an address inside."""
