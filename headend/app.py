@@ -32,6 +32,7 @@ from headend.security.oidc import Provider
 from headend.store import db, guard, migrate
 from headend.vee import shape
 from headend.vee.pump import Rulebook, Validator
+from headend.watch import Watch
 from headend.worker import Worker
 from ohmesh.model.errors import ConfigError
 from ohmesh.program.settings import is_loopback
@@ -158,10 +159,12 @@ def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
         url=required(settings.database.worker_url, "database.worker_url"),
         rulebook=Rulebook(shape=_shape(settings)),
     )
+    watch = Watch(url=required(settings.database.worker_url, "database.worker_url"))
     client.start()
     try:
         roles.start("worker", worker.run)
         roles.start("vee", validator.run)
+        roles.start("watch", watch.run)
         yield
     finally:
         roles.join()
