@@ -111,7 +111,11 @@ def ingest_lane(settings: Settings, source: MqttSource, number: int) -> Ingest:
     return Ingest(
         url=required(settings.database.ingest_url, "database.ingest_url"),
         source=source.lanes[number],
-        writer=Writer(keystore(settings), archive_all=settings.ingest.archive),
+        writer=Writer(
+            keystore(settings),
+            archive_all=settings.ingest.archive,
+            flood_per_minute=settings.ingest.flood_per_minute,
+        ),
         publish=source.client.publish,
         batch_messages=settings.ingest.batch_messages,
         batch_telegrams=settings.ingest.batch_telegrams,
