@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Header, Path
 from pydantic import (
@@ -78,11 +78,13 @@ class PageQuery(BaseModel):
 
     page_size: Annotated[int, Field(ge=1, le=1000)] = 100
     cursor: Annotated[str, Field(max_length=512)] | None = None
+    format: Literal["json", "csv", "xlsx"] | None = None
+    """Of lists that can be files; `Accept` says it too."""
 
     def scope(self, name: str, **more: object) -> dict[str, object]:
         """What a cursor of this list is valid for: the list's name and its filters."""
         return {
             "list": name,
             **more,
-            **self.model_dump(mode="json", exclude={"page_size", "cursor"}),
+            **self.model_dump(mode="json", exclude={"page_size", "cursor", "format"}),
         }

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from headend.api import people_views, vee_views
 from headend.api.access import SESSION_COOKIE
+from headend.api.answers import PROBLEMS_ANYWHERE, problem_entry
 from headend.api.permissions import needed
 from headend.api.problems import ProblemDocument
 from headend.api.views import schemas
@@ -67,4 +68,6 @@ def document(app: FastAPI) -> dict[str, Any]:
     for methods in found["paths"].values():
         for operation in methods.values():
             operation["x-permission"] = needed(operation["operationId"])
+            for status, description in PROBLEMS_ANYWHERE.items():
+                operation["responses"].setdefault(str(status), problem_entry(description))
     return found

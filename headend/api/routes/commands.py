@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headend.api import views
 from headend.api.answers import Pager, accepted, answer, documented
+from headend.api.export.lists import also_as_files
 from headend.api.fields import Body, Id, IdempotencyKey, Instant, Integer, PageQuery
 from headend.api.problems import invalid, not_found
 from headend.api.routes.meters import relay_name
@@ -85,7 +86,8 @@ async def find_commands(
     )
 
 
-@router.get("", responses=documented("CommandPage"))
+@router.get("", responses=documented("CommandPage", files=True))
+@also_as_files(views.Command)
 async def list_commands(
     request: Request, parts: Parts, who: Caller, query: Annotated[CommandQuery, Query()]
 ) -> Response:

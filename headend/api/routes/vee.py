@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headend.api import vee_views
 from headend.api.answers import Pager, accepted, documented
+from headend.api.export.lists import also_as_files
 from headend.api.fields import (
     YEAR_MAX,
     YEAR_MIN,
@@ -254,7 +255,8 @@ def _total(row: Row) -> vee_views.IntervalTotal:
     )
 
 
-@router.get("/v1/vee/exceptions", responses=documented("VeeExceptionPage"))
+@router.get("/v1/vee/exceptions", responses=documented("VeeExceptionPage", files=True))
+@also_as_files(vee_views.VeeException)
 async def list_vee_exceptions(
     request: Request, parts: Parts, who: Caller, query: Annotated[ExceptionQuery, Query()]
 ) -> Response:
@@ -283,7 +285,8 @@ def _exception(row: Row) -> vee_views.VeeException:
     return vee_views.VeeException(**{**row, "rule": Check(row["rule"]).name.lower()})
 
 
-@router.get("/v1/vee/edits", responses=documented("IntervalEditPage"))
+@router.get("/v1/vee/edits", responses=documented("IntervalEditPage", files=True))
+@also_as_files(vee_views.IntervalEdit)
 async def list_edits(
     request: Request, parts: Parts, who: Caller, query: Annotated[EditQuery, Query()]
 ) -> Response:
