@@ -46,7 +46,12 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,80}$")]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
 Integer = Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX)]
 Positive = Annotated[int, Field(strict=True, gt=0, le=INTEGER_MAX)]
-Metres = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
+Metres = Annotated[
+    float,
+    Field(ge=-1e7, le=1e7, allow_inf_nan=False),
+    AfterValidator(lambda metres: round(metres, 3)),
+]
+"""To the millimetre; the store's `real` would refuse 1e-300."""
 
 
 def is_id(text: str) -> bool:
