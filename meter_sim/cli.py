@@ -165,12 +165,21 @@ def _add_experiment(commands: _Commands) -> None:
         _EXPERIMENT_EXAMPLE,
         _experiment,
     )
-    parser.add_argument("name", metavar="NAME", help="E1 to E5, E7, E8, E12, E13, E15 or all")
+    parser.add_argument("name", metavar="NAME", help="E1 to E18, or all")
     parser.add_argument("--profile", default="suburb-mid", help="streets, default %(default)s")
     parser.add_argument("--nodes", type=int, default=60, metavar="N", help="default %(default)s")
     parser.add_argument("--seeds", type=int, default=1, metavar="K", help="default %(default)s")
     parser.add_argument("--first-seed", type=int, default=1, metavar="S", help="default 1")
     parser.add_argument("--quick", action="store_true", help="shorter runs")
+    parser.add_argument(
+        "--radio",
+        choices=("exact", "fused"),
+        help="every octet and collision, or whole exchanges; default exact up to 300 meters",
+    )
+    parser.add_argument("--weather", action="store_true", help="let links fade and flicker")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes for seeds, default %(default)s"
+    )
     parser.add_argument("--json", action="store_true", help="print the last line only")
 
 
