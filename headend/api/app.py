@@ -30,6 +30,7 @@ from headend.api.routes import (
     health,
     meters,
     people,
+    reads,
     reports,
     vee,
 )
@@ -108,7 +109,8 @@ def create_app(
     )
     problems.install(app, error_page)
     routed = (
-        *(meters, gateways, commands, accounts, reports, events, exports, people, health, vee),
+        *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
+        vee,
         *(pages, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:

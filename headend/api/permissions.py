@@ -35,6 +35,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_events", "stream", "document", "export_readings"),
         *("list_intervals", "list_interval_versions", "list_interval_totals"),
         *("list_vee_exceptions", "list_edits"),
+        *("read_success_days", "list_read_misses"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
         "vee_page",
     ),

@@ -215,6 +215,12 @@ async def tenant_transaction(pool: AsyncPool, tenant_id: int) -> AsyncIterator[A
             yield connection
 
 
+def see_tenant(connection: Connection, tenant_id: int) -> None:
+    """Let the API's role see one tenant until the transaction ends. Raises StoreError."""
+    with _translated():
+        connection.execute(_SET_TENANT, (str(tenant_id),))
+
+
 def execute_names(
     connection: Connection,
     text: LiteralString,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from headend.readsuccess import cli
 from headend.service.fleet import add_service_point
 from headend.store import db
 from headend.vee.pump import Validator
@@ -241,3 +243,37 @@ def test_two_watches_do_not_meet(street):
     with db.transaction(other):
         assert db.try_lock(other, "watch")
         assert watch.step(street.worker) == 0
+
+
+def test_the_command_reports_and_recounts(street, tmp_path, monkeypatch, capsys):
+    first, *others = street.meters
+    for meter in others:
+        street.read(meter, range(1, DAYS * 96 + 1))
+    street.read(first, range(1, 300, 2))
+    street.settle()
+    monkeypatch.setenv("OHMESH_HEADEND__DATABASE__API_URL", street.store.urls["api"])
+    monkeypatch.chdir(tmp_path)
+    words = ["--first", "2026-03-27", "--last", "2026-03-29", "--check"]
+    assert cli.main(words) == 0
+    out = capsys.readouterr().out
+    found = json.loads(out.splitlines()[-1])
+    assert found["expected"] == 6 * (92 + 96 + 92)
+    assert found["expected"] - found["on_time"] == sum(found["causes"].values()) == 140
+    assert [line["met"] for line in found["lines"]] == [False, False]
+    assert found["failing"] == [{"kind": "meter", "component": "M1", "days": 3}]
+    assert found["worst"] == [{"meter": "M1", "expected": 280, "on_time": 140, "stored": 140}]
+    assert found["differences"] == 0
+    assert "2026-03-28" in out
+    street.owner.execute(
+        "update bulk.read_day set stored = stored - 1 where meter_id = %s", (first,)
+    )
+    assert cli.main([*words, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["differences"] == 3
+
+
+@pytest.mark.parametrize("words", [["--first", "yesterday"], ["--no-such"]])
+def test_the_command_refuses_wrong_use_in_one_line(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
