@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from meter_sim.capture import cli as capture_cli
 from meter_sim.field import cli as field_cli
 from meter_sim.replay import cli as replay_cli
+from meter_sim.scenario import cli as scenario_cli
 from ohmesh.model.errors import ConfigError, ModelError, ProfileError
 from ohmesh.model.reading import utc
 from ohmesh.usage import Parser
@@ -33,6 +34,7 @@ examples:
   ohmesh sim experiment E4 --profile suburb-mid --nodes 100 --seeds 3
   ohmesh sim record day.ohmcap --broker mqtt://127.0.0.1:1883
   ohmesh sim replay day.ohmcap --to mqtt://127.0.0.1:1883 --speed 100
+  ohmesh sim run any-one-node
 """
 _EXPERIMENT_EXAMPLE = """\
 examples:
@@ -70,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     field_cli.add_field(add)
     capture_cli.add_commands(add)
     replay_cli.add_commands(add)
+    scenario_cli.add_commands(add)
     return parser
 
 

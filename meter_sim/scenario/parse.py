@@ -13,7 +13,16 @@ import msgspec
 
 from firmware_profiles import registry
 from meter_sim.scenario.check import complaint
-from meter_sim.scenario.model import Expect, Fault, Fleet, Load, Scenario
+from meter_sim.scenario.model import (
+    Driver,
+    Expect,
+    Fault,
+    Fleet,
+    Load,
+    LoadKind,
+    Scenario,
+    What,
+)
 from ohmesh.model.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
 }
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)")
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
+_ENUM = re.compile(r"nvalid enum value '([^']*)'")
 _HEADER = re.compile(r"^\s*\[\[?\s*([A-Za-z0-9_.-]+)\s*\]\]?")
 
 
@@ -95,9 +105,17 @@ def _located(text: str, name: str, message: str) -> str:
     index = int(parts[1][1:-1]) if len(parts) > 1 and parts[1].startswith("[") else 0
     table = words[0] if len(words) > 1 or (words and words[0] in _TABLES) else ""
     key = words[-1] if words and words[-1] != table else ""
-    what = _PATH.sub("", message)
+    what = _PATH.sub("", message) + _nearest(message)
     subject = f"{key}: " if key else ""
     return f"{name}:{_line(text, table, index, key)}: {subject}{what[:1].lower()}{what[1:]}"
+
+
+def _nearest(message: str) -> str:
+    """For a word that is none of an enumeration's: the nearest one that is."""
+    match = _ENUM.search(message)
+    words = [word.value for kind in (What, LoadKind, Driver) for word in kind]
+    near = get_close_matches(match[1], words, 1) if match else []
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _line(text: str, table: str, index: int, key: str) -> int:
