@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from headend.api.access import Access
     from headend.api.cursor import Cursors
+    from headend.api.metrics import Metrics
     from headend.api.pulse import Pulses
     from headend.api.sign_ins import SignIns
     from headend.security.oidc import Provider
@@ -48,6 +49,7 @@ class Services:
         pulses: what has changed, for the live pages.
         seal_key: a meter's key under the key-encryption key, as the store keeps it.
         now: the clock, UTC.
+        metrics: counts what this process does.
         provider: signs people in elsewhere; None: passwords and keys alone.
     """
 
@@ -58,6 +60,7 @@ class Services:
     pulses: Pulses
     seal_key: Callable[[str, bytes], bytes]
     now: Callable[[], datetime]
+    metrics: Metrics
     provider: Provider | None = None
 
     async def rows(self, tenant_id: int, query: str, /, **params: object) -> list[Row]:
