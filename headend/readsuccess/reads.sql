@@ -1,7 +1,9 @@
 -- name: groups
 -- Utilities' zones, up to which day they are closed, and what their clock says: the newest interval,
 -- or the time itself when the whole utility has been silent for two days.
-select g.tenant_id, g.zone, c.day as closed, g.newest, g.seen, g.registered
+select g.tenant_id, g.zone, c.day as closed, g.registered,
+       max(g.newest) over (partition by g.tenant_id) as newest,
+       max(g.seen) over (partition by g.tenant_id) as seen
 from (
     select m.tenant_id, coalesce(p.zone, 'UTC') as zone, max(s.last_ts) as newest,
            max(t.last_seen) as seen, min(m.registered_at) as registered

@@ -408,6 +408,25 @@ async def swap(parts: Parts, who: Caller, meter: PathId, body: NoteSwap) -> Resp
     return accepted(vee_views.MeterSwap(**row), replayed=replayed)
 
 
+@router.get("/v1/meters/{meter}/swaps", responses=documented("MeterSwapPage"))
+async def list_swaps(
+    request: Request, parts: Parts, who: Caller, meter: PathId, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """List the exchanges of a meter, newest first."""
+    scope = query.scope("swaps", tenant=who.tenant_id, meter=meter)
+    before = parts.cursors.open(scope, query.cursor, tuple[datetime])[0] if query.cursor else None
+    pager = Pager(request, parts.cursors, scope, query.page_size)
+    rows = await parts.store.run(who.tenant_id, _swaps(who, meter, before, pager.limit))
+    return pager.page(rows, lambda row: vee_views.MeterSwap(**row), lambda row: (row["at"],))
+
+
+def _swaps(who: Principal, meter: str, before: datetime | None, limit: int) -> Plan[list[Row]]:
+    meter_id = yield from _meter(who, meter)
+    return (
+        yield SQL("swaps", tenant_id=who.tenant_id, meter_id=meter_id, before=before, limit=limit)
+    )
+
+
 def _swap(who: Principal, meter: str, body: NoteSwap) -> Plan[tuple[Row, bool]]:
     meter_id = yield from _meter(who, meter)
     wish = {
