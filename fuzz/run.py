@@ -17,8 +17,11 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-with atheris.instrument_imports(include=["firmware_profiles"]):
+with atheris.instrument_imports(include=["firmware_profiles", "ohmesh"]):
+    from mesh import hear_anything
     from targets import TARGETS
+
+ALL = {**TARGETS, "mesh_station": hear_anything}
 
 INPUT_BYTES_MAX = 2048
 INPUT_TIMEOUT_S = 10
@@ -26,7 +29,7 @@ INPUT_TIMEOUT_S = 10
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target", choices=sorted(TARGETS))
+    parser.add_argument("target", choices=sorted(ALL))
     parser.add_argument("--runs", type=int, default=100_000, help="executions")
     parser.add_argument("--seconds", type=int, default=0, help="end earlier, 0 for not")
     parser.add_argument("--seed", type=int, default=1)
@@ -42,7 +45,7 @@ def main() -> None:
         f"-max_total_time={options.seconds}",
         str(options.corpus),
     ]
-    atheris.Setup(words, TARGETS[options.target])
+    atheris.Setup(words, ALL[options.target])
     atheris.Fuzz()
 
 

@@ -17,6 +17,7 @@ from gateway.boot_clock import BootClock
 from gateway.commands import CommandPump
 from gateway.downlink import Downlink, MeshCommand
 from gateway.drivers.bench import BenchPort
+from gateway.drivers.line import LineSettings
 from gateway.drivers.mesh import COMMAND_PAYLOAD_MAX, MeshDriver, MeshSettings
 from gateway.field import Field
 from gateway.mqtt import Link, LinkError, LinkSettings
@@ -125,6 +126,7 @@ class Gateway:
             air=self._settings.air_url,
             timer_divisor=mesh.timer_divisor,
             state_path=self._settings.outbox.path.with_suffix(".mesh"),
+            modem=LineSettings(mesh.modem, mesh.modem_baud) if mesh.modem else None,
         )
         return MeshDriver(
             settings, self._outbox, clock_ms=utc_ms, command_ended=self._commands.ended

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field
 
 from gateway import field
-from gateway.field_settings import FieldSections
+from gateway.field_settings import Baud, FieldSections
 from ohmesh.model.errors import ConfigError
 from ohmesh.program import settings
 from ohmesh.wire.brokerurl import BrokerUrl
@@ -46,6 +46,8 @@ class MeshRootSettings(BaseModel):
     node: Annotated[int, Field(ge=1, le=2**32 - 2)] = 1
     net: Annotated[int, Field(ge=0, le=2**16 - 1)] = 1
     air_url: _Url = ""
+    modem: str = ""
+    modem_baud: Baud = 115_200
     timer_divisor: Annotated[int, Field(ge=1, le=20)] = 1
 
 
@@ -134,6 +136,8 @@ enabled = false                 # true: this gateway is a root of the mesh
 node = 1                        # its number in the mesh
 net = 1                         # network id
 air_url = ""                    # broker of the air; empty: the broker above
+modem = ""                      # line of a serial radio modem; then no broker carries the air
+modem_baud = 115200
 timer_divisor = 1               # 1..20: protocol timers run that much faster, for demos
 
 [bench]

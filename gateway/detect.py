@@ -114,7 +114,7 @@ async def detect(line: str, search: Search) -> Find | None:
 def sections(finds: Sequence[Find]) -> Iterator[str]:
     """The configuration of what was found, with names of their own."""
     for number, find in enumerate(finds, 1):
-        yield find.section(f"{find.kind}{number}")
+        yield find.section(f"{find.kind}-{number}")
 
 
 async def _ask_port(port: str, search: Search) -> Find | None:

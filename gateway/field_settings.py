@@ -33,7 +33,7 @@ def _obis(text: str) -> str:
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 MeterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 _ProfileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")]
-_Baud = Annotated[int, AfterValidator(_baud)]
+Baud = Annotated[int, AfterValidator(_baud)]
 _Mode = Annotated[str, Field(pattern=f"^({'|'.join(MODES)})$")]
 _Period = Annotated[float, Field(ge=0.1, le=86_400)]
 _Timeout = Annotated[int, Field(ge=10, le=60_000)]
@@ -47,7 +47,7 @@ class _LineSection(BaseModel):
     model_config = settings.FROZEN
     name: Name
     line: Annotated[str, Field(min_length=1)]
-    baud: _Baud = 9600
+    baud: Baud = 9600
     mode: _Mode = "8N1"
 
     @property
@@ -67,7 +67,7 @@ class PushSettings(_LineSection):
 class P1Settings(PushSettings):
     """A customer port P1."""
 
-    baud: _Baud = 115_200
+    baud: Baud = 115_200
     profile: _ProfileName = "nl_dsmr"
 
 
@@ -87,7 +87,7 @@ class ReadoutSettings(PushSettings):
 class TicSettings(PushSettings):
     """The customer port of a Linky."""
 
-    baud: _Baud = 1200
+    baud: Baud = 1200
     mode: _Mode = "7E1"
     profile: _ProfileName = "fr_linky"
 
@@ -95,7 +95,7 @@ class TicSettings(PushSettings):
 class HanSettings(PushSettings):
     """A customer port that pushes DLMS."""
 
-    baud: _Baud = 2400
+    baud: Baud = 2400
     framing: Annotated[str, Field(pattern="^(hdlc|mbus|glo)$")] = "hdlc"
 
 
@@ -135,7 +135,7 @@ class ModbusSettings(_LineSection):
 class MbusSettings(_LineSection):
     """An M-Bus line with its meters."""
 
-    baud: _Baud = 2400
+    baud: Baud = 2400
     mode: _Mode = "8E1"
     profile: _ProfileName = "eu_mbus"
     period_s: _Period = 900.0

@@ -196,6 +196,27 @@ class Outbox:
         del self._urgent[: bisect_left(self._urgent, through)]
         return True
 
+    async def send_again(self, epoch: int, from_seq: int | None) -> int:
+        """What was acknowledged is wanted once more, in a new epoch; how many rows that are.
+
+        Args:
+            epoch: the one that was acknowledged; a request about another one is an old request.
+            from_seq: the first number wanted; None: all rows that are kept.
+
+        Raises: StoreError.
+        """
+        await self._note_progress()
+        now_ms = self._clock_ms()
+
+        def begin(file: OutboxFile) -> int:
+            if file.state.epoch != epoch:
+                return 0
+            again = file.begin_again(from_seq, now_ms=now_ms)
+            self._urgent_found = file.urgent(_URGENT_MAX)
+            return again
+
+        return await self._in_file(begin)
+
     async def run(self) -> None:
         """Commit and keep house until cancelled; at its end nobody waits for a commit any more."""
         try:

@@ -232,6 +232,29 @@ class OutboxFile:
             self._write_head(replace(self._head, epoch=new_epoch(), base=self._acked, boot=boot))
         return True
 
+    def begin_again(self, from_seq: int | None, *, now_ms: int) -> int:
+        """Start a new epoch with rows that were acknowledged before, for they are wanted again.
+
+        Args:
+            from_seq: the first number wanted; None: all rows that are kept.
+            now_ms: UTC; rows that are not wanted are kept for their time from now on.
+
+        Returns: how many rows wait again.
+        """
+        first = self._head.first_row
+        base = first if from_seq is None else max(first, from_seq + self._base)
+        if base >= self._acked:
+            return 0
+        again = self._acked - base
+        minute = now_ms // _MINUTE_MS
+        with self._transaction():
+            self._connection.execute("DELETE FROM ack_mark WHERE through_row > ?", (base,))
+            mark = (minute, base, checksum(minute, base))
+            self._connection.execute("INSERT OR REPLACE INTO ack_mark VALUES (?, ?, ?)", mark)
+            self._write_head(replace(self._head, epoch=new_epoch(), base=base))
+        self._acked = base
+        return again
+
     def close(self) -> None:
         """Close the connection; what is committed is safe with or without."""
         sqlite.close(self._connection)

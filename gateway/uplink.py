@@ -17,7 +17,7 @@ from gateway.mqtt import Link, LinkError, Message
 from gateway.sending import Send, Sender
 from ohmesh.model.errors import StoreError, WireError
 from ohmesh.wire import topics
-from ohmesh.wire.uplink import decode_ack, encode_batch
+from ohmesh.wire.uplink import Again, decode_ack, encode_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.outbox import Outbox
     from ohmesh.model.ids import GatewayId
     from ohmesh.model.telegram import Telegram
+    from ohmesh.wire.uplink import Ack
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Uplink:
         self._clockless = False
         self._wake = asyncio.Event()
         self._up = False
+        self._asked: Ack | None = None
         outbox.on_commit = self._wake.set
 
     def take_ack(self, octets: bytes) -> None:
@@ -65,7 +67,10 @@ class Uplink:
         except WireError as error:
             _log.warning("not an acknowledgement: %s", error)
             return
-        if self._outbox.acknowledge(ack.epoch, ack.through):
+        if ack.again is not Again.NOTHING:
+            self._asked = ack
+            self._wake.set()
+        elif self._outbox.acknowledge(ack.epoch, ack.through):
             self._wake.set()
 
     def connection_changed(self, up: bool) -> None:  # noqa: FBT001 - up or down
@@ -90,6 +95,8 @@ class Uplink:
     async def _send_for_ever(self, link: Link) -> None:
         while True:
             self._wake.clear()
+            if self._asked is not None:
+                await self._begin_again(self._asked)
             state = self._outbox.state
             urgent = self._outbox.urgent
             self._sender.observe(state.epoch, state.acked_through, state.next_seq, urgent)
@@ -102,8 +109,21 @@ class Uplink:
             else:
                 await self._sleep(None if step.until_ms is None else step.until_ms - now_ms)
 
+    async def _begin_again(self, asked: Ack) -> None:
+        """The head-end was restored from a back-up, and wants what it has lost."""
+        try:
+            from_seq = None if asked.again is Again.ALL else asked.through
+            rows = await self._outbox.send_again(asked.epoch, from_seq)
+        except StoreError as error:
+            _log.error("what the head-end asks for again cannot be read: %s", error)
+            await asyncio.sleep(_PAUSE_S)
+            return
+        self._asked = None
+        if rows:
+            _log.warning("the head-end asks again: %d telegrams go up once more", rows)
+
     async def _send(self, link: Link, step: Send) -> None:
-        epoch = self._outbox.state.epoch
+        epoch, acked = self._outbox.state.epoch, self._outbox.state.acked_through
         try:
             telegrams = await self._outbox.batch(
                 step.first_seq, limit=step.limit, max_bytes=_BATCH_BYTES
@@ -114,7 +134,9 @@ class Uplink:
             if not telegrams:
                 await asyncio.sleep(_CLOCK_PAUSE_S)
                 return
-            payload = encode_batch(self._gateway, epoch, step.first_seq, telegrams)
+            payload = encode_batch(
+                self._gateway, epoch, step.first_seq, telegrams, acked=max(0, acked)
+            )
             await link.publish(Message(topics.gateway_topic(self._gateway, "up"), payload, qos=1))
         except LinkError:
             await self._sleep(_PAUSE_S * 1000)

@@ -32,6 +32,8 @@ from headend.security.oidc import Provider
 from headend.store import db, guard, migrate
 from headend.vee import shape
 from headend.vee.pump import Rulebook, Validator
+from headend.watch import Watch
+from headend.webhooks.sender import Sender
 from headend.worker import Worker
 from ohmesh.model.errors import ConfigError
 from ohmesh.program.settings import is_loopback
@@ -110,7 +112,11 @@ def ingest_lane(settings: Settings, source: MqttSource, number: int) -> Ingest:
     return Ingest(
         url=required(settings.database.ingest_url, "database.ingest_url"),
         source=source.lanes[number],
-        writer=Writer(keystore(settings), archive_all=settings.ingest.archive),
+        writer=Writer(
+            keystore(settings),
+            archive_all=settings.ingest.archive,
+            flood_per_minute=settings.ingest.flood_per_minute,
+        ),
         publish=source.client.publish,
         batch_messages=settings.ingest.batch_messages,
         batch_telegrams=settings.ingest.batch_telegrams,
@@ -158,10 +164,17 @@ def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
         url=required(settings.database.worker_url, "database.worker_url"),
         rulebook=Rulebook(shape=_shape(settings)),
     )
+    watch = Watch(url=required(settings.database.worker_url, "database.worker_url"))
+    sender = Sender(
+        url=required(settings.database.worker_url, "database.worker_url"),
+        keystore=keystore(settings),
+    )
     client.start()
     try:
         roles.start("worker", worker.run)
+        roles.start("webhooks", sender.run)
         roles.start("vee", validator.run)
+        roles.start("watch", watch.run)
         yield
     finally:
         roles.join()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from meter_sim.capture import cli as capture_cli
 from meter_sim.field import cli as field_cli
 from meter_sim.replay import cli as replay_cli
+from meter_sim.scenario import cli as scenario_cli
 from ohmesh.model.errors import ConfigError, ModelError, ProfileError
 from ohmesh.model.reading import utc
 from ohmesh.usage import Parser
@@ -33,6 +34,7 @@ examples:
   ohmesh sim experiment E4 --profile suburb-mid --nodes 100 --seeds 3
   ohmesh sim record day.ohmcap --broker mqtt://127.0.0.1:1883
   ohmesh sim replay day.ohmcap --to mqtt://127.0.0.1:1883 --speed 100
+  ohmesh sim run any-one-node
 """
 _EXPERIMENT_EXAMPLE = """\
 examples:
@@ -70,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     field_cli.add_field(add)
     capture_cli.add_commands(add)
     replay_cli.add_commands(add)
+    scenario_cli.add_commands(add)
     return parser
 
 
@@ -165,12 +168,21 @@ def _add_experiment(commands: _Commands) -> None:
         _EXPERIMENT_EXAMPLE,
         _experiment,
     )
-    parser.add_argument("name", metavar="NAME", help="E1 to E5, E7, E8, E12, E13, E15 or all")
+    parser.add_argument("name", metavar="NAME", help="E1 to E18, or all")
     parser.add_argument("--profile", default="suburb-mid", help="streets, default %(default)s")
     parser.add_argument("--nodes", type=int, default=60, metavar="N", help="default %(default)s")
     parser.add_argument("--seeds", type=int, default=1, metavar="K", help="default %(default)s")
     parser.add_argument("--first-seed", type=int, default=1, metavar="S", help="default 1")
     parser.add_argument("--quick", action="store_true", help="shorter runs")
+    parser.add_argument(
+        "--radio",
+        choices=("exact", "fused"),
+        help="every octet and collision, or whole exchanges; default exact up to 300 meters",
+    )
+    parser.add_argument("--weather", action="store_true", help="let links fade and flicker")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes for seeds, default %(default)s"
+    )
     parser.add_argument("--json", action="store_true", help="print the last line only")
 
 

@@ -170,6 +170,20 @@ class Street:
         order = AirControl(action, meter=meter)
         self._send(self.fleet.control(self.now_ms, node, order))
 
+    def lose(self, node: int, peer: int | None, percent: int | None) -> None:
+        """Links of a node, or the one to a peer, lose a share of all frames; None: no more."""
+        self._medium.set_loss(node, peer, percent)
+
+    def parents(self) -> dict[int, int]:
+        """Node -> its parent, as the roots know it; the nearest root's word where two know it."""
+        known: dict[int, tuple[int, int]] = {}
+        for root in self.roots.values():
+            for route in root.routes():
+                if route.parents and route.hops:
+                    way = (route.hops, route.parents[0][0])
+                    known[route.node] = min(known.get(route.node, way), way)
+        return {node: parent for node, (_, parent) in known.items()}
+
     def command(self, root: int, node: int, payload: bytes, token: int) -> None:
         """Send a payload down."""
         self._carry_out(root, self.roots[root].command(self.now_ms, node, payload, token))

@@ -93,6 +93,8 @@ def _leaves_nothing_behind(request):
     for name in ("database", "shared_broker", "timescale"):
         if name in request.fixturenames:
             request.getfixturevalue(name)
+    if request.node.get_closest_marker("timescaledb"):  # asked for by a parameter, not by name
+        request.getfixturevalue("timescale")
     threads, children = set(threading.enumerate()), _children()
     yield
     left_threads = [

@@ -266,11 +266,16 @@ def set_speed(port: int, baud: int, mode: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
+    """What is wrong, and what to do where that can be told."""
+    if isinstance(error, termios.error):
+        return "it is no serial port; correct `line`"
+    text = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
     if isinstance(error, FileNotFoundError):
         return f"{text}; plug it in, or correct `line` (ls /dev/serial/by-id)"
     if isinstance(error, PermissionError):
         return f"{text}; add this user to the group dialout"
     if isinstance(error, BlockingIOError):
         return "another program has it open; stop that first"
-    return str(text)
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused; start the device server, or correct the port in `line`"
+    return text

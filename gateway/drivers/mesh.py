@@ -1,4 +1,4 @@
-"""The mesh: this gateway as a root, on the air that MQTT carries.
+"""The mesh: this gateway as a root, on the air that MQTT carries or a radio modem.
 
 The engine decides, this file pumps: frames in, frames out, and time. A delivered payload goes to
 the outbox, and only after its commit does the root take custody of it; when the outbox refuses,
@@ -17,6 +17,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from gateway.drivers.modem import RadioModem
 from gateway.mqtt import Link, LinkError, LinkSettings, Message
 from gateway.root_state import RootState
 from ohmesh.mesh import (
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.downlink import MeshCommand
+    from gateway.drivers.line import LineSettings
     from gateway.outbox import Outbox
     from ohmesh.mesh import Output
     from ohmesh.model.ids import GatewayId
@@ -95,6 +97,7 @@ class MeshSettings:
         air: broker of the air.
         timer_divisor: divides the protocol's timers, 1..20.
         state_path: file for the root's state.
+        modem: line of a radio modem that takes the place of the air's broker, None without.
     """
 
     gateway: GatewayId
@@ -103,6 +106,7 @@ class MeshSettings:
     air: BrokerUrl
     timer_divisor: int
     state_path: Path
+    modem: LineSettings | None = None
 
 
 class MeshDriver:
@@ -130,16 +134,8 @@ class MeshDriver:
         self._command_ended = command_ended
         self._memory = RootState(settings.state_path)
         self._station = _root_station(settings, self._memory, clock_ms() // 1000)
-        self._link = Link(
-            LinkSettings(
-                broker=settings.air,
-                client_id=f"ohmesh-air-{settings.gateway}",
-                topics=[topics.air_rx(settings.net, settings.gateway)],
-                on_message=self._heard,
-                on_change=lambda up: self._hello.set() if up else None,
-            ),
-            Backoff(random.random, cap_s=_AIR_RECONNECT_CAP_S),
-        )
+        self._link = self._new_link()
+        self._modem = self._new_modem(settings.modem) if settings.modem else None
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(_OUTGOING_MAX)
         self._delivered: asyncio.Queue[Delivered] = asyncio.Queue(_DELIVERED_MAX)
         self._recent: OrderedDict[tuple[int, int, bytes], None] = OrderedDict()
@@ -152,13 +148,42 @@ class MeshDriver:
         """Be a root until cancelled."""
         self._carry_out(self._station.start(_now_ms()))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._link.run(), name="mesh-air")
+            air = self._modem or self._link
+            tasks.create_task(air.run(), name="mesh-air")
             tasks.create_task(self._transmit_for_ever(), name="mesh-transmit")
             tasks.create_task(self._wake_for_ever(), name="mesh-wake")
             tasks.create_task(self._store_for_ever(), name="mesh-store")
             tasks.create_task(self._say_hello_for_ever(), name="mesh-hello")
             tasks.create_task(self._report_topology_for_ever(), name="mesh-topology")
             tasks.create_task(self._remember_for_ever(), name="mesh-memory")
+
+    def _new_link(self) -> Link:
+        settings = self._settings
+        return Link(
+            LinkSettings(
+                broker=settings.air,
+                client_id=f"ohmesh-air-{settings.gateway}",
+                topics=[topics.air_rx(settings.net, settings.gateway)],
+                on_message=self._heard,
+                on_change=lambda up: self._hello.set() if up else None,
+            ),
+            Backoff(random.random, cap_s=_AIR_RECONNECT_CAP_S),
+        )
+
+    def _new_modem(self, line: LineSettings) -> RadioModem:
+        def heard(frame: bytes, rssi_dbm: int) -> None:
+            self._carry_out(self._station.receive(_now_ms(), frame, rssi_dbm))
+
+        backoff = Backoff(random.random, cap_s=_AIR_RECONNECT_CAP_S)
+        return RadioModem(line, backoff, on_frame=heard)
+
+    async def _send(self, frame: bytes) -> None:
+        """Put a frame on the air. Raises LinkError."""
+        if self._modem:
+            await self._modem.send(frame)
+        else:
+            topic = topics.air_tx(self._settings.net, self._settings.node)
+            await self._link.publish(Message(topic, frame))
 
     def command(self, command: MeshCommand) -> None:
         """Send a command down; its end comes to `command_ended`."""
@@ -221,11 +246,10 @@ class MeshDriver:
                 await asyncio.sleep(0)
 
     async def _transmit_for_ever(self) -> None:
-        topic = topics.air_tx(self._settings.net, self._settings.node)
         while True:
             frame = await self._outgoing.get()
             try:
-                await self._link.publish(Message(topic, frame))
+                await self._send(frame)
             except LinkError:
                 self.counts["transmit.lost"] += 1
 

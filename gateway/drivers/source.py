@@ -1,8 +1,9 @@
 """What all field sources share: a way into the outbox, and never an end.
 
 A source opens its line, works until the line fails, and tries again for ever with growing pauses.
-It says once that it is lost and once that it is back. Nothing that a device sends, and no fault of
-a driver, stops another source.
+A line on which nobody answers any more is opened anew too: it may be half open. A source says once
+that it is lost, and once, with its next telegram, that it is back. Nothing that a device sends, and
+no fault of a driver, stops another source.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from gateway.drivers.line import Line, now_ms
 from gateway.drivers.schedule import Schedule
 from gateway.thinning import Thinning
-from ohmesh.model.errors import DriverError, ModelError, StoreError
+from ohmesh.model.errors import DriverError, DriverTransient, ModelError, StoreError
 from ohmesh.model.ids import address
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.program.backoff import Backoff
@@ -33,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _RETRY_CAP_S = 30.0
 _HEALTHY_S = 10.0
+_UNANSWERED_MAX = 10
+"""Turns in a row after which the line itself is doubted; fewer when no meter lives."""
 
 
 class Intake:
@@ -49,6 +52,7 @@ class Intake:
         self.counts: Counter[str] = Counter()
         """`taken`, `refused` by the outbox, `thinned`, and a driver's own errors."""
         self._refusing = False
+        self._lost = False
         self._thinning = Thinning()
 
     async def put(self, meter: str, profile: str, payload: bytes) -> bool:
@@ -69,7 +73,17 @@ class Intake:
         self.counts["taken"] += 1
         self._thinning.took(meter, now_ms())
         self._refusing = False
+        if self._lost:
+            _log.info("%s: is back", self.name)
+            self._lost = False
         return True
+
+    def lost(self, error: DriverError) -> None:
+        """The line failed: one line in the log until a telegram comes again."""
+        self.counts["lost"] += 1
+        if not self._lost:
+            _log.warning("%s: %s", self.name, error)
+        self._lost = True
 
     def _say_refused(self, error: Exception) -> None:
         if not self._refusing:
@@ -88,7 +102,6 @@ class Source:
         self._line = line
         self._serve = serve
         self._backoff = Backoff(random.random, cap_s=_RETRY_CAP_S, healthy_s=_HEALTHY_S)
-        self._lost = False
 
     async def run(self) -> None:
         """Open, serve, and again, for ever."""
@@ -97,29 +110,17 @@ class Source:
             try:
                 line = await Line.open(self._line)
                 opened_at_s = time.monotonic()
-                self._say_back()
                 try:
                     await self._serve(line)
                 finally:
                     line.close()
             except DriverError as error:
-                self._say_lost(error)
+                self.intake.lost(error)
             except Exception:  # noqa: BLE001 - a driver's own fault must not stop the other sources
                 self.intake.counts["fault"] += 1
                 _log.exception("%s: a fault of the driver", self.intake.name)
             held_s = 0.0 if opened_at_s is None else time.monotonic() - opened_at_s
             await asyncio.sleep(self._backoff.failed(held_s))
-
-    def _say_lost(self, error: DriverError) -> None:
-        self.intake.counts["lost"] += 1
-        if not self._lost:
-            _log.warning("%s: %s", self.intake.name, error)
-        self._lost = True
-
-    def _say_back(self) -> None:
-        if self._lost:
-            _log.info("%s: %s is back", self.intake.name, self._line.line)
-        self._lost = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,7 @@ class Poller:
         self._intake = intake
         self._names = names
         self._ask = ask
+        self._unanswered = 0
         self._schedule = Schedule(len(names), int(period_s * 1000), now_ms())
 
     async def serve(self, line: Line) -> None:
@@ -175,7 +177,12 @@ class Poller:
             if self._schedule.failed(index, now_ms()):
                 why = str(error) or "no answer"
                 _log.warning("%s: %s is silent: %s", self._intake.name, self._names[index], why)
+            self._unanswered += 1
+            if self._unanswered >= _UNANSWERED_MAX or self._schedule.dead == len(self._names):
+                self._unanswered = 0
+                raise DriverTransient(f"{line.name}: nobody answers") from error
             return
+        self._unanswered = 0
         if self._schedule.answered(index, now_ms()):
             _log.info("%s: %s answers again", self._intake.name, self._names[index])
         for payload in answer.payloads:

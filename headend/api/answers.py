@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import msgspec
 from starlette.responses import Response
 
+from headend.api.export.formats import Format
 from headend.api.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -72,6 +73,14 @@ def _content(schema: str, media_type: str = _JSON) -> dict[str, Any]:
     return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
+PROBLEMS_ANYWHERE = {
+    400: "the request cannot be read",
+    403: "not from this host or page",
+    408: "the body comes too slowly",
+    413: "the body is above 1 MiB",
+    429: "more requests than the caller's share; Retry-After says when",
+}
+"""What the gate before all routes may answer to any operation."""
 _PROBLEMS = {
     401: "a token is needed, or it is not known",
     403: "the permission is missing, or not from this host or page",
@@ -89,6 +98,7 @@ def documented(
     *,
     created: int | None = None,
     repeats: bool = True,
+    files: bool = False,
     only: Sequence[int] = tuple(_PROBLEMS),
 ) -> Any:
     """The `responses` of an operation: its answer and the problems that it may end in.
@@ -97,18 +107,25 @@ def documented(
         schema: name of the answer's schema; empty when it is no JSON.
         created: status of a first write; a repeat is 200.
         repeats: whether a repeat is answered at all; otherwise it is a conflict.
+        files: whether the list can be a CSV or XLSX file too (`export.lists`).
         only: the problems that can happen.
     """
     found: dict[int | str, dict[str, Any]] = {}
     if schema and (repeats or created is None):
         description = "the answer" if created is None else "a repeat: the first answer again"
         found[200] = {"description": description, "content": _content(schema)}
+        if files:
+            found[200]["content"] |= {
+                one.value: {"schema": {"type": "string"}} for one in (Format.CSV, Format.XLSX)
+            }
     if created is not None:
         found[created] = {"description": "accepted", "content": _content(schema)}
     for status, description in _PROBLEMS.items():
         if status in only:
-            found[status] = {
-                "description": description,
-                "content": _content("ProblemDocument", MEDIA_TYPE),
-            }
+            found[status] = problem_entry(description)
     return found
+
+
+def problem_entry(description: str) -> dict[str, Any]:
+    """A problem among the `responses` of an operation."""
+    return {"description": description, "content": _content("ProblemDocument", MEDIA_TYPE)}

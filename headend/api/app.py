@@ -20,6 +20,7 @@ from headend.api import openapi, problems
 from headend.api.access import REQUESTS_PER_S, Access
 from headend.api.cursor import Cursors
 from headend.api.gate import Gate
+from headend.api.metrics import Counting, Metrics
 from headend.api.permissions import admit, needed
 from headend.api.pulse import PULSE_S, Pulses
 from headend.api.routes import (
@@ -32,6 +33,7 @@ from headend.api.routes import (
     health,
     meters,
     people,
+    reads,
     reports,
     tariffs,
     tokens,
@@ -44,7 +46,7 @@ from headend.api.store import PoolStore
 from headend.prepayment.tokens.security import StsSoftTest
 from headend.prepayment.tokens.vendor import StsVendor
 from headend.security.roles import NOBODY, Permission, Principal
-from headend.web import offices, oidc, operations, pages, sign_in, validation
+from headend.web import offices, oidc, operations, pages, places, sign_in, validation
 from headend.web.render import FOLDER, error_page
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def create_app(
     nobody = Principal("nobody", open_reads_tenant, NOBODY) if open_reads_tenant else None
     store = PoolStore(pool)
     access = Access(store, secret, nobody, requests_per_s=requests_per_s)
-    pulses = Pulses(pulse_s)
+    pulses, metrics = Pulses(pulse_s), Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -115,19 +117,22 @@ def create_app(
         seal_key=seal_key,
         now=now,
         vendor=vendor or _software_vendor(),
+        metrics=metrics,
         provider=provider,
     )
     problems.install(app, error_page)
     routed = (
         *(contracts, tariffs, tokens, webhooks),
-        *(meters, gateways, commands, accounts, reports, events, exports, people, health, vee),
-        *(pages, operations, validation, offices, sign_in, oidc),
+        *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
+        vee,
+        *(pages, places, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     _serve_document(app)
     app.add_middleware(Gate, access=access, is_open=_open_paths(app))
+    app.add_middleware(Counting, metrics=metrics)
     return app
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Header, Path
 from pydantic import (
@@ -46,7 +46,12 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,80}$")]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
 Integer = Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX)]
 Positive = Annotated[int, Field(strict=True, gt=0, le=INTEGER_MAX)]
-Metres = Annotated[float, Field(ge=-1e7, le=1e7, allow_inf_nan=False)]
+Metres = Annotated[
+    float,
+    Field(ge=-1e7, le=1e7, allow_inf_nan=False),
+    AfterValidator(lambda metres: round(metres, 3)),
+]
+"""To the millimetre; the store's `real` would refuse 1e-300."""
 
 
 def is_id(text: str) -> bool:
@@ -78,11 +83,13 @@ class PageQuery(BaseModel):
 
     page_size: Annotated[int, Field(ge=1, le=1000)] = 100
     cursor: Annotated[str, Field(max_length=512)] | None = None
+    format: Literal["json", "csv", "xlsx"] | None = None
+    """Of lists that can be files; `Accept` says it too."""
 
     def scope(self, name: str, **more: object) -> dict[str, object]:
         """What a cursor of this list is valid for: the list's name and its filters."""
         return {
             "list": name,
             **more,
-            **self.model_dump(mode="json", exclude={"page_size", "cursor"}),
+            **self.model_dump(mode="json", exclude={"page_size", "cursor", "format"}),
         }

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
-from headend.api import contract_views, people_views, vee_views
+from headend.api import contract_views, people_views, reads_views, vee_views
 from headend.api.access import SESSION_COOKIE
+from headend.api.answers import PROBLEMS_ANYWHERE, problem_entry
 from headend.api.permissions import needed
 from headend.api.problems import ProblemDocument
 from headend.api.views import schemas
@@ -48,6 +49,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     own.update(schemas() | schemas(people_views.KINDS, people_views.PAGED))
     own.update(schemas(vee_views.KINDS, vee_views.PAGED))
     own.update(schemas(contract_views.KINDS, contract_views.PAGED))
+    own.update(schemas(reads_views.KINDS, reads_views.PAGED))
     own.update(
         msgspec.json.schema_components(
             (ProblemDocument,), ref_template="#/components/schemas/{name}"
@@ -68,4 +70,6 @@ def document(app: FastAPI) -> dict[str, Any]:
     for methods in found["paths"].values():
         for operation in methods.values():
             operation["x-permission"] = needed(operation["operationId"])
+            for status, description in PROBLEMS_ANYWHERE.items():
+                operation["responses"].setdefault(str(status), problem_entry(description))
     return found

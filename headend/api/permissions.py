@@ -32,13 +32,14 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.FLEET_READ: (
         *("list_meters", "get_meter", "list_readings", "list_gateways", "get_gateway"),
         *("get_topology", "list_quarantine", "list_commands", "get_command", "read_success"),
-        *("list_events", "stream", "document", "export_readings"),
+        *("list_events", "stream", "read_metrics", "document", "export_readings"),
         *("list_intervals", "list_interval_versions", "list_interval_totals"),
-        *("list_vee_exceptions", "list_edits"),
+        *("list_vee_exceptions", "list_edits", "list_swaps"),
+        *("read_success_days", "list_read_misses"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
-        "vee_page",
+        *("vee_page", "map_page", "map_places"),
     ),
-    Permission.FLEET_WRITE: ("register_meter", "register_gateway"),
+    Permission.FLEET_WRITE: ("set_map_origin", "register_meter", "register_gateway"),
     Permission.DATA_EDIT: ("edit_intervals", "note_swap", "settle_exception"),
     Permission.COMMAND_SEND: ("send_command", "cancel_command"),
     Permission.MONEY_READ: (

@@ -348,3 +348,12 @@ select (select coalesce(max(e.id), 0) from ohmesh.event e where e.tenant_id = %(
 
 -- name: alive
 select 1 as alive
+
+-- name: metrics
+select (select count(*) from ohmesh.meter where tenant_id = %(tenant_id)s) as meters,
+       (select count(*) from ohmesh.gateway where tenant_id = %(tenant_id)s) as gateways,
+       (select count(*) from ohmesh.account where tenant_id = %(tenant_id)s) as accounts,
+       (select count(*) from api.telegram_quarantine q
+        where q.tenant_id = %(tenant_id)s and q.resolved_at is null) as quarantined,
+       (select max(s.last_seen) from ohmesh.meter m join ohmesh.meter_status s on s.meter_id = m.id
+        where m.tenant_id = %(tenant_id)s) as last_seen

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from headend.api.access import Access
     from headend.api.cursor import Cursors
+    from headend.api.metrics import Metrics
     from headend.api.pulse import Pulses
     from headend.api.sign_ins import SignIns
     from headend.prepayment.tokens.vendor import TokenVendor
@@ -50,6 +51,7 @@ class Services:
         seal_key: a meter's key under the key-encryption key, as the store keeps it.
         now: the clock, UTC.
         vendor: makes tokens.
+        metrics: counts what this process does.
         provider: signs people in elsewhere; None: passwords and keys alone.
     """
 
@@ -61,6 +63,7 @@ class Services:
     seal_key: Callable[[str, bytes], bytes]
     now: Callable[[], datetime]
     vendor: TokenVendor
+    metrics: Metrics
     provider: Provider | None = None
 
     async def rows(self, tenant_id: int, query: str, /, **params: object) -> list[Row]:

@@ -105,6 +105,13 @@ values (%(tenant_id)s, %(meter_id)s, %(channel)s, %(at)s, %(old_close)s, %(new_o
 on conflict do nothing
 returning id
 
+-- name: swaps
+select m.name as meter, w.channel, w.at, w.old_close, w.new_open
+from ohmesh.meter_swap w join ohmesh.meter m on m.id = w.meter_id
+where w.tenant_id = %(tenant_id)s and w.meter_id = %(meter_id)s
+  and (%(before)s::timestamptz is null or w.at < %(before)s)
+order by w.at desc, w.channel limit %(limit)s
+
 -- name: swap
 select m.name as meter, w.channel, w.at, w.old_close, w.new_open
 from ohmesh.meter_swap w join ohmesh.meter m on m.id = w.meter_id

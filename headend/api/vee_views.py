@@ -102,5 +102,5 @@ class MeterSwap(View, frozen=True):
     new_open: int
 
 
-PAGED = (Interval, IntervalTotal, VeeException, IntervalEdit)
-KINDS = (*PAGED, MeterSwap)
+PAGED = (Interval, IntervalTotal, VeeException, IntervalEdit, MeterSwap)
+KINDS = PAGED

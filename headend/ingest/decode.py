@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -44,6 +44,7 @@ DIRECT_SOURCE: Final = "direct"
 """Source of a meter with its own modem: SenML JSON may stand for its profile's telegram."""
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_EPOCH_US: Final = (EPOCH - _UNIX_EPOCH) // _MICROSECOND
 _DLMS_SUITE: Final = "suite"
 """How profiles name security that counts its messages."""
 _INT64: Final = 2**63
@@ -103,9 +104,8 @@ class Reason:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one telegram says.
+class Outcome(NamedTuple):
+    """What one telegram says; a tuple, because there is one for each telegram.
 
     Attributes:
         values: its readings, when the full decoder read them.
@@ -120,7 +120,7 @@ class Outcome:
     event: Event | None = None
     topology: TopologyReport | None = None
     delivery: DeliveryReport | None = None
-    reason: Reason | None = field(default=None)
+    reason: Reason | None = None
 
 
 def refuse(code: str, error: object) -> Outcome:
@@ -140,7 +140,7 @@ def received_at(telegram: Telegram) -> datetime:
 
 def received_us(telegram: Telegram) -> int:
     """The same in microseconds since 2000."""
-    return (received_at(telegram) - EPOCH) // _MICROSECOND
+    return min(telegram.received_at_ms, RECEIVED_MS_MAX) * 1000 - _EPOCH_US
 
 
 class Body(NamedTuple):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from headend.ingest.effects import Effects, Gateway, Noted, Result
+    from headend.ingest.rates import Flood
     from headend.store.db import Connection
     from headend.store.plan import Row
     from ohmesh.wire.report import DeliveryReport, TopologyReport
@@ -54,6 +55,23 @@ def write_states(
         db.execute(
             connection, SQL("set_state", names=names, states=[states[name] for name in names])
         )
+
+
+def write_flood(connection: Connection, gateway: Gateway, flood: Flood, now_ms: int) -> None:
+    """An event of a gateway that sends more than it should."""
+    detail = {"telegrams_in_a_minute": flood.telegrams}
+    db.execute(
+        connection,
+        SQL(
+            "add_events",
+            tenants=[gateway.tenant_id],
+            meters=[None],
+            gateways=[gateway.id],
+            at=[datetime.fromtimestamp(now_ms / 1000, UTC)],
+            kinds=["gateway_flood"],
+            details=[msgspec.json.encode(detail).decode()],
+        ),
+    )
 
 
 def _touch(connection: Connection, effects: Effects) -> None:

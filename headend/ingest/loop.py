@@ -50,6 +50,7 @@ class Ingest:
         publish: sends an acknowledgement: topic, payload.
         batch_messages, batch_telegrams: what goes into one transaction, at most and about.
         batch_wait_ms: how long a first message waits for more.
+        requeues: whether it looks after quarantine; one of several writers does.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Ingest:
         batch_messages: int,
         batch_telegrams: int,
         batch_wait_ms: int,
+        requeues: bool = True,
     ) -> None:
         self._session = Session(url, name="ingest", channel="ohmesh_fleet")
         self._source = source
@@ -70,6 +72,7 @@ class Ingest:
         self._messages = batch_messages
         self._telegrams = batch_telegrams
         self._wait_s = batch_wait_ms / 1000
+        self._requeues = requeues
         self._known: Connection | None = None
         self._look_at_s = 0.0
         self._evidence = Evidence()
@@ -167,7 +170,7 @@ class Ingest:
             return
         self._look_at_s = time.monotonic() + LOOK_AGAIN_S
         self._tell()
-        tried, good = self._requeue_some(connection)
+        tried, good = self._requeue_some(connection) if self._requeues else (0, 0)
         if tried:
             self._look_at_s = 0.0
             _log.info("%d of %d quarantined telegrams decode now", good, tried)

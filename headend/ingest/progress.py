@@ -47,15 +47,21 @@ def fresh(connection: Connection, batches: Sequence[Placed]) -> list[Item]:
     for row in db.rows(connection, SQL("committed", batches=numbers, **columns)):
         committed.setdefault(row["i"], set()).update(range(row["low"], row["high"]))
     items: list[Item] = []
-    taken: set[tuple[int, int, int]] = set()
+    taken: dict[tuple[int, int], list[range]] = {}
     for number, (gateway, batch) in enumerate(batches):
-        known = committed.get(number, set())
-        for seq, telegram in enumerate(batch.telegrams(), batch.first_seq):
-            place = (gateway.id, batch.epoch, seq)
-            if seq not in known and place not in taken:
-                taken.add(place)
-                items.append(Item(telegram, gateway, batch.epoch, seq))
+        mine = range(batch.first_seq, batch.end_seq)
+        before = taken.setdefault((gateway.id, batch.epoch), [])
+        known = committed.get(number, set()).union(*(_common(mine, one) for one in before))
+        before.append(mine)
+        numbered = list(zip(mine, batch.telegrams(), strict=True))
+        if known:
+            numbered = [(seq, telegram) for seq, telegram in numbered if seq not in known]
+        items += [Item(telegram, gateway, batch.epoch, seq) for seq, telegram in numbered]
     return items
+
+
+def _common(one: range, other: range) -> range:
+    return range(max(one.start, other.start), min(one.stop, other.stop))
 
 
 def advance(connection: Connection, batches: Sequence[Placed]) -> list[Ack]:

@@ -8,6 +8,7 @@ the end is an int16 -1. A reading takes 50 bytes, so that an array of them is th
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -119,6 +120,8 @@ def _first_of_key(series: Ints, times: Ints) -> NDArray[np.bool_]:
 
 
 _TELEGRAM_HEAD: Final = struct.Struct(">hiqiiiqiqih")
+_INT4: Final = struct.Struct(">ii")
+_INT4_LENGTH: Final = struct.Struct(">i")
 _NULL: Final = b"\xff\xff\xff\xff"
 
 
@@ -138,18 +141,19 @@ class Telegrams:
         seq: int,
         kind: int,
         meter_id: int | None,
-        texts: Iterable[str],
+        texts: tuple[str, str, str],
         payload: bytes,
     ) -> None:
         """One row; `texts` are source, address and profile."""
-        source, address, profile = (_variable(text.encode()) for text in texts)
+        source, address, profile = texts
         self._parts += (
             _TELEGRAM_HEAD.pack(10, 8, received_us, 4, gateway_id, 8, epoch, 8, seq, 2, kind),
-            source,
-            _NULL if meter_id is None else struct.pack(">ii", 4, meter_id),
-            address,
-            profile,
-            _variable(payload),
+            _text(source),
+            _NULL if meter_id is None else _INT4.pack(4, meter_id),
+            _text(address),
+            _text(profile),
+            _INT4_LENGTH.pack(len(payload)),
+            payload,
         )
         self.count += 1
 
@@ -158,5 +162,8 @@ class Telegrams:
         return b"".join((*self._parts, TRAILER))
 
 
-def _variable(octets: bytes) -> bytes:
-    return len(octets).to_bytes(4, "big") + octets
+@lru_cache(maxsize=100_000)
+def _text(text: str) -> bytes:
+    """A text with its length; those of one meter come again and again."""
+    octets = text.encode()
+    return _INT4_LENGTH.pack(len(octets)) + octets

@@ -26,7 +26,8 @@ import numpy as np
 from headend.ingest import archive, journal, progress, touched
 from headend.ingest.counters import decode_arrived, decode_waited
 from headend.ingest.decode import Meter, Outcome, refuse
-from headend.ingest.effects import Effects, Item, collect
+from headend.ingest.effects import Effects, Gateway, Item, collect
+from headend.ingest.rates import Rates
 from headend.ingest.rows import Columns, Readings
 from headend.ingest.shapes import Shapes
 from headend.ingest.statements import SQL
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from headend.store.db import Connection
     from headend.store.plan import Row
     from ohmesh.model.reading import Register
+    from ohmesh.wire.uplink import UplinkBatch
 
 
 @dataclass(slots=True)
@@ -79,9 +81,13 @@ class Writer:
     Args:
         keystore: opens meters' keys.
         archive_all: keep every telegram as it came, and not only what goes to quarantine.
+        flood_per_minute: telegrams of one gateway in a minute; more is told as an event.
     """
 
-    def __init__(self, keystore: Keystore, *, archive_all: bool = True) -> None:
+    def __init__(
+        self, keystore: Keystore, *, archive_all: bool = True, flood_per_minute: int = 12_000
+    ) -> None:
+        self._rates = Rates(flood_per_minute)
         self._archive_all = archive_all
         self._open_key = lru_cache(maxsize=100_000)(keystore.open)
         self._open_market = lru_cache(maxsize=100_000)(keystore.open_market)
@@ -108,6 +114,7 @@ class Writer:
                 return self._write(connection, work, now_ms, hold)
         except BaseException:
             self._channels = known  # numbers of channels that were rolled back
+            self._rates.forget()
             raise
 
     def _write(self, connection: Connection, work: Work, now_ms: int, hold: str | None) -> Stored:
@@ -132,7 +139,18 @@ class Writer:
         archive.quarantine(connection, effects.held)
         archive.quarantine_refused(connection, work.refused, now_ms)
         journal.write_states(connection, work.states, {g.id for g, _ in batches})
+        self._watch(connection, batches, now_ms)
         return stored
+
+    def _watch(
+        self, connection: Connection, batches: Sequence[tuple[Gateway, UplinkBatch]], now_ms: int
+    ) -> None:
+        """Tell of gateways that flood, as an event."""
+        for gateway, batch in batches:
+            at_ms = batch.rows[0].received_at_ms
+            flood = self._rates.note(gateway.id, at_ms, len(batch.rows), now_ms)
+            if flood is not None:
+                journal.write_flood(connection, gateway, flood, now_ms)
 
     def requeue(
         self, connection: Connection, limit: int, hold: str | None = None
@@ -277,8 +295,9 @@ def _with_floor(keys: Keys, row: Row, *, sealed: bool) -> Keys:
 
 
 def _with_meter(item: Item, meter: Meter | None) -> Item:
-    foreign = meter and item.gateway and meter.tenant_id != item.gateway.tenant_id
-    return item if meter is None or foreign else item._replace(meter=meter)
+    telegram, gateway, epoch, seq, _ = item
+    foreign = meter and gateway and meter.tenant_id != gateway.tenant_id
+    return item if meter is None or foreign else Item(telegram, gateway, epoch, seq, meter)
 
 
 def _seen(connection: Connection, decoded: Sequence[tuple[Item, Outcome]]) -> set[tuple[int, int]]:

@@ -55,6 +55,17 @@ set total = excluded.total, intervals = excluded.intervals, measured = excluded.
 where (r.total, r.intervals, r.measured, r.most)
     is distinct from (excluded.total, excluded.intervals, excluded.measured, excluded.most)
 
+-- name: stale
+-- Read success of a closed day is counted again when its readings changed.
+update bulk.read_day r set stale = true
+from (
+    select distinct u.m as meter, ((u.f - interval '1 microsecond') at time zone z.zone)::date as low,
+           ((u.t - interval '1 microsecond') at time zone z.zone)::date as high
+    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
+    cross join lateral (select bulk.zone_of(u.m) as zone) z
+) t
+where r.meter_id = t.meter and r.day between t.low and t.high and not r.stale
+
 -- name: months
 with stretch as materialized (
     select distinct u.m as meter, d.month

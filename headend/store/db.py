@@ -175,6 +175,15 @@ def lock(connection: Connection, name: str) -> Iterator[None]:
             connection.execute("select pg_advisory_unlock(hashtext(%s))", (name,))
 
 
+def try_lock(connection: Connection, name: str) -> bool:
+    """An advisory lock of the transaction, if nobody has it. Raises StoreError."""
+    with _translated():
+        found = connection.execute(
+            "select pg_try_advisory_xact_lock(hashtext(%s)) as mine", (name,)
+        )
+        return bool(found.fetchall()[0]["mine"])
+
+
 def make_pool(url: str, *, size_max: int = 8) -> AsyncPool:
     """The API's pool, not yet open: `await pool.open()`, later `await pool.close()`."""
     return psycopg_pool.AsyncConnectionPool(
@@ -204,6 +213,12 @@ async def tenant_transaction(pool: AsyncPool, tenant_id: int) -> AsyncIterator[A
         async with pool.connection() as connection, connection.transaction():
             await connection.execute(_SET_TENANT, (str(tenant_id),))
             yield connection
+
+
+def see_tenant(connection: Connection, tenant_id: int) -> None:
+    """Let the API's role see one tenant until the transaction ends. Raises StoreError."""
+    with _translated():
+        connection.execute(_SET_TENANT, (str(tenant_id),))
 
 
 def execute_names(

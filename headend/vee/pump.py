@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 PERIOD_S: Final = 0.5
+LOCK: Final = "vee"
+"""One validation at a time in a database: it alone writes intervals."""
 TOUCHES_MAX: Final = 3000
 GAP_US_MAX: Final = 45 * 86_400 * 1_000_000
 _STREAMED: Final = (
@@ -98,12 +100,12 @@ class Validator:
         """One round: stretches, edits and roll-ups done; 0 when there is nothing. StoreError."""
         now = self._now()
         with db.transaction(connection):
-            if not db.rows(connection, SQL("try_lock"))[0]["mine"]:
+            if not db.try_lock(connection, LOCK):
                 return 0
             done = edits.apply(connection, self._rulebook, now)
             done += take(connection, self._rulebook, now)
         with db.transaction(connection):
-            if not db.rows(connection, SQL("try_lock"))[0]["mine"]:
+            if not db.try_lock(connection, LOCK):
                 return done
             return done + db.run(connection, roll())
 

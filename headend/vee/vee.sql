@@ -1,7 +1,3 @@
--- name: try_lock
--- One validation at a time in a database: it alone writes intervals.
-select pg_try_advisory_xact_lock(hashtext('vee')) as mine
-
 -- name: take
 select id, meter_id, (extract(epoch from from_ts) * 1000000)::bigint - 946684800000000 as from_us,
        (extract(epoch from to_ts) * 1000000)::bigint - 946684800000000 as to_us, closes

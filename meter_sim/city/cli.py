@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import track
 
-from meter_sim.city.experiments.catalogue import CATALOGUE, experiment_named, run_experiment
+from meter_sim.city.build import Radio
+from meter_sim.city.experiments.catalogue import CATALOGUE, experiment_named, over_seeds
 from meter_sim.city.experiments.stage import Plan
 from meter_sim.city.profiles import LIMITS, profile_named
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from meter_sim.city.experiments.catalogue import Experiment
-    from meter_sim.city.experiments.measure import Summary
+    from meter_sim.city.experiments.measure import Measure, Summary
 
 
 def run_experiments(options: argparse.Namespace) -> int:
@@ -27,7 +30,14 @@ def run_experiments(options: argparse.Namespace) -> int:
     profile_named(options.profile)
     names = list(CATALOGUE) if options.name == "all" else [options.name]
     chosen = [experiment_named(name) for name in names]
-    first = Plan(options.profile, options.nodes, options.first_seed, quick=options.quick)
+    first = Plan(
+        options.profile,
+        options.nodes,
+        options.first_seed,
+        quick=options.quick,
+        radio=Radio(options.radio) if options.radio else None,
+        weather=options.weather,
+    )
     headlines = [_one(experiment, first, options) for experiment in chosen]
     if options.name == "all":
         _print_all(first, headlines, options)
@@ -36,7 +46,8 @@ def run_experiments(options: argparse.Namespace) -> int:
 
 def _one(experiment: Experiment, first: Plan, options: argparse.Namespace) -> Summary:
     plans = [replace(first, seed=first.seed + n) for n in range(options.seeds)]
-    summaries = run_experiment(experiment, _shown(plans, experiment))
+    runs = _runs(experiment, plans, options.jobs)
+    summaries = over_seeds(_shown(runs, len(plans), experiment))
     if not options.json:
         for summary in summaries:
             print(_line(experiment.name, summary))
@@ -46,11 +57,23 @@ def _one(experiment: Experiment, first: Plan, options: argparse.Namespace) -> Su
     return summaries[0]
 
 
-def _shown(plans: list[Plan], experiment: Experiment) -> Iterable[Plan]:
-    """The plans, with a bar on a terminal."""
+def _runs(experiment: Experiment, plans: list[Plan], jobs: int) -> Iterator[list[Measure]]:
+    """A run a seed, one after another or in processes of their own."""
+    if jobs == 1 or len(plans) == 1:
+        yield from map(experiment.run, plans)
+        return
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(plans)), mp_context=fresh) as pool:
+        yield from pool.map(experiment.run, plans)
+
+
+def _shown(
+    runs: Iterable[list[Measure]], count: int, experiment: Experiment
+) -> Iterable[list[Measure]]:
+    """The runs, with a bar on a terminal."""
     console = Console(stderr=True)
     title = f"{experiment.name} {experiment.title}"
-    return track(plans, title, console=console, disable=not console.is_terminal)
+    return track(runs, title, total=count, console=console, disable=not console.is_terminal)
 
 
 def _line(name: str, summary: Summary) -> str:

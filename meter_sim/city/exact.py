@@ -24,14 +24,16 @@ from ohmesh.mesh import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from meter_sim.city.layout import Layout
     from meter_sim.city.links import LinkTable
+    from ohmesh.mesh import Sealer
 
 _FORGET_US = 20_000
 _DESTINATION, _COUNTER = slice(8, 12), slice(13, 17)
 _EXCHANGED = {3, 4, 5, 6, 8, 10}
 """Types that are only ever sent as an exchange."""
-_SEALER = StubSealer()
 
 
 class RadioNode(Node):
@@ -65,6 +67,10 @@ class ExactWorld(World):
     ) -> None:
         air = Air(links, seed=seed, rate_kbps=rate_kbps, weather=weather)
         super().__init__(layout, links, air, seed=seed, weather=weather, settings=settings)
+        self.sealer: Sealer = StubSealer()
+        """Of stations that boot from now on."""
+        self.tap: Callable[[int, bytes], None] | None = None
+        """Told of every frame a node hears."""
         self._forget_at_us = 0
         self._do |= {What.LANDED: self._landed, What.LOOK: self._look}
 
@@ -78,6 +84,12 @@ class ExactWorld(World):
         """Power a node off; its disk stays, what it has on the air is lost."""
         super().kill(number)
         self.nodes[number].outlet = self._outlet(number, -1)
+
+    def inject(self, number: int, frame: bytes, rssi_dbm: int) -> None:
+        """Let a node hear a frame from nowhere; the tap is not told."""
+        node = self.nodes[number]
+        if node.station is not None:
+            self._carry_out(node, node.station.receive(self.now_us // 1000, frame, rssi_dbm))
 
     def _node(self, number: int) -> RadioNode:
         is_root = number <= self.gateways
@@ -93,7 +105,7 @@ class ExactWorld(World):
             disk.state,
             pending=disk.payloads.values(),
             routes=disk.routes.values(),
-            sealer=_SEALER,
+            sealer=self.sealer,
         )
 
     def _save(self, node: Node) -> None:
@@ -187,6 +199,9 @@ class ExactWorld(World):
 
     def _hear(self, number: int, frame: bytes, rssi_tenths: int) -> None:
         node = self.nodes[number]
-        if node.station is not None:
-            outputs = node.station.receive(self.now_us // 1000, frame, round(rssi_tenths / 10))
-            self._carry_out(node, outputs)
+        if node.station is None:
+            return
+        outputs = node.station.receive(self.now_us // 1000, frame, round(rssi_tenths / 10))
+        self._carry_out(node, outputs)
+        if self.tap is not None:
+            self.tap(number, frame)

@@ -145,6 +145,7 @@ class FusedWorld(World):
     ) -> None:
         air = Crowd(links, rate_kbps=rate_kbps)
         super().__init__(layout, links, air, seed=seed, weather=weather, settings=settings)
+        self.station_kind = FusedStation
         self._bits = Philox(seed)
         self._draw: Callable[[], int] = self._stream(Philox(seed + 1)).__next__
         self._hack_us = air.duration_us(HACK_BYTES)
@@ -176,7 +177,7 @@ class FusedWorld(World):
         return RadioNode(number, is_root=number <= self.gateways)
 
     def _station(self, node: Node, disk: Disk) -> Station:
-        return FusedStation(
+        return self.station_kind(
             self._config(node),
             self._dice(node),
             disk.state,

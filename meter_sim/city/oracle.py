@@ -65,6 +65,11 @@ class Oracle:
         """The true ETX of a link, also of one that is too bad to be used; infinite without one."""
         return self._links.pair_etx(one, other)
 
+    def near(self, node: int) -> list[int]:
+        """Numbers of a node's neighbours over usable links."""
+        found: list[int] = (self._parent[self._child == node - 1] + 1).tolist()
+        return found
+
     def degree(self) -> NDArray[np.int64]:
         """int64[n], usable links of each node."""
         return np.bincount(self._child, minlength=self._count)

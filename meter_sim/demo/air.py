@@ -67,6 +67,10 @@ class Air:
         """The node boots again from what it had stored."""
         self._order(node, AirControl(AirAction.REVIVE))
 
+    def lose(self, node: int, percent: int | None) -> None:
+        """All links of the node lose a share of all frames; None gives the radio model back."""
+        self._order(node, AirControl(AirAction.LOSS, loss_percent=percent))
+
     def stop(self) -> None:
         """No meter closes a further interval."""
         self._order(ALL_NODES, AirControl(AirAction.STOP))

@@ -33,7 +33,7 @@ class StationConfig:
     is_root: bool
     epoch: int
     timer_divisor: int = 1
-    ack_timeout_ms: int = 250
+    ack_timeout_ms: int = c.ACK_TIMEOUT_MS
     attempts: int = c.ARQ_ATTEMPTS
     store_limit: int = c.STORE_MAX
     neighbour_limit: int = 0

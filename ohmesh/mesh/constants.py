@@ -50,9 +50,11 @@ ETX_FAILURE_EXTRA: Final = 4
 """An exchange without acknowledgement counts as its attempts and these (8 + 4 = Contiki's 12)."""
 YOUNG_SAMPLES: Final = 4
 """Up to here the estimate weighs a sample 1/4, afterwards 1/10 (Contiki link-stats)."""
-RSSI_GOOD_DBM: Final = -92
-RSSI_POOR_DBM: Final = -104
-"""50 % of 120 B frames pass at -103.8 dBm on a Wi-SUN class receiver."""
+RSSI_GOOD_DBM: Final = -101
+RSSI_ETX_128THS: Final = (170, 243, 375)
+"""First guess below RSSI_GOOD_DBM, a step a dB: ETX of 120 B frames and their acknowledgements on
+a Wi-SUN class receiver (50 % of the frames pass at -103.8 dBm), over a spread of 1.4 dB between
+the directions."""
 
 # --- hop ARQ (not scaled) -----------------------------------------------------------------------
 
@@ -60,6 +62,9 @@ ARQ_ATTEMPTS: Final = 8
 """macMaxFrameRetries 7: Contiki and wsbrd."""
 ACK_TIMEOUT_FLOOR_MS: Final = 50
 """A broker hop costs 1-5 ms and the gateway commits before it acknowledges."""
+ACK_TIMEOUT_MS: Final = 250
+"""Airtime, a commit and one frame waited out are 146 ms at 50 kbps; that little was measured to
+call busy neighbours dead in the crowd after a gateway's boot (docs/adr/0009)."""
 BACKOFF_SLOT_MS: Final = 4
 BACKOFF_EXPONENT_MIN: Final = 3
 BACKOFF_EXPONENT_MAX: Final = 5
@@ -104,8 +109,11 @@ PROBE_BEST: Final = 5
 PROBE_RELAY_MS: Final = 90_000
 """Keep-alive of a node with children (Contiki probing)."""
 PROBE_LEAF_MS: Final = 300_000
+DOUBT_SPREAD_MS: Final = 30_000
+"""A child of a gateway that hears another one lose it probes it within this; a gateway that is off
+for a moment must not lose all its children at once."""
 SOLICIT_MIN_MS: Final = 5_000
-SOLICIT_MAX_MS: Final = 180_000
+SOLICIT_MAX_MS: Final = 60_000
 BETTER_PARENT_MS: Final = 600_000
 """A parent better by less than the threshold wins after this time (Contiki)."""
 DENY_MIN_MS: Final = 60_000
@@ -128,8 +136,12 @@ HOUSEKEEPING_MS: Final = 60_000
 
 # --- registration and end-to-end acknowledgement ------------------------------------------------
 
-REG_JITTER_MS: Final = 4_000
+REG_FIRST_MS: Final = 30_000
+"""Jitter of the first registration with a root, which may not know yet how many there are."""
+REG_AGAIN_MS: Final = 4_000
+"""Jitter when a way back to a root was found that knows us."""
 REG_JITTER_PER_NODE_MS: Final = 60
+"""Either jitter grows with the nodes the root says it has."""
 SIZE_CODE_MAX: Final = 15
 """The size of a network is advertised as the bit length of its number of nodes."""
 REG_RETRY_MS: Final = 3_000

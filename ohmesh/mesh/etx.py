@@ -2,16 +2,16 @@
 
 from ohmesh.mesh import constants as c
 
+_GUESS_BEST = c.ETX_ONE * 17 // 16
+"""A proven perfect link is a little better than one that only sounds so."""
+
 
 def from_rssi(rssi_dbm: int) -> int:
-    """Return the first guess for a link: ETX 1.25 when strong, rising to 4 at the sensitivity."""
-    best = c.ETX_ONE * 5 // 4
-    if rssi_dbm >= c.RSSI_GOOD_DBM:
-        return best
-    if rssi_dbm <= c.RSSI_POOR_DBM:
-        return c.MAX_LINK_METRIC
-    span = c.RSSI_GOOD_DBM - c.RSSI_POOR_DBM
-    return best + (c.MAX_LINK_METRIC - best) * (c.RSSI_GOOD_DBM - rssi_dbm) // span
+    """Return the first guess for a link: hardly over 1 down to a cliff of 4 dB, then 4."""
+    below = c.RSSI_GOOD_DBM - rssi_dbm
+    if below <= 0:
+        return _GUESS_BEST
+    return c.RSSI_ETX_128THS[below - 1] if below <= len(c.RSSI_ETX_128THS) else c.MAX_LINK_METRIC
 
 
 def fold(etx_128ths: int, *, attempts: int, ok: bool, samples: int) -> int:

@@ -46,6 +46,7 @@ class Formation:
     __slots__ = (
         "_advertised_rank",
         "_core",
+        "_doubt_ms",
         "_forwarder",
         "_held_until_ms",
         "_poisons_left",
@@ -81,6 +82,7 @@ class Formation:
         self._request_ms = -1
         self._solicit_ms = 0
         self._held_until_ms = -1
+        self._doubt_ms = -1
         self._started_ms = 0
         self.dtsn = 0
         self.size_code = 0
@@ -141,15 +143,30 @@ class Formation:
             self._forwarder.release(now_ms)
         if change.root:
             self.reset_trickle(now_ms, ResetCause.ROOT)
-        if change.root or change.gained:
-            self._uplink.register_within(now_ms, self._register_spread_ms())
-        elif change.parent:
-            self._uplink.register_within(now_ms, core.scaled(c.REG_CHANGE_MS))
+        if change.root or change.gained or change.parent:
+            self._register(now_ms, change)
         if change.starved:
             # Somebody below us waits for this sequence.
             self.advertise(now_ms)
             self.reset_trickle(now_ms, ResetCause.VERSION)
         self._watch_rank(now_ms)
+
+    def _register(self, now_ms: int, change: Change) -> None:
+        """Tell the root of a new parent, the sooner the fewer others have reason to as well."""
+        uplink = self._uplink
+        parent = self._core.neighbours.get(self._core.parents[0])
+        if parent is not None and (change.root or change.gained):
+            self.size_code = parent.size_code
+            self._follow_call(parent)
+        if uplink.is_known:
+            # Lost and found again: what the root holds still stands, and a storm is spared.
+            return
+        if not change.root and not change.gained:
+            uplink.register_within(now_ms, self._core.scaled(c.REG_CHANGE_MS))
+        elif uplink.registered_root == self._core.root:
+            uplink.register_within(now_ms, self._spread_ms(c.REG_AGAIN_MS))
+        else:
+            uplink.register_within(now_ms, self._spread_ms(c.REG_FIRST_MS))
 
     def _watch_rank(self, now_ms: int) -> None:
         risen = self._core.rank - self._advertised_rank
@@ -233,9 +250,15 @@ class Formation:
     def heard_adv(self, now_ms: int, row: Neighbour, adv: Adv) -> None:
         """Take over what a neighbour advertises."""
         core = self._core
-        row.learn(now_ms, adv.tag)
-        if adv.tag.flags & TagFlag.BOOT:
+        if not adv.tag.flags & TagFlag.BOOT:
+            self._doubt(now_ms, row, adv.tag)
+        else:
             core.children.drop(row.id)
+        if adv.tag.flags & TagFlag.BOOT or _is_new_root(row, adv.tag):
+            row.pardon()
+        row.learn(now_ms, adv.tag)
+        row.dtsn = adv.dtsn
+        row.size_code = min(adv.size_code, c.SIZE_CODE_MAX)
         if not row.has_route():
             return
         if adv.tag.root == core.root:
@@ -250,15 +273,29 @@ class Formation:
         """A parent passes on what the root wants of everybody: time, size, new registrations."""
         if not self._core.is_parent(row.id) or adv.tag.root != self._core.root:
             return
-        self.size_code = min(adv.size_code, c.SIZE_CODE_MAX)
+        self.size_code = row.size_code
         if adv.time_s:
             self.time_offset_s = adv.time_s - now_ms // 1000
-        if adv.dtsn != self.dtsn:
-            first = self._uplink.registered_root != self._core.root
-            self.dtsn = adv.dtsn
-            if not first:
-                self._uplink.register_within(now_ms, self._register_spread_ms())
+        if self._follow_call(row):
+            self._uplink.register_within(now_ms, self._spread_ms(c.REG_FIRST_MS))
             self.reset_trickle(now_ms, ResetCause.VERSION)
+
+    def _follow_call(self, row: Neighbour) -> bool:
+        """Take over the number of the root's last call. Returns: True if it calls us anew."""
+        called = row.dtsn >= 0 and row.dtsn != self.dtsn
+        if called:
+            self.dtsn = row.dtsn
+        return called and self._uplink.unregister(self._core.root)
+
+    def _doubt(self, now_ms: int, row: Neighbour, tag: Tag) -> None:
+        """Another child lost the root that is our parent too: ask it soon, not at the next turn."""
+        core = self._core
+        lost = tag.root != row.tag.root or tag.rank == c.INFINITE_RANK
+        shared = row.tag.root == core.root and row.has_route() and row.tag.hops == 1
+        if lost and shared and core.hops == 1 and self._uplink.joined:
+            self._doubt_ms = now_ms
+            spread_ms = core.scaled(c.DOUBT_SPREAD_MS)
+            core.timers.set_earlier(Timer.PROBE, now_ms + 1 + core.rng.randrange(spread_ms))
 
     def _court(self, now_ms: int, row: Neighbour) -> None:
         """Our root lost its uplink and a neighbour's has one: prove the link to it at once."""
@@ -268,9 +305,9 @@ class Formation:
         if self._probing < c.PROBE_BEST and not row.is_denied(now_ms):
             self._probe(now_ms, row)
 
-    def _register_spread_ms(self) -> int:
+    def _spread_ms(self, least_ms: int) -> int:
         nodes = 1 << self.size_code
-        return self._core.scaled(max(c.REG_JITTER_MS, c.REG_JITTER_PER_NODE_MS * nodes))
+        return self._core.scaled(max(least_ms, c.REG_JITTER_PER_NODE_MS * nodes))
 
     # --- soliciting -----------------------------------------------------------------------------
 
@@ -396,7 +433,7 @@ class Formation:
             return
         stale_ms = now_ms - self._probe_period_ms() // 2
         parent = core.neighbours.get(core.parents[0])
-        if parent is not None and parent.acked_ms < stale_ms:
+        if parent is not None and parent.acked_ms < max(stale_ms, self._doubt_ms):
             self._probe(now_ms, parent)
         candidate = self._probe_candidate(parent, stale_ms)
         if candidate is not None:
@@ -414,7 +451,7 @@ class Formation:
 
     def _arm_probe(self, now_ms: int) -> None:
         core = self._core
-        if core.attached and not core.config.is_root:
+        if core.attached:
             core.timers.set(Timer.PROBE, now_ms + core.spread(self._probe_period_ms()))
 
     def _probe_period_ms(self) -> int:
@@ -436,3 +473,7 @@ class Formation:
         self._forwarder.submit(job)
         if again:
             self.reset_trickle(now_ms, ResetCause.INCONSISTENT)
+
+
+def _is_new_root(row: Neighbour, tag: Tag) -> bool:
+    return tag.root == row.id and row.tag.root == row.id and tag.epoch > row.tag.epoch

@@ -26,6 +26,7 @@ class Neighbour:
         "id",
         "rssi_dbm",
         "samples",
+        "size_code",
         "tag",
         "tag_ms",
     )
@@ -46,6 +47,7 @@ class Neighbour:
         self.deny_until_ms = -1
         self.busy_until_ms = -1
         self.dtsn = -1
+        self.size_code = 0
 
     @property
     def cost(self) -> int:
@@ -114,6 +116,11 @@ class Neighbour:
             samples=self.samples,
         )
         self.samples += 1
+
+    def pardon(self) -> None:
+        """It booted: what it did not answer before says nothing any more."""
+        self.deny_until_ms = -1
+        self.deny_ms = 0
 
     def deny(self, now_ms: int, *, first_ms: int, max_ms: int) -> None:
         """Leave it out for a time that doubles at each failure in a row."""

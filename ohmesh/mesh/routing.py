@@ -36,7 +36,6 @@ def is_usable(row: Neighbour, now_ms: int) -> bool:
     return (
         row.acked_ms >= 0
         and tag.root != 0
-        and row.etx_128ths <= c.MAX_LINK_METRIC
         and row.deny_until_ms <= now_ms
         and tag.rank + row.etx_128ths < c.MAX_PATH_COST
     )
@@ -75,6 +74,8 @@ class Routing:
         ]
         if not tier1:
             return Change(lost=True) if core.attached else NO_CHANGE
+        # A poor way is better than none, and than telling a sub-tree that there is none.
+        tier1 = [row for row in tier1 if row.etx_128ths <= c.MAX_LINK_METRIC] or tier1
         return self.attach(now_ms, self._choose(now_ms, tier1), tier1)
 
     def second_tier(self, now_ms: int, since_ms: int) -> Neighbour | None:

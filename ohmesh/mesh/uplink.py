@@ -22,8 +22,10 @@ class Uplink:
         "_forwarder",
         "_pause_ms",
         "_reg_fseq",
+        "_reg_parent",
         "_reg_sent_ms",
         "_sending",
+        "_spread_ms",
         "_tries",
         "life",
         "registered_root",
@@ -43,7 +45,9 @@ class Uplink:
         self._sending = False
         self._reg_fseq = 0
         self._awaiting = False
+        self._reg_parent = 0
         self._reg_sent_ms = -1
+        self._spread_ms = 0
         self._tries = 0
         self._pause_ms = 0
 
@@ -106,8 +110,25 @@ class Uplink:
         """True if attached and registered with the root we are attached to."""
         return self._core.attached and self.registered_root == self._core.root
 
+    @property
+    def is_known(self) -> bool:
+        """True if the root has acknowledged the preferred parent we have."""
+        told = not self._awaiting and self.registered_root == self._core.root
+        return told and self._core.parents[:1] == (self._reg_parent,)
+
+    def unregister(self, root: int) -> bool:
+        """The root calls for registrations. Returns: False if it does not know us anyway."""
+        if self.registered_root != root:
+            return False
+        self.registered_root = 0
+        return True
+
     def register_within(self, now_ms: int, spread_ms: int) -> None:
-        """Register after a random part of the spread; a fresh cause starts the tries anew."""
+        """Register after a random part of the spread; a fresh cause starts the tries anew.
+
+        Where many register together their answers take time: they wait in proportion.
+        """
+        self._spread_ms = spread_ms
         self._tries = 0
         self._pause_ms = 0
         at_ms = now_ms + 1 + self._core.rng.randrange(max(1, spread_ms))
@@ -117,6 +138,7 @@ class Uplink:
         """Send a registration, and arrange the next: retry, pause, or none while unattached."""
         core = self._core
         if not core.attached:
+            self._reg_parent = 0
             return
         if core.flags & TagFlag.COLLECT_ONLY:
             core.timers.set(Timer.REGISTER, now_ms + core.spread(core.scaled(c.OUTAGE_WINDOW_MS)))
@@ -131,6 +153,7 @@ class Uplink:
         job = Job(JobKind.UP, frame, now_ms, priority=_CONTROL_PRIORITY, rounds_max=1)
         self._forwarder.submit(job)
         self._reg_fseq = frame.head.fseq
+        self._reg_parent = core.parents[0]
         self._reg_sent_ms = now_ms
         self._awaiting = True
         self._tries += 1
@@ -138,9 +161,9 @@ class Uplink:
 
     def _retry_ms(self) -> int:
         if self._tries <= c.REG_TRIES:
-            base = self._core.paced(c.REG_RETRY_MS, _ROUND_TRIPS)
+            base = max(self._core.paced(c.REG_RETRY_MS, _ROUND_TRIPS), self._spread_ms // 2)
             return base << (self._tries - 1)
-        grown = max(self._core.scaled(c.REG_PAUSE_MS), self._pause_ms * 2)
+        grown = max(self._core.scaled(c.REG_PAUSE_MS), self._spread_ms, self._pause_ms * 2)
         self._pause_ms = min(grown, self._core.scaled(c.REG_PAUSE_MAX_MS))
         return self._pause_ms
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headend.api import views
 from headend.api.answers import Pager, accepted, answer, documented
+from headend.api.export.lists import also_as_files
 from headend.api.fields import (
     INTEGER_MAX,
     Body,
@@ -193,7 +194,8 @@ async def add(parts: Parts, who: Caller, body: AddTariff) -> Response:
     )
 
 
-@router.get("/accounts", responses=documented("AccountPage"))
+@router.get("/accounts", responses=documented("AccountPage", files=True))
+@also_as_files(views.Account)
 async def list_accounts(
     request: Request, parts: Parts, who: Caller, query: Annotated[PageQuery, Query()]
 ) -> Response:
@@ -304,7 +306,8 @@ def _amount_mu(body: TopUp, currency: str) -> int:
             raise invalid("/body", "give exactly one of amount_mu and amount_minor")
 
 
-@router.get("/accounts/{account}/transfers", responses=documented("TransferPage"))
+@router.get("/accounts/{account}/transfers", responses=documented("TransferPage", files=True))
+@also_as_files(views.Transfer)
 async def list_transfers(
     request: Request,
     parts: Parts,

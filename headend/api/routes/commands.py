@@ -13,10 +13,13 @@ from starlette.responses import Response
 
 from headend.api import views
 from headend.api.answers import Pager, accepted, answer, documented
+from headend.api.export.lists import also_as_files
 from headend.api.fields import Body, Id, IdempotencyKey, Instant, Integer, PageQuery
+from headend.api.permissions import demand
 from headend.api.problems import invalid, not_found
 from headend.api.routes.meters import relay_name
 from headend.api.services import Caller, Parts
+from headend.security.roles import Permission
 from headend.service.commands import NewCommand, cancel_command
 from headend.service.orders import order_command
 from ohmesh.model.command import CommandKind, CommandState, ResultStatus
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/commands", tags=["commands"])
 _KINDS = {kind.name.lower(): kind for kind in CommandKind}
 KindName = Literal["relay_read", "relay_off", "relay_on", "read_now", "clock_set"]
+SWITCHES = frozenset({CommandKind.RELAY_ON, CommandKind.RELAY_OFF})
 VALID_S_DEFAULT = 900
 
 
@@ -85,7 +89,8 @@ async def find_commands(
     )
 
 
-@router.get("", responses=documented("CommandPage"))
+@router.get("", responses=documented("CommandPage", files=True))
+@also_as_files(views.Command)
 async def list_commands(
     request: Request, parts: Parts, who: Caller, query: Annotated[CommandQuery, Query()]
 ) -> Response:
@@ -113,6 +118,8 @@ async def ask(
     now = parts.now()
     if body.not_after and body.valid_s:
         raise invalid("/body/valid_s", "give not_after or valid_s, not both")
+    if _KINDS[body.kind] in SWITCHES:
+        demand(who, Permission.SUPPLY_SWITCH)
     request = NewCommand(
         meter=body.meter,
         kind=_KINDS[body.kind],

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headend.api import views
 from headend.api.answers import Pager, documented
+from headend.api.export.lists import also_as_files
 from headend.api.fields import Id, PageQuery, Word
 from headend.api.pulse import Pulse
 from headend.api.services import Caller, Parts
@@ -34,7 +35,8 @@ class EventQuery(PageQuery):
     meter: Id | None = None
 
 
-@router.get("/events", responses=documented("EventPage"))
+@router.get("/events", responses=documented("EventPage", files=True))
+@also_as_files(views.Event)
 async def list_events(
     request: Request, parts: Parts, who: Caller, query: Annotated[EventQuery, Query()]
 ) -> Response:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from headend.api import views
 from headend.api.answers import Pager, accepted, answer, documented
+from headend.api.export.lists import also_as_files
 from headend.api.fields import Body, Id, Metres, PageQuery, PathId, Word, is_id
 from headend.api.problems import not_found
 from headend.api.routes.meters import span
@@ -54,7 +55,8 @@ async def find_gateway(parts: Services, who: Principal, name: str) -> Row:
     return rows[0]
 
 
-@router.get("/gateways", responses=documented("GatewayPage"))
+@router.get("/gateways", responses=documented("GatewayPage", files=True))
+@also_as_files(views.Gateway)
 async def list_gateways(
     request: Request, parts: Parts, who: Caller, query: Annotated[PageQuery, Query()]
 ) -> Response:
@@ -115,7 +117,8 @@ async def get_topology(parts: Parts, who: Caller) -> Response:
     return answer(await read_topology(parts, who))
 
 
-@router.get("/quarantine", tags=["quarantine"], responses=documented("QuarantinedPage"))
+@router.get("/quarantine", tags=["quarantine"], responses=documented("QuarantinedPage", files=True))
+@also_as_files(views.Quarantined)
 async def list_quarantine(
     request: Request, parts: Parts, who: Caller, query: Annotated[QuarantineQuery, Query()]
 ) -> Response:

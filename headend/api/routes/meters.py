@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headend.api import views
 from headend.api.answers import Pager, accepted, answer, documented
+from headend.api.export.lists import also_as_files
 from headend.api.fields import (
     YEAR_MAX,
     YEAR_MIN,
@@ -126,7 +127,8 @@ async def find_meter(parts: Services, who: Principal, name: str) -> Row:
     return rows[0]
 
 
-@router.get("", responses=documented("MeterPage"))
+@router.get("", responses=documented("MeterPage", files=True))
+@also_as_files(views.Meter)
 async def list_meters(
     request: Request, parts: Parts, who: Caller, query: Annotated[MeterQuery, Query()]
 ) -> Response:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headend.api import people_views as views
 from headend.api.answers import Pager, answer, documented
+from headend.api.export.lists import also_as_files
 from headend.api.fields import Body, Id, Instant, PageQuery, Text
 from headend.api.problems import invalid, not_found
 from headend.api.services import Caller, Parts
@@ -29,7 +30,19 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/v1", tags=["people"])
 UserName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@+-]{1,120}$")]
-Scope = Annotated[Permission, Field(json_schema_extra={"enum": sorted(SCOPES)})]
+
+
+def _is_scope(value: Permission) -> Permission:
+    if value not in SCOPES:
+        raise ValueError("this is no scope: every key may do it")
+    return value
+
+
+Scope = Annotated[
+    Permission,
+    AfterValidator(_is_scope),
+    WithJsonSchema({"type": "string", "enum": sorted(SCOPES)}),
+]
 _NAME_MAX = 200
 _ALWAYS = (401, 403, 422, 429, 503)
 
@@ -81,7 +94,8 @@ async def issue_access_token(parts: Parts, who: Caller) -> Response:
     return answer(views.AccessToken(token, "Bearer", LIFE_S))
 
 
-@router.get("/users", responses=documented("UserPage"))
+@router.get("/users", responses=documented("UserPage", files=True))
+@also_as_files(views.User)
 async def list_users(
     request: Request, parts: Parts, who: Caller, query: Annotated[PageQuery, Query()]
 ) -> Response:
@@ -163,7 +177,8 @@ async def renew_setup_link(parts: Parts, who: Caller, user: str) -> Response:
     return _link(user, await parts.store.run(who.tenant_id, plan))
 
 
-@router.get("/keys", responses=documented("KeyPage"))
+@router.get("/keys", responses=documented("KeyPage", files=True))
+@also_as_files(views.Key)
 async def list_keys(
     request: Request, parts: Parts, who: Caller, query: Annotated[PageQuery, Query()]
 ) -> Response:
@@ -190,7 +205,8 @@ async def revoke_key(parts: Parts, who: Caller, key: str) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/approvals", responses=documented("ApprovalPage"))
+@router.get("/approvals", responses=documented("ApprovalPage", files=True))
+@also_as_files(views.Approval)
 async def list_approvals(
     request: Request, parts: Parts, who: Caller, query: Annotated[PageQuery, Query()]
 ) -> Response:
@@ -218,7 +234,8 @@ async def decide_approval(parts: Parts, who: Caller, approval: UUID, body: Decid
     return answer(views.Approval(**await parts.store.run(who.tenant_id, plan)))
 
 
-@router.get("/audit", responses=documented("AuditEntryPage"))
+@router.get("/audit", responses=documented("AuditEntryPage", files=True))
+@also_as_files(views.AuditEntry)
 async def list_audit(
     request: Request, parts: Parts, who: Caller, query: Annotated[AuditQuery, Query()]
 ) -> Response:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headend.api import vee_views
 from headend.api.answers import Pager, accepted, documented
+from headend.api.export.lists import also_as_files
 from headend.api.fields import (
     YEAR_MAX,
     YEAR_MIN,
@@ -254,7 +255,8 @@ def _total(row: Row) -> vee_views.IntervalTotal:
     )
 
 
-@router.get("/v1/vee/exceptions", responses=documented("VeeExceptionPage"))
+@router.get("/v1/vee/exceptions", responses=documented("VeeExceptionPage", files=True))
+@also_as_files(vee_views.VeeException)
 async def list_vee_exceptions(
     request: Request, parts: Parts, who: Caller, query: Annotated[ExceptionQuery, Query()]
 ) -> Response:
@@ -283,7 +285,8 @@ def _exception(row: Row) -> vee_views.VeeException:
     return vee_views.VeeException(**{**row, "rule": Check(row["rule"]).name.lower()})
 
 
-@router.get("/v1/vee/edits", responses=documented("IntervalEditPage"))
+@router.get("/v1/vee/edits", responses=documented("IntervalEditPage", files=True))
+@also_as_files(vee_views.IntervalEdit)
 async def list_edits(
     request: Request, parts: Parts, who: Caller, query: Annotated[EditQuery, Query()]
 ) -> Response:
@@ -403,6 +406,25 @@ async def swap(parts: Parts, who: Caller, meter: PathId, body: NoteSwap) -> Resp
     _check_channel(body.channel)
     row, replayed = await parts.store.run(who.tenant_id, _swap(who, meter, body))
     return accepted(vee_views.MeterSwap(**row), replayed=replayed)
+
+
+@router.get("/v1/meters/{meter}/swaps", responses=documented("MeterSwapPage"))
+async def list_swaps(
+    request: Request, parts: Parts, who: Caller, meter: PathId, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """List the exchanges of a meter, newest first."""
+    scope = query.scope("swaps", tenant=who.tenant_id, meter=meter)
+    before = parts.cursors.open(scope, query.cursor, tuple[datetime])[0] if query.cursor else None
+    pager = Pager(request, parts.cursors, scope, query.page_size)
+    rows = await parts.store.run(who.tenant_id, _swaps(who, meter, before, pager.limit))
+    return pager.page(rows, lambda row: vee_views.MeterSwap(**row), lambda row: (row["at"],))
+
+
+def _swaps(who: Principal, meter: str, before: datetime | None, limit: int) -> Plan[list[Row]]:
+    meter_id = yield from _meter(who, meter)
+    return (
+        yield SQL("swaps", tenant_id=who.tenant_id, meter_id=meter_id, before=before, limit=limit)
+    )
 
 
 def _swap(who: Principal, meter: str, body: NoteSwap) -> Plan[tuple[Row, bool]]:

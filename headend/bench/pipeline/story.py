@@ -80,6 +80,13 @@ def made(place: Servers, name: str, street: Street) -> Home:
             " select 1, 'M' || m, 'M' || m, %s, 900 from generate_series(0, %s) m",
             (street.profile, street.meters - 1),
         )
+        admin.execute(  # a fleet that was heard before, not one that is seen for the first time
+            "update ohmesh.meter_status s set gateway_id = g.id, last_seen = now()"
+            " from ohmesh.meter m join ohmesh.gateway g"
+            " on g.name = 'gw' || substr(m.name, 2)::int %% %s where s.meter_id = m.id",
+            (street.gateways,),
+        )
+        admin.execute("vacuum full analyze ohmesh.meter_status")
         admin.execute("vacuum analyze")
     return home
 

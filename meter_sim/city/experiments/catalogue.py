@@ -5,11 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meter_sim.city.experiments.ablations import ablations
+from meter_sim.city.experiments.attack import attack
 from meter_sim.city.experiments.faults import any_one_node, gateway_loss, loop_audit, tenth_at_once
 from meter_sim.city.experiments.measure import Measure, Summary, summarise
 from meter_sim.city.experiments.orders import commands
+from meter_sim.city.experiments.scale import scale
 from meter_sim.city.experiments.start import cold_start, gateway_reboot
 from meter_sim.city.experiments.steady import overhead, path_quality, reading_success
+from meter_sim.city.experiments.storms import (
+    flapping_links,
+    noise_burst,
+    outages,
+    trunk_and_trench,
+)
 from ohmesh.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,11 +44,18 @@ CATALOGUE = {
         Experiment("E3", "cold start", cold_start),
         Experiment("E4", "any one node dies", any_one_node),
         Experiment("E5", "a tenth dies at once", tenth_at_once),
+        Experiment("E6", "the trunk dies, a trench parts the city", trunk_and_trench),
         Experiment("E7", "a gateway dies", gateway_loss),
         Experiment("E8", "a gateway boots again", gateway_reboot),
+        Experiment("E9", "links that flap", flapping_links),
+        Experiment("E10", "outages roll through", outages),
+        Experiment("E11", "a burst of noise", noise_burst),
         Experiment("E12", "commands", commands),
         Experiment("E13", "overhead", overhead),
+        Experiment("E14", "an attacker in the street", attack),
         Experiment("E15", "loops", loop_audit),
+        Experiment("E16", "a larger city", scale),
+        Experiment("E18", "without one feature", ablations),
     )
 }
 
@@ -51,7 +67,6 @@ def experiment_named(name: str) -> Experiment:
     return CATALOGUE[name]
 
 
-def run_experiment(experiment: Experiment, plans: Iterable[Plan]) -> list[Summary]:
-    """Run every plan, one seed each. Returns: a summary a metric, the headline first."""
-    runs = [experiment.run(plan) for plan in plans]
+def over_seeds(runs: Iterable[list[Measure]]) -> list[Summary]:
+    """The figures of some runs of one experiment: a summary a metric."""
     return [summarise(measures) for measures in zip(*runs, strict=True)]

@@ -11,6 +11,7 @@ from meter_sim.city.experiments.measure import Better, Measure, percentile
 from meter_sim.city.experiments.stage import (
     draw,
     exhaustion_us,
+    lost_after_all,
     raise_city,
     run_until,
     stretch,
@@ -20,7 +21,6 @@ from meter_sim.city.experiments.stage import (
 if TYPE_CHECKING:
     from meter_sim.city.experiments.stage import Plan
 
-_DRAIN_US = 3 * HOUR_US
 _WATCH_US = 3 * MINUTE_US
 _KILLED_PERCENT = 10
 _QUICK_POSITIONS = 12
@@ -47,7 +47,7 @@ def any_one_node(plan: Plan) -> list[Measure]:
         unhealed += wound.overdue(city)
         world.boot(victim)
         world.run(world.now_us + MINUTE_US)
-    lost = _lost_after_all(city)
+    lost = lost_after_all(city)
     late_s, tried_s = percentile(healing_s, 99), exhaustion_us() / SECOND_US
     return [
         Measure("heal_p99_over_bound", percentile(ratios, 99), 1.0, 1.3, Better.LOWER),
@@ -56,15 +56,6 @@ def any_one_node(plan: Plan) -> list[Measure]:
         Measure("not_back_60s_after_bound", unhealed, 0.0, 0.0, Better.LOWER),
         Measure("readings_lost", lost, 0.0, 0.0, Better.LOWER),
     ]
-
-
-def _lost_after_all(city: City) -> int:
-    """Readings of living, reachable meters that no gateway has three hours later."""
-    world = city.world
-    until_us = world.now_us
-    world.run(until_us + _DRAIN_US)
-    reachable = city.oracle.routes(city.gateways, dead=world.dead()).reachable
-    return sum(bool(reachable[r.node - 1]) for r in world.ledger.missing(until_us))
 
 
 def tenth_at_once(plan: Plan) -> list[Measure]:
@@ -89,7 +80,7 @@ def tenth_at_once(plan: Plan) -> list[Measure]:
         Measure("gap_to_reachable_300s", gap, 0.0, 0.0002, Better.LOWER),
         Measure("stretch_300s", stretch_after, 1.0, 1.15, Better.LOWER),
         Measure("pdr_15min", in_time / count, limit, limit - 0.001, Better.HIGHER),
-        Measure("readings_lost", _lost_after_all(city), 0.0, 0.0, Better.LOWER),
+        Measure("readings_lost", lost_after_all(city), 0.0, 0.0, Better.LOWER),
     ]
 
 
@@ -129,7 +120,7 @@ def gateway_loss(plan: Plan) -> list[Measure]:
     return [
         Measure("rehomed_t95_s", t95_s, percentile(bounds, 95), 180.0, Better.LOWER),
         Measure("rehomed_t100_s", t100_s, percentile(bounds, 100), 600.0, Better.LOWER),
-        Measure("readings_lost", _lost_after_all(city), 0.0, 0.0, Better.LOWER),
+        Measure("readings_lost", lost_after_all(city), 0.0, 0.0, Better.LOWER),
     ]
 
 

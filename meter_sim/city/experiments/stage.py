@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from meter_sim.city.build import MINUTE_US, SECOND_US, City, Radio, build_city
+from meter_sim.city.build import HOUR_US, MINUTE_US, SECOND_US, City, Radio, build_city
 from meter_sim.city.dice import hash_ints
+from meter_sim.city.exact import ExactWorld
+from meter_sim.city.fused import FusedStation, FusedWorld
 from meter_sim.city.oracle import Timeline
 from meter_sim.city.profiles import CityProfile, profile_named
 from meter_sim.city.weather import Weather
@@ -18,6 +20,8 @@ from ohmesh.mesh.config import StationConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from ohmesh.mesh import Sealer
 
 STEP_US = SECOND_US // 4
 ROLLOUT_US = 2 * MINUTE_US
@@ -41,6 +45,8 @@ class Plan:
         radio: exact or fused; exact up to 300 meters when not said.
         weather: whether links fade and flicker.
         settings: fields of StationConfig that differ from the defaults.
+        sealer: of the exact radio; a stub when not said.
+        station: of the fused radio; another one for what-if runs.
     """
 
     profile: str
@@ -50,6 +56,8 @@ class Plan:
     radio: Radio | None = None
     weather: bool = False
     settings: tuple[tuple[str, int], ...] = ()
+    sealer: Sealer | None = None
+    station: type[FusedStation] | None = None
 
     @property
     def streets(self) -> CityProfile:
@@ -60,7 +68,7 @@ class Plan:
         """The city, everybody off."""
         radio = self.radio or (Radio.EXACT if self.nodes <= EXACT_MAX else Radio.FUSED)
         usual = Weather(self.seed, FADING_TENTHS, FLAKY_PERCENT) if self.weather else None
-        return build_city(
+        city = build_city(
             self.streets,
             self.nodes,
             self.seed,
@@ -69,6 +77,11 @@ class Plan:
             weather=weather or usual,
             settings=dict(self.settings),
         )
+        if self.sealer is not None and isinstance(city.world, ExactWorld):
+            city.world.sealer = self.sealer
+        if self.station is not None and isinstance(city.world, FusedWorld):
+            city.world.station_kind = self.station
+        return city
 
 
 def raise_city(plan: Plan, *, gateways: int | None = None, weather: Weather | None = None) -> City:
@@ -91,6 +104,30 @@ def run_until(
             return True
         world.run(min(limit_us, world.now_us + step_us))
     return done()
+
+
+def with_radio(plan: Plan, radio: Radio) -> Plan:
+    """The plan on that radio, whatever it said."""
+    return replace(plan, radio=radio)
+
+
+DRAIN_US = 3 * HOUR_US
+"""Longer than the 2.2 h after which everything unacknowledged is sent again."""
+
+
+def lost_after_all(city: City) -> int:
+    """Readings of living, reachable meters that no gateway has three hours later."""
+    world = city.world
+    until_us = world.now_us
+    world.run(until_us + DRAIN_US)
+    reachable = city.oracle.routes(city.gateways, dead=world.dead()).reachable
+    return sum(bool(reachable[r.node - 1]) for r in world.ledger.missing(until_us))
+
+
+def joined(city: City) -> int:
+    """Living meters that are registered."""
+    stations = (city.world.nodes[node].station for node in city.world.meters())
+    return sum(station is not None and station.joined for station in stations)
 
 
 def timeline(city: City) -> Timeline:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from meter_sim.city.build import MINUTE_US, SECOND_US, City
 from meter_sim.city.experiments.measure import Better, Measure
-from meter_sim.city.experiments.stage import draw, raise_city, run_until
+from meter_sim.city.experiments.stage import draw, joined, raise_city, run_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,15 +33,9 @@ def cold_start(plan: Plan) -> list[Measure]:
     out = []
     for percent, target_s in ((95, 240.0), (99, 240.0), (100, 480.0)):
         wanted = math.ceil(reachable * percent / 100)
-        value_s = _seconds_until(city, lambda wanted=wanted: _joined(city) >= wanted)  # type: ignore[misc]
+        value_s = _seconds_until(city, lambda wanted=wanted: joined(city) >= wanted)  # type: ignore[misc]
         out.append(Measure(f"t{percent}_s", value_s, limit_s, target_s, Better.LOWER))
     return out
-
-
-def _joined(city: City) -> int:
-    """Living meters that are registered."""
-    stations = (city.world.nodes[node].station for node in city.world.meters())
-    return sum(station is not None and station.joined for station in stations)
 
 
 def _seconds_until(city: City, done: Callable[[], bool], since_us: int = 0) -> float:

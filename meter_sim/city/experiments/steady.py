@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from meter_sim.city.build import HOUR_US, MINUTE_US, City
 from meter_sim.city.experiments.measure import Better, Measure, percentile
-from meter_sim.city.experiments.stage import raise_city, stretch, timeline
+from meter_sim.city.experiments.stage import DRAIN_US, raise_city, stretch, timeline
+from meter_sim.city.experiments.toll import Toll
 from meter_sim.city.world import COMMIT_MIN_US, COMMIT_SPREAD_US
 from meter_sim.radio import ACK_BYTES, DATA_BYTES
 
@@ -15,11 +16,8 @@ if TYPE_CHECKING:
     from meter_sim.city.experiments.stage import Plan
 
 _DAY_H, _QUICK_H = 24, 2
-_DRAIN_US = 3 * HOUR_US
-"""Longer than the 2.2 h after which everything unacknowledged is sent again."""
-_ADV, _SOL, _REG, _REGACK, _UP, _DOWN, _HACK = 1, 2, 3, 4, 5, 6, 7
+_UP, _HACK = 5, 7
 _TRICKLE_MAX_H = 4.096 * 2**8 / 3600
-_PHY_BYTES = 16
 
 
 def reading_success(plan: Plan) -> list[Measure]:
@@ -29,10 +27,10 @@ def reading_success(plan: Plan) -> list[Measure]:
     begin_us = world.now_us
     end_us = begin_us + (_QUICK_H if plan.quick else _DAY_H) * HOUR_US
     world.start_reports()
-    world.run(end_us + _DRAIN_US)
+    world.run(end_us + DRAIN_US)
     window = [(r.node, r.produced_us) for r in world.ledger.between(begin_us, end_us)]
     share = len(line.deliverable(window, 15 * MINUTE_US)) / len(window)
-    finally_share = len(line.deliverable(window, _DRAIN_US)) / len(window)
+    finally_share = len(line.deliverable(window, DRAIN_US)) / len(window)
     in_time, count = world.ledger.within(15 * MINUTE_US, from_us=begin_us, until_us=end_us)
     arrived, _ = world.ledger.within(2 * _DAY_H * HOUR_US, from_us=begin_us, until_us=end_us)
     latency_s = percentile(world.ledger.latencies_us(from_us=begin_us), 95) / 1e6
@@ -76,26 +74,17 @@ def overhead(plan: Plan) -> list[Measure]:
     hours = 1 if plan.quick else 3
     world.start_reports()
     world.run(world.now_us + 15 * MINUTE_US)
-    before, octets_before = world.frames.count.copy(), world.frames.octets.copy()
-    airtime_us = world.air.airtime_us
+    toll = Toll.of(city)
     world.run(world.now_us + hours * HOUR_US)
-    frames, octets = world.frames.count - before, world.frames.octets - octets_before
-    data_frames = frames[_UP] + frames[_DOWN]
-    control_frames = sum(frames.values()) - frames[_HACK] - data_frames
-    control_octets = sum(octets.values()) - octets[_HACK] - octets[_UP] - octets[_DOWN]
-    node_hours = plan.nodes * hours
-    data_octets = octets[_UP] + octets[_DOWN] + _PHY_BYTES * data_frames
-    all_octets = data_octets + control_octets + _PHY_BYTES * control_frames
-    routes = city.oracle.routes(city.gateways)
-    hops = routes.hops()[city.layout.gateways :]
+    control = toll.control_frames() / (plan.nodes * hours)
+    hops = city.oracle.routes(city.gateways).hops()[city.layout.gateways :]
     # An advertisement per longest interval; a registration and its answer over all hops in 2 h.
     floor = 1 / _TRICKLE_MAX_H + float(hops[hops > 0].mean())
-    channel = (world.air.airtime_us - airtime_us) / (hours * HOUR_US * plan.nodes)
+    share = toll.airtime_share(hours * HOUR_US)
     return [
-        Measure(
-            "control_frames_node_h", control_frames / node_hours, floor, 1.5 * floor, Better.LOWER
-        ),
-        Measure("control_share_airtime", 1 - data_octets / all_octets, 0.0, 0.12, Better.LOWER),
-        Measure("duty_cycle_mean", channel, 0.0, 0.01, Better.LOWER),
+        Measure("control_frames_node_h", control, floor, 1.5 * floor, Better.LOWER),
+        Measure("control_share_airtime", toll.control_share(), 0.0, 0.12, Better.LOWER),
+        Measure("duty_cycle_mean", share, 0.0, 0.01, Better.LOWER),
+        Measure("nodes_over_duty_budget", world.budget.over, 0.0, 0.0, Better.LOWER),
         Measure("formation_frames_node", formation / plan.nodes, 0.0, 60.0, Better.LOWER),
     ]

@@ -9,13 +9,15 @@ import tty
 import pytest
 
 from firmware_profiles import registry
-from gateway import config
+from gateway import cli, config
 from gateway.detect import Search, detect, sections
+from gateway.drivers.line import Line, LineSettings
 from meter_sim.field.mbus import MbusResponder
 from meter_sim.field.modbus import ModbusResponder
 from meter_sim.field.optical import OpticalResponder
 from meter_sim.field.push import PushingMeter, profile_telegram, readout_telegram
 from meter_sim.field.server import serve_pty, serve_tcp
+from ohmesh.model.errors import DriverTransient
 
 NOW_MS = 1_767_268_800_000
 QUICK = Search(listen_s=0.3, answer_s=0.1, units=range(1, 6), addresses=range(4))
@@ -96,3 +98,43 @@ async def test_a_silent_port_has_nothing():
         tty.setraw(end)
         few = Search(listen_s=0.05, answer_s=0.02, units=[1], addresses=[1])
         assert await detect(os.ttyname(end), few) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("/dev/nope", "No such file or directory; plug it in, or correct `line`"),
+        ("/dev/null", "it is no serial port; correct `line`"),
+        ("tcp://127.0.0.1:1", "connection refused; start the device server"),
+    ],
+)
+async def test_a_line_that_cannot_be_opened_says_what_to_do(line, message):
+    with pytest.raises(DriverTransient) as caught:
+        await detect(line, QUICK)
+    assert str(caught.value).startswith(f"{line}: {message}")
+
+
+async def test_a_port_that_is_open_elsewhere_says_so(tmp_path):
+    async with serve_pty(mbus(), tmp_path / "port") as port:
+        line = await Line.open(LineSettings(str(port)))
+        try:
+            with pytest.raises(DriverTransient, match="another program has it open; stop that"):
+                await detect(str(port), QUICK)
+        finally:
+            line.close()
+        assert (await detect(str(port), QUICK)).kind == "mbus"
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "message"),
+    [
+        (["detect", "tcp://x"], 2, "'tcp://x' is not tcp://host:port"),
+        (["detect", "--units", "1-999", "x"], 2, "'1-999' is not within 1 to 247"),
+        (["detect", "/dev/nope"], 1, "/dev/nope: No such file"),
+    ],
+)
+def test_the_command_tells_in_a_line(argv, code, message, capsys):
+    assert cli.main(argv) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert message in told.err

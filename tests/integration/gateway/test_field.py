@@ -226,6 +226,25 @@ async def test_dead_modbus_meters_do_not_slow_the_living(tmp_path):
     assert len(dead) * schedule_module.DEAD_AFTER <= asked <= len(dead) * 10
 
 
+async def test_a_line_that_hangs_half_open_is_opened_anew(tmp_path):
+    """The first connection is accepted and never answered, as after a modem's silent end."""
+    bus = ModbusResponder({1: "carlo_gavazzi_em24"}, clock_ms=clock_ms, tcp=True)
+    deaf = ModbusResponder({}, clock_ms=clock_ms, tcp=True)
+    connections = []
+
+    def new():
+        connections.append(bus if connections else deaf)
+        return connections[-1]
+
+    async with tcp(new) as line:
+        meters = [{"units": "1", "map": "carlo_gavazzi_em24"}]
+        section = {"name": "h", "line": line, "meters": meters, "period_s": 0.1, "timeout_ms": 10}
+        async with gateway(tmp_path, modbus=[section]) as (outbox, counts):
+            await until(lambda: outbox.state.next_seq >= 3)
+    assert connections == [deaf, bus]
+    assert counts["modbus h"]["lost"] == 1
+
+
 async def test_mbus_meters_by_primary_and_secondary_address(tmp_path):
     profile = registry.load("eu_mbus")
     ids = {number: f"{number:08d}" for number in range(1, 7)}

@@ -146,7 +146,7 @@ def hyper(timescale, tmp_path, make_store):
 
 
 @pytest.fixture(params=["plain", pytest.param("hyper", marks=pytest.mark.timescaledb)])
-def any_store(request):
+def any_store(request, database):  # noqa: ARG001 - the server starts before the test does
     """The same on plain PostgreSQL and on TimescaleDB: the answers must be the same too."""
     return request.getfixturevalue("store" if request.param == "plain" else "hyper")
 
@@ -265,7 +265,7 @@ def running_ingest(store: Store, url: str, *, client_id: str = "test-ingest", sh
     source = MqttSource(url, client_id=client_id, shared=shared, receive_maximum=64)
     ingest = Ingest(
         url=store.urls["ingest"],
-        source=source,
+        source=source.lanes[0],
         writer=Writer(store.keystore),
         publish=source.client.publish,
         batch_messages=1000,

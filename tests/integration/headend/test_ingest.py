@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -266,3 +267,29 @@ def test_states_of_gateways_are_kept(store, save):
     for state in (b'{"state": "online"}', b'{"state": "offline", "more": 1}'):
         save(sort([Delivery("ohmesh/v1/gw/gw1/state", state)], 10)[0])
     assert store.value("select state from ohmesh.gateway_status") == "offline"
+
+
+def test_a_gateway_that_floods_is_told_once_and_loses_nothing(store, kit):
+    gateway = store.gateway()
+    store.meter()
+    connection = store.connect("ingest")
+    writer = Writer(store.keystore, flood_per_minute=60)
+    dense = [replace(kit.telegram(n), received_at_ms=1_767_225_600_000) for n in range(200)]
+    for first in range(0, 200, 50):
+        work = work_of((first, dense[first : first + 50]))
+        writer.store(connection, work, now_ms=1_767_225_600_000)
+    assert store.counts() == {"readings": 200, "telegrams": 200, "held": 0}
+    assert store.rows("select gateway_id, kind, detail from ohmesh.event") == [
+        {"gateway_id": gateway, "kind": "gateway_flood", "detail": {"telegrams_in_a_minute": 100}}
+    ]
+
+
+def test_without_the_archive_readings_and_quarantine_are_kept(store, kit):
+    store.gateway()
+    store.meter()
+    connection = store.connect("ingest")
+    writer = Writer(store.keystore, archive_all=False)
+    batch = [kit.telegram(0), kit.telegram(1, payload=b"poison"), kit.telegram(2)]
+    stored = writer.store(connection, work_of((0, batch)), now_ms=1_767_225_600_000)
+    assert stored.acks == [("gw1", 1, 3)]
+    assert store.counts() == {"readings": 2, "telegrams": 0, "held": 1}

@@ -29,6 +29,7 @@ ENTITIES = (
     "supply",
     "interval_edit",
     "meter_swap",
+    "route_history",
     "payment",
     "reconciliation",
     "ledger_stop",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from datetime import datetime
 from decimal import Decimal
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from seeding import START
 
+from headend.api.export import lists
 from headend.api.routes import exports
 from headend.store import db
 
@@ -95,3 +97,36 @@ async def test_what_makes_no_sense_is_refused(api, query):
     answer = await api.get("/v1/readings", params={**PERIOD, **query})
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+LISTS = (
+    *("/v1/meters", "/v1/gateways", "/v1/quarantine", "/v1/commands", "/v1/events", "/v1/accounts"),
+    *("/v1/accounts/A-1/transfers", "/v1/audit", "/v1/keys", "/v1/vee/exceptions"),
+)
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_a_list_is_a_file_with_every_row(api, monkeypatch, path):
+    monkeypatch.setattr(lists, "ROWS_A_PAGE", 7)
+    listed = (await api.get(path, params={"page_size": 1000})).json()
+    assert listed["next"] is None
+    text = await api.get(path, params={"format": "csv"})
+    assert text.status_code == 200, text.text
+    rows = list(csv.DictReader(io.StringIO(text.text)))
+    assert len(rows) == len(listed["items"])
+    for row, item in zip(rows, listed["items"], strict=True):
+        assert row.keys() == item.keys()
+        assert [k for k, v in item.items() if v is None] == [k for k, v in row.items() if not v]
+    book = await api.get(path, headers={"accept": lists.Format.XLSX.value})
+    assert book.content.startswith(b"PK")
+    with zipfile.ZipFile(io.BytesIO(book.content)) as parts:
+        assert parts.read("xl/worksheets/sheet1.xml").count(b"<row ") == len(rows) + 1
+
+
+async def test_a_list_as_a_file_keeps_filters_and_eyes(api, neighbour):
+    found = (await api.get("/v1/meters?format=csv&prefix=M000")).text.splitlines()
+    assert len(found) == 10
+    theirs = (await neighbour.get("/v1/meters?format=csv")).text
+    assert len(theirs.splitlines()) == 9
+    assert all(line.startswith("B-") for line in theirs.splitlines()[1:])
+    assert (await api.get("/v1/meters?format=pdf")).status_code == 422

@@ -166,6 +166,19 @@ async def test_an_access_token_has_its_maker_s_rights_and_no_more(app, api):
         assert (await client.get("/v1/me")).json()["person"] == "maker of operator"
 
 
+async def test_who_may_read_a_relay_may_not_switch_it(app, api):
+    key = {"key": "engineer-s", "scopes": ["fleet:read", "command:send"]}
+    secret = (await api.post("/v1/keys", json=key)).json()["secret"]
+    async with client_of(app, secret) as client:
+        for kind, status in (("relay_off", 403), ("relay_on", 403), ("relay_read", 202)):
+            body = {"meter": "M0003", "kind": kind}
+            headers = {"Idempotency-Key": f"engineer-{kind}"}
+            answer = await client.post("/v1/commands", json=body, headers=headers)
+            assert answer.status_code == status, answer.text
+    kinds = {c["kind"] for c in (await api.get("/v1/commands?meter=M0003")).json()["items"]}
+    assert kinds == {"relay_read"}
+
+
 async def test_two_people_for_one_deed(app, api, monkeypatch):
     monkeypatch.setattr(permissions, "TWO_PEOPLE", frozenset({"top_up"}))
     before = (await api.get("/v1/accounts/A-1")).json()["balance_mu"]

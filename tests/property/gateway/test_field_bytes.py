@@ -16,15 +16,7 @@ from ohmesh.model.errors import DriverTransient
 
 TEXT_MARKS = (b"/", b"!", b"\r\n", b"(", b"\x02", b"\x03")
 SML_MARKS = (b"\x1b" * 4, b"\x01" * 4, b"\x1b\x1b\x1b\x1b\x1a\x00")
-FRAME_MARKS = (
-    b"\x7e",
-    b"\xa0\x10",
-    b"\xa8\x08",
-    b"\x68\x05\x05\x68",
-    b"\x16",
-    b"\xdb\x08",
-    b"\x82",
-)
+FRAME_MARKS = (b"\x7e", b"\xa0\x10", b"\xa8\x08", b"\x68\x05\x05\x68", b"\x16", b"\xdb\x08")
 MARKS = TEXT_MARKS + SML_MARKS + FRAME_MARKS
 noise = st.lists(st.sampled_from(MARKS) | st.binary(max_size=12), max_size=60).map(b"".join)
 

@@ -143,6 +143,7 @@ def test_nodes_leave_a_gateway_that_lost_its_uplink_and_come_back_to_a_lone_one(
     world.run(world.now_ms + 1_200_000)
     # A root without uplink still stores, and is better than none.
     assert all(world.station(node).root == 1 for node in meters(world))
+    world.run(world.now_ms + 8_000_000)
     assert arrived(world) >= sent
 
 
@@ -264,6 +265,47 @@ def test_gateway_reboot_with_its_disk_commands_at_once_and_calls_nobody():
     assert len(registered) < 10
     world.run(world.now_ms + 60_000)
     assert all(world.results[token].ok for token in range(1, 26))
+
+
+def frames_of(world, kind):
+    """Every frame of a type put on the air from now on."""
+    seen = []
+    world.tap = lambda node, frame: seen.append(node) if frame[0] & 0xF == kind else None
+    return seen
+
+
+def test_a_cold_start_costs_few_registrations_a_node():
+    world = street(21, meters=60, roots=1, loss_percent=10)
+    registrations = frames_of(world, 3)
+    world.boot_all(1000)
+    assert world.run(120_000, lambda: world.now_ms > 5_000 and not world.unjoined())
+    hops = sum(world.station(node).hops for node in meters(world))
+    assert len(registrations) < 3 * hops
+
+
+def test_who_finds_its_way_again_does_not_register_again():
+    """A gateway that was off with its disk: its direct children come back to the same parent."""
+    world = shaped([(1, node) for node in range(101, 121)], loss_percent=0)
+    assert world.run(120_000, lambda: all_there(world))
+    world.kill(1)
+    report(world, "noticed", set())
+    world.run(world.now_ms + 60_000)
+    assert len(world.unattached()) == 20
+    registrations = frames_of(world, 3)
+    world.boot(1)
+    assert world.run(world.now_ms + 120_000, lambda: not world.unattached())
+    world.run(world.now_ms + 120_000)
+    assert registrations == []
+    assert not world.unjoined()
+
+
+def test_the_silent_death_of_a_gateway_is_heard_of_by_all_soon():
+    """One meter has something to send; the others probe when they hear that it lost its way."""
+    world = shaped(list(combinations([1, *range(101, 113)], 2)), loss_percent=0)
+    assert world.run(120_000, lambda: all_there(world))
+    world.kill(1)
+    world.submit(101, b"reading")
+    assert world.run(world.now_ms + 60_000, lambda: len(world.unattached()) == 12)
 
 
 def test_route_records_that_cannot_be_read_are_left_out():

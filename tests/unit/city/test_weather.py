@@ -1,5 +1,7 @@
 """What moves links: the same for one link and for a row, the same both ways, bounded in share."""
 
+import itertools
+
 import numpy as np
 
 from meter_sim.city.budget import HOUR_US, Budget
@@ -21,7 +23,7 @@ def test_both_ways_of_a_link_fade_together_and_slowly():
     weather = Weather(5, fading_tenths=20)
     assert weather.shift_tenths(77, 8, 9) == weather.shift_tenths(77, 9, 8)
     steps = [weather.shift_tenths(n * SECOND_US, 8, 9) for n in range(1_200)]
-    assert max(abs(a - b) for a, b in zip(steps, steps[1:], strict=False)) <= 1
+    assert max(abs(a - b) for a, b in itertools.pairwise(steps)) <= 1
     many = np.array([weather.shift_tenths(0, 1, n) for n in range(2, 3_000)])
     assert abs(many.mean()) < 2
     assert 18 < many.std() < 22

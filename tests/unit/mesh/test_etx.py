@@ -6,7 +6,8 @@ from ohmesh.mesh import etx
 
 
 @pytest.mark.parametrize(
-    ("rssi", "guess"), [(-40, 160), (-92, 160), (-98, 336), (-104, 512), (-130, 512)]
+    ("rssi", "guess"),
+    [(-40, 136), (-101, 136), (-102, 170), (-103, 243), (-104, 375), (-105, 512), (-130, 512)],
 )
 def test_first_guess(rssi, guess):
     assert etx.from_rssi(rssi) == guess

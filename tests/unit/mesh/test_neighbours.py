@@ -20,7 +20,7 @@ def test_a_neighbour_that_was_off_is_not_called_a_poor_link_for_it():
     while_off = row.etx_128ths
     row.succeed(1000, 1)
     assert while_off < 512
-    assert row.etx_128ths == 144  # the first guess of a strong link, and one good sample
+    assert row.etx_128ths == 132  # the first guess of a strong link, and one good sample
     assert row.failures == 0
 
 

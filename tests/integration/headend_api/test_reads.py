@@ -1,0 +1,51 @@
+"""Read success over HTTP: the report and the list of misses agree."""
+
+from __future__ import annotations
+
+from headend.store import db
+from headend.vee.pump import Validator
+from headend.watch import Watch
+
+DAYS = {"first": "2026-03-01", "last": "2026-03-01"}
+
+
+async def test_the_report_and_the_misses_agree(site, api, neighbour):
+    url = site.urls["worker"]
+    await api.post("/v1/meters", json={"meter": "R-1", "profile": "nl_dsmr"})
+    with db.connect(site.urls["ingest"], name="test", autocommit=True) as ingest:
+        ingest.execute(  # the clock of the data moves past the deadline of the seeded day
+            "insert into bulk.reading select m.id, c.id, t, 1, 0"
+            " from ohmesh.meter m, ohmesh.channel c, "
+            " unnest(array['2026-03-02T06:00Z', '2026-03-02T06:15Z']::timestamptz[]) t"
+            " where m.name = 'R-1' and c.name = 'el.energy.import' and c.obis = '1-0:1.8.0'"
+        )
+        ingest.execute(
+            "insert into bulk.touched (meter_id, from_ts, to_ts)"
+            " select meter_id, min(ts), max(ts) from bulk.reading group by meter_id"
+        )
+    with db.connect(url, name="test", autocommit=True) as worker:
+        validator, watch = Validator(url=url), Watch(url=url)
+        while validator.step(worker):
+            pass
+        for _ in range(3):
+            watch.step(worker)
+    report = (await api.get("/v1/reports/read-success/days", params=DAYS)).json()
+    assert report["expected"] >= 60 * 90
+    assert report["expected"] - report["on_time"] == sum(report["causes"].values())
+    assert [line["limit_ppm"] for line in report["lines"]] == [980_000, 998_000]
+    assert sum(g["expected"] for g in report["gateways"]) == report["expected"]
+    missed, cursor = 0, {}
+    while cursor is not None:
+        page = await api.get("/v1/reports/read-success/misses", params=DAYS | cursor)
+        missed += sum(item["intervals"] for item in page.json()["items"])
+        cursor = {"cursor": page.json()["next"]} if page.json()["next"] else None
+    assert missed == report["expected"] - report["on_time"]
+    theirs = (await neighbour.get("/v1/reports/read-success/days", params=DAYS)).json()
+    assert theirs["meters"] <= 8
+
+
+async def test_days_that_are_none_are_refused(api):
+    for query in ("first=2026-03-02&last=2026-03-01", "first=2020-01-01&last=2026-01-01"):
+        answer = await api.get(f"/v1/reports/read-success/days?{query}")
+        assert answer.status_code == 422, query
+        assert answer.json()["errors"][0]["pointer"] == "/query/first"
