@@ -43,7 +43,6 @@ _HAN_LINES = 'framing = "{}"\nprofile = "no_han"  # or that of the meter'
 _MODBUS_SPEEDS = ((9600, "8N1"), (19_200, "8E1"), (9600, "8E1"), (2400, "8N1"))
 _MBUS_SPEEDS = ((2400, "8E1"), (300, "8E1"))
 _SIGN_ON = b"/?!\r\n"
-_SIGN_ON_S = 2.5
 _NKE = 0x40
 
 
@@ -54,12 +53,14 @@ class Search:
     Attributes:
         listen_s: on each port at each speed.
         answer_s: for each question.
+        sign_on_s: for the answer of an optical head, which may take 1.5 s and comes at 300 baud.
         units: Modbus units to ask.
         addresses: M-Bus addresses to ask.
     """
 
     listen_s: float = 11.0
     answer_s: float = 0.2
+    sign_on_s: float = 2.5
     units: Sequence[int] = range(1, 11)
     addresses: Sequence[int] = range(6)
 
@@ -118,7 +119,7 @@ def sections(finds: Sequence[Find]) -> Iterator[str]:
 
 
 async def _ask_port(port: str, search: Search) -> Find | None:
-    if found := await _sign_on(port):
+    if found := await _sign_on(port, search):
         return found
     for baud, mode in _MBUS_SPEEDS:
         if found := await _mbus(LineSettings(port, baud, mode), search):
@@ -181,11 +182,11 @@ async def _heard(settings: LineSettings, framing: str, listen_s: float) -> bool:
     return False
 
 
-async def _sign_on(port: str) -> Find | None:
+async def _sign_on(port: str, search: Search) -> Find | None:
     settings = LineSettings(port, 300, "7E1")
     with contextlib.suppress(TimeoutError, DriverError):
         async with _open(settings) as line:
-            await line.ask(_SIGN_ON, identification_length, timeout_s=_SIGN_ON_S, echo=True)
+            await line.ask(_SIGN_ON, identification_length, timeout_s=search.sign_on_s, echo=True)
             return _find("optical", LineSettings(port, 9600, "7E1"))
     return None
 

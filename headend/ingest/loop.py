@@ -20,7 +20,7 @@ from headend.store.session import Session
 from ohmesh.model.errors import StoreError
 from ohmesh.model.ids import GatewayId
 from ohmesh.wire import topics
-from ohmesh.wire.uplink import encode_ack
+from ohmesh.wire.uplink import Again, encode_ack
 
 if TYPE_CHECKING:
     import threading
@@ -149,7 +149,13 @@ class Ingest:
         stored = self._writer.store(connection, work, now_ms=time.time_ns() // 10**6, hold=hold)
         for ack in stored.acks:
             topic = topics.gateway_topic(GatewayId(ack.gateway), "ack")
-            self._publish(topic, encode_ack(ack.epoch, ack.through))
+            if ack.again is not Again.NOTHING:
+                _log.warning(
+                    "gateway %s was told that more is stored than there is: the database was "
+                    "restored; it is asked for what it still keeps",
+                    ack.gateway,
+                )
+            self._publish(topic, encode_ack(ack.epoch, ack.through, ack.again))
         self._source.done(deliveries)
         self._count(stored)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from headend.ingest.effects import Gateway, Item
 from headend.ingest.statements import SQL
 from headend.store import db
+from ohmesh.wire.uplink import Again
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 
 
 class Ack(NamedTuple):
-    """What to tell a gateway after the commit: all of `epoch` below `through` is stored."""
+    """What to tell a gateway after the commit: all of `epoch` below `through` is stored.
+
+    Attributes:
+        again: what is wanted once more, because the gateway was told more than is here.
+    """
 
     gateway: str
     epoch: int
     through: int
+    again: Again = Again.NOTHING
 
 
 def gateways(connection: Connection, names: set[str]) -> dict[str, Gateway]:
@@ -70,7 +76,30 @@ def advance(connection: Connection, batches: Sequence[Placed]) -> list[Ack]:
         return []
     names = {gateway.id: gateway.name for gateway, _ in batches}
     rows = db.rows(connection, SQL("advance_progress", **_columns(batches)))
-    return sorted(Ack(names[row["gateway_id"]], row["epoch"], row["through"]) for row in rows)
+    told: dict[tuple[int, int], int] = {}
+    for gateway, batch in batches:
+        outbox = (gateway.id, batch.epoch)
+        told[outbox] = max(batch.acked, told.get(outbox, 0))
+    return sorted(
+        Ack(
+            names[row["gateway_id"]],
+            row["epoch"],
+            row["through"],
+            _again(row["through"], told[row["gateway_id"], row["epoch"]]),
+        )
+        for row in rows
+    )
+
+
+def _again(through: int, told: int) -> Again:
+    """What to ask of a gateway that was told of the commit of all below `told`.
+
+    A store that has less was restored from a back-up. Of an epoch that it knows, it has all that
+    was acknowledged before that epoch began, because commits come back in their order.
+    """
+    if told <= through:
+        return Again.NOTHING
+    return Again.FROM_HERE if through else Again.ALL
 
 
 def _columns(batches: Sequence[Placed]) -> dict[str, list[int]]:

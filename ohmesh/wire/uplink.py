@@ -5,10 +5,15 @@ or salvaged outbox and each boot of the machine begin one). The head-end keeps, 
 epoch), the set of numbers it has committed and answers with the end of the contiguous range that
 starts at 0; the gateway may free rows below that number, after its keeping time. Batches may arrive
 twice, late or out of order: the set and the readings' primary key make a resend change nothing.
+
+A batch says how much of its epoch the gateway believes committed (`acked`). A head-end that knows
+of less was restored from a back-up and asks again (`Again`): the gateway gives what it still keeps
+new numbers in a new epoch, so that what was asked once is never taken for another request.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -38,7 +43,24 @@ class _Row(msgspec.Struct, array_like=True, frozen=True):
     payload: Annotated[bytes, msgspec.Meta(max_length=MAX_TELEGRAM_BYTES)]
 
 
-class UplinkBatch(msgspec.Struct, array_like=True, frozen=True):
+class Again(IntEnum):
+    """What a head-end that was restored wants once more."""
+
+    NOTHING = 0
+    FROM_HERE = 1
+    """All that the gateway keeps from the acknowledged number on."""
+    ALL = 2
+    """All that the gateway keeps: this epoch is not known at all, so older ones may lack, too."""
+
+
+class _Batch(msgspec.Struct, array_like=True, frozen=True):
+    gateway: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    epoch: _Int63
+    first_seq: _Int63
+    rows: Annotated[list[_Row], msgspec.Meta(min_length=1, max_length=MAX_TELEGRAMS)]
+
+
+class UplinkBatch(_Batch, array_like=True, frozen=True):
     """Telegrams `first_seq`, `first_seq + 1` ... of one outbox.
 
     Attributes:
@@ -46,12 +68,10 @@ class UplinkBatch(msgspec.Struct, array_like=True, frozen=True):
         epoch: identity of the outbox file, a positive 63-bit number.
         first_seq: number of the first telegram.
         rows: the telegrams.
+        acked: the gateway believes that all numbers of the epoch below it are committed.
     """
 
-    gateway: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    epoch: _Int63
-    first_seq: _Int63
-    rows: Annotated[list[_Row], msgspec.Meta(min_length=1, max_length=MAX_TELEGRAMS)]
+    acked: _Int63 = 0
 
     @property
     def end_seq(self) -> int:
@@ -66,23 +86,35 @@ class UplinkBatch(msgspec.Struct, array_like=True, frozen=True):
         ]
 
 
-class Ack(msgspec.Struct, array_like=True, frozen=True):
-    """All telegrams of `epoch` below `through` are committed at the head-end."""
-
+class _Ack(msgspec.Struct, array_like=True, frozen=True):
     epoch: _Int63
     through: _Int63
+
+
+class Ack(_Ack, array_like=True, frozen=True):
+    """All telegrams of `epoch` below `through` are committed at the head-end.
+
+    Attributes:
+        again: what is wanted once more.
+    """
+
+    again: Again = Again.NOTHING
 
 
 _batch_decoder = msgspec.msgpack.Decoder(UplinkBatch)
 _ack_decoder = msgspec.msgpack.Decoder(Ack)
 
 
-def encode_batch(gateway: str, epoch: int, first_seq: int, telegrams: Sequence[Telegram]) -> bytes:
-    """One uplink message. Raises Oversize."""
+def encode_batch(
+    gateway: str, epoch: int, first_seq: int, telegrams: Sequence[Telegram], *, acked: int = 0
+) -> bytes:
+    """One uplink message; see `UplinkBatch`. Raises Oversize."""
     rows = [
         _Row(t.kind, t.source, t.meter, t.profile, t.received_at_ms, t.payload) for t in telegrams
     ]
-    return envelope.pack(UplinkBatch(gateway, epoch, first_seq, rows))
+    if not acked:
+        return envelope.pack(_Batch(gateway, epoch, first_seq, rows))
+    return envelope.pack(UplinkBatch(gateway, epoch, first_seq, rows, acked))
 
 
 def decode_batch(octets: bytes) -> UplinkBatch:
@@ -93,9 +125,11 @@ def decode_batch(octets: bytes) -> UplinkBatch:
     return batch
 
 
-def encode_ack(epoch: int, through: int) -> bytes:
+def encode_ack(epoch: int, through: int, again: Again = Again.NOTHING) -> bytes:
     """One acknowledgement."""
-    return envelope.pack(Ack(epoch, through))
+    if again is Again.NOTHING:
+        return envelope.pack(_Ack(epoch, through))
+    return envelope.pack(Ack(epoch, through, again))
 
 
 def decode_ack(octets: bytes) -> Ack:

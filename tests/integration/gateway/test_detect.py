@@ -20,7 +20,7 @@ from meter_sim.field.server import serve_pty, serve_tcp
 from ohmesh.model.errors import DriverTransient
 
 NOW_MS = 1_767_268_800_000
-QUICK = Search(listen_s=0.3, answer_s=0.1, units=range(1, 6), addresses=range(4))
+QUICK = Search(listen_s=0.3, answer_s=0.1, sign_on_s=0.5, units=range(1, 6), addresses=range(4))
 
 
 def clock_ms():
@@ -96,7 +96,7 @@ async def test_a_silent_port_has_nothing():
         stack.callback(os.close, ours)
         stack.callback(os.close, end)
         tty.setraw(end)
-        few = Search(listen_s=0.05, answer_s=0.02, units=[1], addresses=[1])
+        few = Search(listen_s=0.05, answer_s=0.02, sign_on_s=0.05, units=[1], addresses=[1])
         assert await detect(os.ttyname(end), few) is None
 
 

@@ -208,7 +208,7 @@ async def test_a_sunspec_meter_is_found(tmp_path):
 
 
 async def test_dead_modbus_meters_do_not_slow_the_living(tmp_path):
-    """Two of ten live: in the time of a hundred of their turns the dead cost a bounded few."""
+    """Two of ten live: in the time of fifty of their turns the dead cost a bounded few."""
     dead = frozenset(range(3, 11))
     bus = ModbusResponder(
         dict.fromkeys(range(1, 11), "carlo_gavazzi_em24"), clock_ms=clock_ms, dead=dead
@@ -218,7 +218,7 @@ async def test_dead_modbus_meters_do_not_slow_the_living(tmp_path):
         section = {"name": "b", "line": str(line), "meters": meters}
         section |= {"period_s": 0.1, "timeout_ms": 20}
         async with gateway(tmp_path, modbus=[section]) as (outbox, counts):
-            await until(lambda: outbox.state.next_seq >= 100)
+            await until(lambda: outbox.state.next_seq >= 50)
             rows = await stored(outbox)
     asked = counts["modbus b"]["failed"]
     assert {t.meter for t in rows} == {"b-1", "b-2"}

@@ -338,3 +338,51 @@ def test_a_boot_begins_an_epoch_and_a_restart_does_not(path, telegrams):
     third, waiting, _ = visit("three", 5)
     assert (third.first_seq, third.next_seq) == (0, 1)
     assert waiting == telegrams(5)
+
+
+def test_what_is_wanted_again_gets_numbers_of_a_new_epoch(opened, telegrams):
+    file = opened()
+    file.append([telegrams(*range(1, 11))])
+    before = file.state.epoch
+    file.acknowledge(before, 8, now_ms=60_000)
+    assert file.begin_again(5, now_ms=120_000) == 3
+    assert file.state.epoch != before
+    assert (file.state.acked_through, file.state.next_seq, file.state.first_seq) == (0, 5, -5)
+    assert rows(file) == telegrams(6, 7, 8, 9, 10)
+    file.close()
+    file = opened()
+    assert (file.state.acked_through, file.state.next_seq) == (0, 5)
+    file.acknowledge(file.state.epoch, 5, now_ms=180_000)
+    assert file.state.backlog == 0
+
+
+def test_all_that_is_kept_is_wanted_again_across_epochs(opened, telegrams):
+    file = opened()
+    file.append([telegrams(1, 2, 3)])
+    file.acknowledge(file.state.epoch, 3, now_ms=60_000)
+    assert file.begin_epoch("another boot")
+    file.append([telegrams(4, 5)])
+    file.acknowledge(file.state.epoch, 1, now_ms=60_000)
+    assert file.begin_again(None, now_ms=120_000) == 4
+    assert rows(file) == telegrams(1, 2, 3, 4, 5)
+    assert file.state.backlog == 5
+
+
+def test_what_is_freed_already_is_left_out_of_what_goes_again(opened, telegrams):
+    file = opened()
+    file.append([telegrams(*range(1, 11))])
+    file.acknowledge(file.state.epoch, 4, now_ms=60_000)
+    file.free(acknowledged_before_ms=600_000)
+    file.acknowledge(file.state.epoch, 8, now_ms=700_000)
+    assert file.begin_again(1, now_ms=700_000) == 4
+    assert rows(file) == telegrams(5, 6, 7, 8, 9, 10)
+    assert file.state.first_seq == 0
+
+
+def test_what_was_never_acknowledged_waits_anyway(opened, telegrams):
+    file = opened()
+    file.append([telegrams(1, 2, 3)])
+    before = file.state
+    assert file.begin_again(0, now_ms=0) == 0
+    assert file.begin_again(None, now_ms=0) == 0
+    assert file.state == before

@@ -29,6 +29,7 @@ from ohmesh.wire.sealed import Opened, SealedKind, seal, unseal
 from ohmesh.wire.uplink import (
     MAX_TELEGRAM_BYTES,
     MAX_TELEGRAMS,
+    Again,
     decode_ack,
     decode_batch,
     encode_ack,
@@ -57,6 +58,20 @@ def test_ack():
     assert encode_ack(7, 4).hex() == "0100920704"
     ack = decode_ack(bytes.fromhex("0100920704"))
     assert (ack.epoch, ack.through) == (7, 4)
+
+
+def test_a_batch_tells_what_its_gateway_believes_committed():
+    octets = encode_batch("gw1", 7, 3, [TELEGRAM], acked=2)
+    assert octets.hex() == BATCH.replace("010094", "010095", 1) + "02"
+    assert decode_batch(octets).acked == 2
+    assert decode_batch(bytes.fromhex(BATCH)).acked == 0
+
+
+def test_an_acknowledgement_that_asks_again():
+    assert encode_ack(7, 4, Again.FROM_HERE).hex() == "010093070401"
+    assert encode_ack(7, 0, Again.ALL).hex() == "010093070002"
+    assert decode_ack(bytes.fromhex("010093070401")).again is Again.FROM_HERE
+    assert decode_ack(bytes.fromhex("0100920704")).again is Again.NOTHING
 
 
 def test_downlink():
@@ -108,7 +123,7 @@ def test_a_long_batch_is_compressed_and_comes_back():
 
 
 def test_a_reader_ignores_fields_that_a_newer_writer_adds():
-    octets = bytes.fromhex("0100930704a3") + b"new"
+    octets = bytes.fromhex("010094070400a3") + b"new"
     assert decode_ack(octets).through == 4
 
 
