@@ -45,12 +45,13 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.MONEY_READ: (
         *("list_tariffs", "list_accounts", "get_account", "list_transfers"),
         *("accounts", "one_account"),
-        *("contract_balance", "contract_statement", "contract_supply", "simulate_tariff"),
+        *("contract_balance", "contract_statement", "contract_supply"),
         *("may_disconnect", "list_reconciliations", "show_breaker", "list_held_releases"),
         *("export_odyssey", "list_webhooks", "list_deliveries"),
     ),
     Permission.MONEY_SETUP: (
         *("add_tariff", "open_account", "add_tariff_version", "agree_terms"),
+        "simulate_tariff",
         *("add_webhook", "remove_webhook", "set_token_identity"),
     ),
     Permission.MONEY_VEND: (

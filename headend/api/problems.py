@@ -283,10 +283,9 @@ def _from_validation(error: RequestValidationError) -> Problem:
 def from_ours(error: Exception) -> Problem:
     """The problem that an error of ours is."""
     match error:
-        case PrepaymentError() if error.code == "module_down":
-            return Problem(UNAVAILABLE, str(error), headers={"Retry-After": "30"})
         case CommandError() | PrepaymentError() | AccessError():
             kind = NOT_FOUND if error.code.startswith("unknown_") else REFUSED
+            kind = UNAVAILABLE if error.code == "module_down" else kind
             kind = FORBIDDEN if error.code in _NOT_YOURS else kind
             kind = UPSTREAM if error.code in _UPSTREAM else kind
             return Problem(kind, str(error), code=error.code)

@@ -46,17 +46,18 @@ returning id
 
 -- name: find_payment
 select id, account, account_id, amount_mu, currency, channel, state, reason, received_at, booked_at,
-       wallet_mu
+       wallet_mu, decision_seq
 from ohmesh.payment where tenant_id = %(tenant_id)s and idempotency_key = %(idempotency_key)s
 
 -- name: payment_by_id
 select id, account, account_id, amount_mu, currency, channel, state, reason, received_at, booked_at,
-       wallet_mu, idempotency_key
+       wallet_mu, decision_seq, idempotency_key
 from ohmesh.payment where tenant_id = %(tenant_id)s and id = %(id)s for update
 
 -- name: set_payment
 update ohmesh.payment
-set state = %(state)s, booked_at = %(booked_at)s, wallet_mu = %(wallet_mu)s, reason = %(reason)s
+set state = %(state)s, booked_at = %(booked_at)s, wallet_mu = %(wallet_mu)s, reason = %(reason)s,
+    decision_seq = %(decision_seq)s
 where id = %(id)s
 
 -- name: taken_of_debt

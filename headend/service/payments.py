@@ -106,7 +106,7 @@ def pay(tenant_id: int, payment: Payment, now: datetime, *, suspend: bool = Fals
             "currency", f"the contract {payment.account} is kept in {found['currency']}"
         )
     account = None if found is None else (yield from engine.lock_account(found["id"]))
-    known = yield from _replayed(tenant_id, payment, currency, account)
+    known = yield from _replayed(tenant_id, payment, currency)
     if known is not None:
         return known
     state, reason = _judge(account, payment, currency)
@@ -147,9 +147,7 @@ def _judge(account: Row | None, payment: Payment, currency: str) -> tuple[Paymen
     )
 
 
-def _replayed(
-    tenant_id: int, payment: Payment, currency: str, account: Row | None
-) -> Plan[TopUp | None]:
+def _replayed(tenant_id: int, payment: Payment, currency: str) -> Plan[TopUp | None]:
     row = first(
         (yield SQL("find_payment", tenant_id=tenant_id, idempotency_key=payment.idempotency_key))
     )
@@ -164,7 +162,7 @@ def _replayed(
         raise Conflict(
             f"the idempotency key {payment.idempotency_key!r} belongs to another payment"
         )
-    return _answer(tenant_id, payment.idempotency_key, row, account, replayed=True)
+    return _answer(tenant_id, payment.idempotency_key, row, replayed=True)
 
 
 def _receive(
@@ -208,7 +206,7 @@ def _keep(
     row = (yield SQL("find_payment", tenant_id=tenant_id, idempotency_key=payment.idempotency_key))[
         0
     ]
-    return _answer(tenant_id, payment.idempotency_key, row, None, replayed=False)
+    return _answer(tenant_id, payment.idempotency_key, row, replayed=False)
 
 
 def _book(account: Row, key: str, amount_mu: int, now: datetime) -> Plan[TopUp]:
@@ -232,6 +230,7 @@ def _book(account: Row, key: str, amount_mu: int, now: datetime) -> Plan[TopUp]:
         booked_at=now,
         wallet_mu=wallet_mu,
         reason=None,
+        decision_seq=supply.decision_seq,
     )
     return TopUp(
         id=identity,
@@ -300,7 +299,7 @@ def reverse_payment(
     state = PaymentState(row["state"])
     account = yield from engine.lock_account(row["account_id"])
     if state is PaymentState.REVERSED:
-        return _answer(tenant_id, row["idempotency_key"], row, account, replayed=True)
+        return _answer(tenant_id, row["idempotency_key"], row, replayed=True)
     topup.advance_payment(state, PaymentState.REVERSED)
     txn = txn_of(tenant_id, row["idempotency_key"])
     yield from ledger.reverse(tenant_id, txn, f"reversal:{txn}", now)
@@ -311,15 +310,15 @@ def reverse_payment(
         booked_at=row["booked_at"],
         wallet_mu=row["wallet_mu"],
         reason=reason,
+        decision_seq=row["decision_seq"],
     )
     account = yield from engine.lock_account(account["id"])
     yield from supplying.look(account, [Tick()], now)
     row = {**row, "state": PaymentState.REVERSED.value, "reason": reason}
-    return _answer(tenant_id, row["idempotency_key"], row, account, replayed=False)
+    return _answer(tenant_id, row["idempotency_key"], row, replayed=False)
 
 
-def _answer(tenant_id: int, key: str, row: Row, account: Row | None, *, replayed: bool) -> TopUp:
-    decided = None if account is None else supplying.supply_of(account["kept"]).decision_seq
+def _answer(tenant_id: int, key: str, row: Row, *, replayed: bool) -> TopUp:
     return TopUp(
         id=row["id"],
         txn=txn_of(tenant_id, key),
@@ -330,7 +329,7 @@ def _answer(tenant_id: int, key: str, row: Row, account: Row | None, *, replayed
         posted_at=row["booked_at"] or row["received_at"],
         state=PaymentState(row["state"]),
         reason=row["reason"],
-        decision_seq=decided,
+        decision_seq=row["decision_seq"],
         replayed=replayed,
     )
 

@@ -136,7 +136,7 @@ def amount_of(amount_mu: int | None, amount_minor: int | None, currency: str) ->
 @router.post(
     "/contracts/{contract}/topups",
     status_code=201,
-    responses=documented("Payment", created=201) | {202: {"description": "kept, not booked"}},
+    responses=documented("Payment", created=201) | documented("Payment", created=202),
     name="pay_contract",
 )
 async def pay(
@@ -334,12 +334,12 @@ async def hold(parts: Parts, who: Caller, contract: PathId, body: Reason) -> Res
     name="release_supply",
 )
 async def release(
-    parts: Parts, who: Caller, contract: PathId, body: Reason, _key: IdempotencyKey
+    parts: Parts, who: Caller, contract: PathId, body: Reason, idempotency_key: IdempotencyKey
 ) -> Response:
     """End a hold: a second person approves it first."""
     await _contract(parts, who, contract)
     plan = accounts.release_hold(
-        who.tenant_id, contract, who.name, f"approved: {body.reason}", parts.now()
+        who.tenant_id, contract, who.name, f"approval {idempotency_key}: {body.reason}", parts.now()
     )
     await parts.store.run(who.tenant_id, plan)
     return await supply(parts, who, contract)
