@@ -39,7 +39,7 @@ from headend.api.services import Services
 from headend.api.sign_ins import SignIns
 from headend.api.store import PoolStore
 from headend.security.roles import NOBODY, Permission, Principal
-from headend.web import offices, oidc, operations, pages, places, sign_in, validation
+from headend.web import offices, oidc, operations, pages, places, reading, sign_in, validation
 from headend.web.render import FOLDER, error_page
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def create_app(
     routed = (
         *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
         vee,
-        *(pages, places, operations, validation, offices, sign_in, oidc),
+        *(pages, places, reading, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:
         app.include_router(module.router)

@@ -26,6 +26,7 @@ NAVIGATION: Final = (
     ("/", mark("Fleet"), Permission.FLEET_READ),
     ("/map", mark("Map"), Permission.FLEET_READ),
     ("/mesh", mark("Mesh"), Permission.FLEET_READ),
+    ("/reads", mark("Reads"), Permission.FLEET_READ),
     ("/accounts", mark("Prepayment"), Permission.MONEY_READ),
     ("/commands", mark("Commands"), Permission.FLEET_READ),
     ("/gateways", mark("Gateways"), Permission.FLEET_READ),

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 TOKEN = "browser-token-0123456789-0123456789"
 PAGES = (
     *("/", "/mesh", "/meters/M0007", "/accounts", "/accounts/A-1", "/commands", "/gateways"),
-    *("/quarantine", "/vee", "/docs"),
+    *("/quarantine", "/vee", "/reads", "/docs"),
 )
 OFFICES = ("/people", "/approvals", "/audit")
 AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -282,7 +282,17 @@ async def test_text_from_the_field_runs_nothing(headend, page):
 
 
 async def test_the_first_page_is_never_empty(empty_headend, page):
-    for path in ("/", "/mesh", "/accounts", "/commands", "/gateways", "/quarantine", "/vee"):
+    for path in (
+        "/",
+        "/mesh",
+        "/accounts",
+        "/commands",
+        "/gateways",
+        "/quarantine",
+        "/vee",
+        "/map",
+        "/reads",
+    ):
         await page.goto(empty_headend.url + path)
         await expect(page.locator("h1")).not_to_be_empty()
         await expect(page.locator(".waiting code").first).to_be_visible()
