@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from meter_sim.capture import cli as capture_cli
 from meter_sim.field import cli as field_cli
+from meter_sim.load import cli as load_cli
 from meter_sim.replay import cli as replay_cli
 from meter_sim.scenario import cli as scenario_cli
 from ohmesh.model.errors import ConfigError, ModelError, ProfileError
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     capture_cli.add_commands(add)
     replay_cli.add_commands(add)
     scenario_cli.add_commands(add)
+    load_cli.add_commands(add)
     return parser
 
 
