@@ -10,6 +10,7 @@ import select
 import sys
 import time
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,6 +160,19 @@ def _register(api: Api | None, plan: LoadPlan, options: argparse.Namespace) -> N
                 told=lambda done: progress.update(task, completed=done),
             )
         )
+
+
+def _unused(plan: LoadPlan, api: Api | None) -> LoadPlan:
+    """The plan for the newest intervals of which nothing is stored: what comes twice counts once.
+
+    On a head-end that others fill too there may be none; then the newest ones are taken.
+    """
+    span_ms = plan.rounds * plan.interval_s * 1000
+    for steps in range(_WINDOWS_MAX):
+        moved = replace(plan, end_ms=plan.end_ms - steps * span_ms)
+        if not _stored(moved, api):
+            return moved
+    return plan
 
 
 def _shown(records: Iterable[Record], options: argparse.Namespace, title: str) -> Iterable[Record]:
