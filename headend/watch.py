@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from headend.outage import alarms
 from headend.readsuccess import closing
 from headend.store import db
 from headend.store.session import Session
@@ -49,7 +50,9 @@ class Watch:
 
     def step(self, connection: Connection) -> int:
         """One round; how much was done. Raises StoreError."""
-        return self._alone(connection, closing.step(self._now()))
+        now = self._now()
+        done = self._alone(connection, alarms.step(now))
+        return done + self._alone(connection, closing.step(now))
 
     def _alone(self, connection: Connection, plan: Plan[int]) -> int:
         with db.transaction(connection):

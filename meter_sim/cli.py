@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from meter_sim.capture import cli as capture_cli
 from meter_sim.field import cli as field_cli
+from meter_sim.load import cli as load_cli
 from meter_sim.replay import cli as replay_cli
 from meter_sim.scenario import cli as scenario_cli
 from ohmesh.model.errors import ConfigError, ModelError, ProfileError
@@ -46,6 +47,7 @@ suburb-hard, rows, rural. What each experiment measures: docs/mesh-results.md.
 _METERS_MAX = 5000
 """A street is drawn node against node; larger ones are for `ohmesh sim load`."""
 _ROSTER_EXAMPLE = "example: ohmesh sim roster --meters 60 --gateways 2 --seed 1 > roster.json"
+_REPORT_EXAMPLE = "example: ohmesh sim report --nodes 300 --fault gateway --out report.html"
 _ETHER_EXAMPLE = "example: ohmesh sim ether --roster roster.json --air mqtt://127.0.0.1:1883"
 _FLEET_EXAMPLE = """\
 example:
@@ -68,11 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_ether(commands)
     _add_fleet(commands)
     _add_experiment(commands)
+    _add_report(commands)
     add = partial(_add, commands)
     field_cli.add_field(add)
     capture_cli.add_commands(add)
     replay_cli.add_commands(add)
     scenario_cli.add_commands(add)
+    load_cli.add_commands(add)
     return parser
 
 
@@ -186,6 +190,26 @@ def _add_experiment(commands: _Commands) -> None:
     parser.add_argument("--json", action="store_true", help="print the last line only")
 
 
+def _add_report(commands: _Commands) -> None:
+    parser = _add(
+        commands, "report", "hurt a city and write one page about it", _REPORT_EXAMPLE, _report
+    )
+    parser.add_argument("--profile", default="suburb-mid", help="streets, default %(default)s")
+    parser.add_argument("--nodes", type=int, default=300, metavar="N", help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    parser.add_argument(
+        "--fault",
+        choices=("tenth", "relay", "gateway"),
+        default="tenth",
+        help="what dies: a tenth of the meters, the busiest relay, a gateway; default tenth",
+    )
+    parser.add_argument("--radio", choices=("exact", "fused"), help="as for experiment")
+    parser.add_argument("--weather", action="store_true", help="let links fade and flicker")
+    parser.add_argument(
+        "--out", type=Path, default=Path("mesh-report.html"), metavar="FILE", help="%(default)s"
+    )
+
+
 def _add_air(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--roster", type=Path, required=True, metavar="FILE")
     parser.add_argument(
@@ -268,6 +292,12 @@ def _fleet(options: argparse.Namespace) -> None:
         token_file=options.token_file,
     )
     run_fleet(read_roster(options.roster), options.air, chosen)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from meter_sim.city.cli import write_report  # noqa: PLC0415 - start lean
+
+    return write_report(options)
 
 
 def _experiment(options: argparse.Namespace) -> int:

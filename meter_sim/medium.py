@@ -11,6 +11,8 @@ have ended. A receiver gets a frame when
 Radios listen before they talk: a frame waits until its transmitter hears nobody, plus a random
 backoff. The medium is told of frames one after another, so two radios that hear each other never
 collide here; hidden ones do. A frame that finds no gap in time is given up, as a real radio does.
+An acknowledgement waits for nobody who only waits himself: frames that have not begun yet and
+whose radios hear it stand back, as after the short space of IEEE 802.15.4.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from meter_sim.coin import Coin
 from meter_sim.radio import SURE, reception
+from ohmesh.mesh.frames import FrameType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,6 +59,7 @@ class _OnAir:
     node: int
     number: int
     frame: bytes
+    asked_us: int
 
     def meets(self, start_us: int, end_us: int) -> bool:
         return self.start_us < end_us and start_us < self.end_us
@@ -100,15 +104,44 @@ class Medium:
             return None
         number = self._sent.get(node, 0)
         self._sent[node] = number + 1
+        waiting = self._stand_back(now_us, node) if _is_acknowledgement(frame) else []
+        end_us = self._place(now_us, now_us, node, number, frame)
+        for sent in waiting:
+            self._place(now_us, sent.asked_us, sent.node, sent.number, sent.frame)
+        return end_us
+
+    def _place(
+        self, now_us: int, asked_us: int, node: int, number: int, frame: bytes
+    ) -> int | None:
+        """Give a frame its time from now on; None when it waited too long since it was asked."""
         duration_us = self.airtime_us(len(frame))
-        start_us = self._free_at(now_us, node, number, duration_us)
-        if start_us - now_us > WAIT_MAX_US:
+        slots = 0 if _is_acknowledgement(frame) else self._coin.toss(node, node, number)
+        start_us = self._free_at(now_us, node, slots % BACKOFF_SLOTS, duration_us)
+        if start_us - asked_us > WAIT_MAX_US:
             self.given_up += 1
             return None
         end_us = start_us + duration_us
         self._quiet_from_us[node] = end_us
-        heapq.heappush(self._pending, _OnAir(end_us, start_us, node, number, frame))
+        heapq.heappush(self._pending, _OnAir(end_us, start_us, node, number, frame, asked_us))
         return end_us
+
+    def _stand_back(self, now_us: int, node: int) -> list[_OnAir]:
+        """Take the places of frames that have not begun and whose radios will hear this node."""
+        waiting = sorted(
+            (s for s in self._pending if s.start_us > now_us and self._yields(s, node)),
+            key=lambda sent: (sent.start_us, sent.node, sent.number),
+        )
+        if waiting:
+            self._pending = [sent for sent in self._pending if sent not in waiting]
+            heapq.heapify(self._pending)
+        for moved in {sent.node for sent in waiting}:
+            ends_us = (sent.end_us for sent in self._pending if sent.node == moved)
+            self._quiet_from_us[moved] = max(ends_us, default=0)
+        return waiting
+
+    def _yields(self, sent: _OnAir, node: int) -> bool:
+        waits_for_it = sent.node == node or self._senses(sent.node, node)
+        return waits_for_it and not _is_acknowledgement(sent.frame)
 
     @property
     def next_end_us(self) -> int | None:
@@ -141,10 +174,9 @@ class Medium:
         else:
             self._loss_percent[link] = percent
 
-    def _free_at(self, now_us: int, node: int, number: int, duration_us: int) -> int:
+    def _free_at(self, now_us: int, node: int, slots: int, duration_us: int) -> int:
         start_us = max(now_us, self._quiet_from_us.get(node, 0))
         heard = [sent for sent in self._pending if self._senses(node, sent.node)]
-        slots = self._coin.toss(node, node, number) % BACKOFF_SLOTS
         backoff_us = slots * SLOT_US // self._time_divisor
         while blockers := [s for s in heard if s.meets(start_us, start_us + duration_us)]:
             start_us = max(sent.end_us for sent in blockers) + backoff_us
@@ -189,6 +221,10 @@ class Medium:
         """Keep an ended frame only while one that overlaps it is unfinished."""
         horizon_us = min((sent.start_us for sent in self._pending), default=now_us)
         self._ended = [sent for sent in self._ended if sent.end_us > horizon_us]
+
+
+def _is_acknowledgement(frame: bytes) -> bool:
+    return bool(frame) and frame[0] & 0xF == FrameType.HACK
 
 
 def _sum_tenths(levels: list[int]) -> float:

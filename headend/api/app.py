@@ -46,7 +46,7 @@ from headend.api.store import PoolStore
 from headend.prepayment.tokens.security import StsSoftTest
 from headend.prepayment.tokens.vendor import StsVendor
 from headend.security.roles import NOBODY, Permission, Principal
-from headend.web import offices, oidc, operations, pages, places, sign_in, validation
+from headend.web import offices, oidc, operations, pages, places, reading, sign_in, validation
 from headend.web.render import FOLDER, error_page
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def create_app(
         *(contracts, tariffs, tokens, webhooks),
         *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
         vee,
-        *(pages, places, operations, validation, offices, sign_in, oidc),
+        *(pages, places, reading, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:
         app.include_router(module.router)

@@ -37,7 +37,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_vee_exceptions", "list_edits", "list_swaps"),
         *("read_success_days", "list_read_misses"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
-        *("vee_page", "map_page", "map_places"),
+        *("vee_page", "map_page", "map_places", "reads_page"),
     ),
     Permission.FLEET_WRITE: ("set_map_origin", "register_meter", "register_gateway"),
     Permission.DATA_EDIT: ("edit_intervals", "note_swap", "settle_exception"),

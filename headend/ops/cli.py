@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +11,11 @@ from typing import TYPE_CHECKING, Final
 from headend import config
 from headend.config import required
 from headend.mqttconfig.write import Broker, write
+from headend.ops import doctor
 from headend.security import audit
 from headend.store import db
-from ohmesh.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
     from ohmesh.usage import Parser
@@ -27,6 +27,14 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the subcommands to `ohmesh headend`."""
     _add_mqtt_config(commands)
     _add_audit(commands)
+    command = _command(
+        commands,
+        "doctor",
+        "look at database, broker, keys and certificates; 1 when something needs care",
+        run=_doctor,
+        example="doctor --config headend.toml",
+    )
+    command.add_argument("--config", type=Path, help="the TOML file; else the environment")
 
 
 def _command(
@@ -94,6 +102,7 @@ def _add_audit(commands: argparse._SubParsersAction[Parser]) -> None:
     command.add_argument(
         "--known",
         action="append",
+        type=_known,
         default=[],
         metavar="TENANT:SEQ:HASH",
         help="a head that was written down before; repeatable",
@@ -102,7 +111,7 @@ def _add_audit(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _verify(arguments: argparse.Namespace) -> int:
     settings = config.load(arguments.config)
-    known = dict(_known(text) for text in arguments.known)
+    known = dict(arguments.known)
     url = required(settings.database.owner_url, "database.owner_url")
     found, holds = [], True
     with db.connect(url, name="audit", autocommit=True) as owner:
@@ -127,4 +136,13 @@ def _known(text: str) -> tuple[int, tuple[int, bytes]]:
     try:
         return int(tenant), (int(seq), bytes.fromhex(sum_hex))
     except ValueError:
-        raise ConfigError(f"--known {text}: write TENANT:SEQ:HASH as printed before") from None
+        raise argparse.ArgumentTypeError("write TENANT:SEQ:HASH as printed before") from None
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    findings = doctor.examine(config.load(arguments.config))
+    for one in findings:
+        print(
+            f"{'well' if not one.advice else 'CARE'}  {one.what}{one.advice and ': '}{one.advice}"
+        )
+    return 1 if any(one.advice for one in findings) else 0

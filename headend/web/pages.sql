@@ -41,3 +41,34 @@ from api.vee_exception e
 join ohmesh.meter m on m.id = e.meter_id
 join ohmesh.channel c on c.id = e.channel
 where e.tenant_id = %(tenant_id)s and m.tenant_id = %(tenant_id)s and e.id = %(id)s
+
+-- name: map_origin
+select latitude, longitude from ohmesh.map_origin where tenant_id = %(tenant_id)s
+
+-- name: set_map_origin
+insert into ohmesh.map_origin (tenant_id, latitude, longitude)
+values (%(tenant_id)s, %(latitude)s, %(longitude)s)
+on conflict (tenant_id) do update set latitude = excluded.latitude, longitude = excluded.longitude
+
+-- name: map_cells
+-- Meters by cells of `cell_m` metres; a cell of one meter names it. `silent`: not heard for four
+-- of its intervals. `off`: its relay was read back as open.
+select floor(p.x_m / %(cell_m)s)::int as i, floor(p.y_m / %(cell_m)s)::int as j,
+       avg(p.x_m)::float8 as x_m, avg(p.y_m)::float8 as y_m, count(*)::int as meters,
+       count(*) filter (where coalesce(s.last_seen, '-infinity')
+                              < %(now)s - 4 * m.interval_s * interval '1 second')::int as silent,
+       count(*) filter (where s.relay = 0)::int as disconnected,
+       case when count(*) = 1 then min(m.name) end as meter
+from ohmesh.service_point p
+join ohmesh.meter m on m.service_point_id = p.id and m.tenant_id = %(tenant_id)s
+left join ohmesh.meter_status s on s.meter_id = m.id
+where p.tenant_id = %(tenant_id)s and p.x_m between %(west_m)s and %(east_m)s
+  and p.y_m between %(south_m)s and %(north_m)s
+group by 1, 2
+order by silent desc, disconnected desc, 1, 2
+limit %(limit)s
+
+-- name: map_bounds
+select min(x_m)::float8 as west_m, max(x_m)::float8 as east_m, min(y_m)::float8 as south_m,
+       max(y_m)::float8 as north_m, count(*)::int as places
+from ohmesh.service_point where tenant_id = %(tenant_id)s and x_m is not null and y_m is not null

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(__file__).parent
 NAVIGATION: Final = (
     ("/", mark("Fleet"), Permission.FLEET_READ),
+    ("/map", mark("Map"), Permission.FLEET_READ),
     ("/mesh", mark("Mesh"), Permission.FLEET_READ),
+    ("/reads", mark("Reads"), Permission.FLEET_READ),
     ("/accounts", mark("Prepayment"), Permission.MONEY_READ),
     ("/commands", mark("Commands"), Permission.FLEET_READ),
     ("/gateways", mark("Gateways"), Permission.FLEET_READ),

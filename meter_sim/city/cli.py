@@ -16,6 +16,8 @@ from meter_sim.city.build import Radio
 from meter_sim.city.experiments.catalogue import CATALOGUE, experiment_named, over_seeds
 from meter_sim.city.experiments.stage import Plan
 from meter_sim.city.profiles import LIMITS, profile_named
+from meter_sim.city.report.page import render
+from meter_sim.city.report.story import Fault, tell
 
 if TYPE_CHECKING:
     import argparse
@@ -128,3 +130,21 @@ def _print_all(plan: Plan, headlines: list[Summary], options: argparse.Namespace
         },
     }
     print(json.dumps(head | verdict))
+
+
+def write_report(options: argparse.Namespace) -> int:
+    """`ohmesh sim report`: one story, one page."""
+    profile_named(options.profile)
+    plan = Plan(
+        options.profile,
+        options.nodes,
+        options.seed,
+        radio=Radio(options.radio) if options.radio else None,
+        weather=options.weather,
+    )
+    console = Console(stderr=True)
+    with console.status("forming") as status:
+        story = tell(plan, Fault(options.fault), status.update)
+    options.out.write_text(render(story), encoding="utf-8")
+    print(f"wrote {options.out}: {story.affected} affected, {story.unhealed} not back in 5 min")
+    return 0

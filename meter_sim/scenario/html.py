@@ -13,6 +13,7 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from meter_sim.scenario.model import Driver
 from meter_sim.scenario.outcome import FACTS
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def as_html(result: Result, made_from: str) -> str:
     """The page. Args: made_from: commit or version."""
     scenario, outcome = result.scenario, result.outcome
     held = sum(verdict.passed for verdict in result.verdicts)
+    # A mesh's faults are told in the mesh's own seconds, which are no calendar's.
+    shades = outcome.timeline if scenario.driver is Driver.FEED else []
     word, colour = ("passed", "good") if result.passed else ("FAILED", "bad")
     parts = [
         (
@@ -43,8 +46,8 @@ def as_html(result: Result, made_from: str) -> str:
         f"<p class='verdict {colour}'>{held} of {len(result.verdicts)} expectations held.</p>",
         _first(outcome.differences),
         _verdicts(result),
-        _coverage(outcome),
-        _curve(outcome),
+        _coverage(outcome, shades),
+        _curve(outcome, shades),
         _timeline(outcome.timeline),
         _facts(outcome.facts),
         _differences(outcome.differences[1:]),
@@ -124,45 +127,49 @@ def _differences(differences: list[Difference]) -> str:
 
 
 def _span(outcome: Outcome) -> tuple[datetime, datetime] | None:
-    times = [key.time for key in outcome.expected] or [key.time for key in outcome.got]
+    times = [key.time for key in outcome.expected]
     return (min(times), max(times)) if times and min(times) < max(times) else None
 
 
-def _coverage(outcome: Outcome) -> str:
+def _coverage(outcome: Outcome, shades: list[Happening]) -> str:
     """Readings by time: stored as they should be, and not."""
     span = _span(outcome)
     if span is None:
         return ""
     begin, end = span
-    bins = [[0, 0] for _ in range(_BINS)]
-    for key, values in outcome.expected.items():
-        column = 0 if outcome.got.get(key) in values else 1
-        bins[_bin(key.time, begin, end)][column] += 1
+    bins = _bins(outcome)
     top = max(map(sum, bins)) or 1
-    width = (_W - _LEFT) / _BINS
+    width = (_W - _LEFT) / len(bins)
+    base, scale = _H - _BOTTOM, (_H - _BOTTOM - _TOP) / top
     bars = []
-    for number, (good, bad) in enumerate(bins):  # counts of readings
-        x, height = _LEFT + number * width, (_H - _BOTTOM - _TOP) * good / top
-        missing = (_H - _BOTTOM - _TOP) * bad / top
-        base = _H - _BOTTOM
+    for number, (good, bad) in enumerate(bins):
+        x, height, missing = _LEFT + number * width, good * scale, bad * scale
         bars.append(_rect("ok", x, base - height, width - 1, height))
         if bad:
             bars.append(_rect("miss", x, base - height - missing, width - 1, missing))
     lost = sum(bad for _, bad in bins)
     sentence = (
-        f"All {len(outcome.expected):,} readings are stored as the meters produced them."
-        if not lost
-        else f"{lost:,} of {len(outcome.expected):,} readings are missing or wrong (orange)."
+        f"{lost:,} of {len(outcome.expected):,} readings are missing or wrong (orange)."
+        if lost
+        else f"All {len(outcome.expected):,} readings are stored as the meters produced them."
     )
-    drawing = _faults(outcome.timeline, begin, end) + "".join(bars) + _axes(begin, end, str(top))
+    drawing = _faults(shades, begin, end) + "".join(bars) + _axes(begin, end, str(top))
     return f"<h2>Readings by time</h2><p>{sentence}</p>{_svg(sentence, drawing)}"
 
 
-def _bin(time: datetime, begin: datetime, end: datetime) -> int:
-    return min(_BINS - 1, int((time - begin) / (end - begin) * _BINS))
+def _bins(outcome: Outcome) -> list[list[int]]:
+    """[good, bad] for equally many consecutive instants each, at most _BINS of them."""
+    times = sorted({key.time for key in outcome.expected})
+    each = -(-len(times) // _BINS)
+    rank = {time: number // each for number, time in enumerate(times)}
+    bins = [[0, 0] for _ in range(-(-len(times) // each))]
+    for key, values in outcome.expected.items():
+        column = 0 if outcome.got.get(key) in values else 1
+        bins[rank[key.time]][column] += 1
+    return bins
 
 
-def _curve(outcome: Outcome) -> str:
+def _curve(outcome: Outcome, shades: list[Happening]) -> str:
     """What all meters together advanced by, interval by interval: produced and stored."""
     span = _span(outcome)
     produced = _advances((k, min(v)) for k, v in outcome.expected.items())
@@ -176,7 +183,7 @@ def _curve(outcome: Outcome) -> str:
         "Energy of all meters by interval: produced (grey, wide) and stored (blue); "
         f"the highest is {top:,.0f} Wh."
     )
-    drawing = _faults(outcome.timeline, begin, end) + lines + _axes(begin, end, f"{top:,.0f}")
+    drawing = _faults(shades, begin, end) + lines + _axes(begin, end, f"{top:,.0f}")
     rows = "".join(
         f"<tr><td>{_time(time)}</td><td class='n'>{value:,.0f}</td>"
         f"<td class='n'>{stored.get(time, 0):,.0f}</td></tr>"

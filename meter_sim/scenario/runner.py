@@ -53,7 +53,7 @@ def run_scenario(
 
 def _drive(scenario: Scenario, folder: Path, capture: CaptureWriter | None) -> Outcome:
     if scenario.driver is Driver.FEED:
-        return Feed(scenario, _gateways(scenario), folder, capture).run()
+        return Feed(scenario, gateways_of(scenario), folder, capture).run()
     if scenario.driver is Driver.STREET:
         from meter_sim.scenario.street_run import run_street  # noqa: PLC0415 - start lean
 
@@ -63,7 +63,7 @@ def _drive(scenario: Scenario, folder: Path, capture: CaptureWriter | None) -> O
     return run_stack(scenario)
 
 
-def _gateways(scenario: Scenario) -> Roster:
+def gateways_of(scenario: Scenario) -> Roster:
     """A roster of gateways alone: fed meters need no place on a street."""
     plan = scenario.fleet
     return Roster(

@@ -136,7 +136,7 @@ class Forwarder:
     def pump(self, now_ms: int) -> None:
         """Start the next exchange if none is in flight."""
         self._core.timers.cancel(Timer.QUEUE)
-        if self._flying is not None:
+        if self._flying is not None or not self._queue:
             return
         self._drop_aged(now_ms)
         for job in sorted(self._queue, key=lambda job: -job.priority):

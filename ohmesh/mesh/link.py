@@ -61,12 +61,15 @@ class _Peer:
 
     def __init__(self, counter: int) -> None:
         self.window = ReplayWindow(counter)
-        # lseq -> (answer given, when); an answer still owed has no row.
-        self.statuses: OrderedDict[int, tuple[HackStatus, int]] = OrderedDict()
+        # lseq -> (answer given, when); an answer still owed has no row. Made with the first answer:
+        # most neighbours are only overheard.
+        self.statuses: dict[int, tuple[HackStatus, int]] | None = None
 
 
 class Link:
     """Turns frames into octets for the air and back."""
+
+    __slots__ = ("_config", "_counter", "_peers", "_peers_max", "_sealer")
 
     def __init__(self, config: StationConfig, counter: Counter, sealer: Sealer) -> None:
         """Start with no peers."""
@@ -122,15 +125,19 @@ class Link:
         peer = self._peers.get(src)
         if peer is None:
             return
+        if peer.statuses is None:
+            peer.statuses = {}
         peer.statuses[lseq] = (status, now_ms)
-        while len(peer.statuses) > _STATUSES_MAX:
-            peer.statuses.popitem(last=False)
+        if len(peer.statuses) > _STATUSES_MAX:
+            del peer.statuses[next(iter(peer.statuses))]
 
     def answer_again(self, now_ms: int, src: int, lseq: int) -> HackStatus | None:
         """Return the answer a repeated frame gets, or None if it is owed or forgotten."""
         peer = self._peers.get(src)
-        status, at_ms = peer.statuses.get(lseq, (None, 0)) if peer else (None, 0)
-        if status is None or now_ms - at_ms > c.LINK_DUPLICATE_MS:
+        if peer is None or peer.statuses is None or lseq not in peer.statuses:
+            return None
+        status, at_ms = peer.statuses[lseq]
+        if now_ms - at_ms > c.LINK_DUPLICATE_MS:
             return None
         return HackStatus.DUP if status.accepted else status
 

@@ -207,8 +207,10 @@ class Station:
     @property
     def next_wake_ms(self) -> int | None:
         """When ``wake`` wants to be called; None if never."""
-        due = [at for at in (self._engine.next_wake_ms, self._arq.due_ms) if at is not None]
-        return min(due, default=None)
+        engine_ms, arq_ms = self._engine.next_wake_ms, self._arq.due_ms
+        if engine_ms is None or arq_ms is None:
+            return arq_ms if engine_ms is None else engine_ms
+        return min(engine_ms, arq_ms)
 
     @property
     def rank(self) -> int:

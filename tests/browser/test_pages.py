@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 TOKEN = "browser-token-0123456789-0123456789"
 PAGES = (
     *("/", "/mesh", "/meters/M0007", "/accounts", "/accounts/A-1", "/commands", "/gateways"),
-    *("/quarantine", "/vee", "/docs"),
+    *("/quarantine", "/vee", "/reads", "/docs"),
 )
 OFFICES = ("/people", "/approvals", "/audit")
 AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -211,6 +211,35 @@ async def test_the_offices_are_for_those_who_may(headend, page, scheme):
     assert page.watched.errors == []
 
 
+async def test_the_map_shows_where_it_is_dark(headend, page):
+    """Every mark, from this server alone; a click on one leads to its meter."""
+    headend.execute(
+        "update ohmesh.meter_status set last_seen = now() - interval '3 days'"
+        " from ohmesh.meter m where m.id = meter_id and m.name = 'M0021'"
+    )
+    await sign_in(headend, page, "/map")
+    await expect(page.locator("h1")).to_contain_text("silent at 1")
+    await expect(page.locator("tbody tr").first).to_contain_text("M0021")
+    await page.get_by_label("Latitude").fill("52.09")
+    await page.get_by_label("Longitude").fill("5.12")
+    await page.get_by_role("button", name="Save").click()
+    plan = page.locator("om-map[data-ready]")
+    await expect(plan).to_have_attribute("data-marks", "60", timeout=60_000)
+    centre = await plan.evaluate("(one) => one.map.getCenter()")
+    assert (round(centre["lat"], 1), round(centre["lng"], 1)) == (52.1, 5.1)
+    found = await Axe().run(page, options=AXE)
+    assert found.violations_count == 0, found.generate_report()
+    spot = await plan.evaluate(
+        "(one) => { const f = one.map.querySourceFeatures('places')"
+        ".find((f) => f.properties.meter === 'M0021');"
+        " const p = one.map.project(f.geometry.coordinates); return [p.x, p.y]; }"
+    )
+    await page.locator("om-map canvas").click(position={"x": spot[0], "y": spot[1]})
+    await page.wait_for_url("**/meters/M0021")
+    assert [e for e in page.watched.errors if "WebGL" not in e] == []
+    assert page.watched.hosts == {urlsplit(headend.url).netloc}
+
+
 async def test_a_finding_is_settled_by_a_click(headend, page):
     headend.execute(FINDING)
     await page.goto(headend.url + "/vee")
@@ -253,7 +282,17 @@ async def test_text_from_the_field_runs_nothing(headend, page):
 
 
 async def test_the_first_page_is_never_empty(empty_headend, page):
-    for path in ("/", "/mesh", "/accounts", "/commands", "/gateways", "/quarantine", "/vee"):
+    for path in (
+        "/",
+        "/mesh",
+        "/accounts",
+        "/commands",
+        "/gateways",
+        "/quarantine",
+        "/vee",
+        "/map",
+        "/reads",
+    ):
         await page.goto(empty_headend.url + path)
         await expect(page.locator("h1")).not_to_be_empty()
         await expect(page.locator(".waiting code").first).to_be_visible()

@@ -30,6 +30,8 @@ ENTITIES = (
     "interval_edit",
     "meter_swap",
     "route_history",
+    "alarm",
+    "alarm_meter",
     "payment",
     "reconciliation",
     "ledger_stop",

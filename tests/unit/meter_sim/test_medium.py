@@ -71,6 +71,40 @@ def test_a_radio_sends_its_own_frames_one_after_another():
     assert [a.frame for a in air.completed(ends[-1])] == [b"\0", b"\1", b"\2"]
 
 
+HACK = b"\x17" + bytes(30)
+
+
+def test_an_acknowledgement_goes_before_frames_that_wait():
+    air = medium(everybody(1, 2, 3))
+    first = air.transmit(0, 1, FRAME)
+    waiting = air.transmit(1, 3, FRAME)
+    acknowledged = air.transmit(2, 2, HACK)
+    assert acknowledged == first + air.airtime_us(len(HACK))
+    arrivals = air.completed(10**6)
+    assert [(a.t_us, a.frame) for a in arrivals if a.node == 1] == [
+        (acknowledged, HACK),
+        (pytest.approx(waiting + air.airtime_us(len(HACK)), abs=10_000), FRAME),
+    ]
+    assert air.given_up == 0
+
+
+def test_an_acknowledgement_never_cuts_a_frame_that_has_begun():
+    air = medium(everybody(1, 2, 3))
+    first = air.transmit(0, 1, FRAME)
+    assert air.transmit(1000, 2, HACK) == first + air.airtime_us(len(HACK))
+    assert (3, FRAME) in heard_by(air.completed(first))
+
+
+def test_acknowledgements_do_not_put_a_frame_off_beyond_its_time():
+    air = medium(everybody(1, 2, 3))
+    air.transmit(0, 1, FRAME)
+    assert air.transmit(1, 3, FRAME) is not None
+    for _ in range(60):
+        air.transmit(2, 2, HACK)
+    assert air.given_up > 0
+    assert all(arrival.t_us < 10**6 for arrival in air.completed(10**7))
+
+
 def hidden(left=LOUD, right=LOUD):
     """1 and 3 do not hear each other; 2 hears both."""
     return medium({1: {2: left}, 3: {2: right}, 2: {1: LOUD, 3: LOUD}})

@@ -1,0 +1,138 @@
+"""`ohmesh headend doctor`: what would keep this head-end from working well, in plain words.
+
+Every check is a pure judgement of something that was looked at; `examine` does the looking.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from headend.config import required
+from headend.keystore import Keystore
+from headend.store import db, guard, migrate
+from ohmesh.model.errors import ConfigError, OhmeshError
+from ohmesh.program.settings import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from headend.config import Settings
+
+SOON: Final = timedelta(days=14)
+_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+_REACH_S: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `advice` is empty when it is well."""
+
+    what: str
+    advice: str = ""
+
+
+def judge_end(what: str, end: datetime, now: datetime) -> Finding:
+    """A certificate or list that ends."""
+    if end <= now:
+        return Finding(what, f"it ended on {end:%Y-%m-%d}; make it anew")
+    return Finding(what, f"it ends on {end:%Y-%m-%d}; make it anew" if end - now < SOON else "")
+
+
+def judge_mode(what: str, mode: int) -> Finding:
+    """The rights of a file with a secret."""
+    others = mode & 0o077
+    return Finding(what, f"others may read it (mode {mode & 0o777:o}): chmod 600" if others else "")
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything that the configuration names. Raises nothing of ours."""
+    found = [_attempt(what, check) for what, check in _checks(settings).items()]
+    for what, file in _secrets(settings).items():
+        if file is not None:
+            found.append(_attempt(f"{what} {file}", partial(_check_mode, file)))
+    found.extend(_ends(settings))
+    if not settings.api.tls_certificate_file and not is_loopback(settings.api.host):
+        found.append(Finding("api.host", "it listens in the clear: is there a proxy with TLS?"))
+    return found
+
+
+def _checks(settings: Settings) -> dict[str, Callable[[], str]]:
+    roles = ("ingest", "worker", "api")
+    urls = {role: getattr(settings.database, f"{role}_url") for role in roles}
+    return {
+        **{f"database as {role}": _database_check(role, url) for role, url in urls.items()},
+        "broker": lambda: _reach(settings.broker.url),
+        "key-encryption key": lambda: _key(settings),
+    }
+
+
+def _attempt(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, check())
+    except (OhmeshError, OSError, ValueError) as error:
+        return Finding(what, str(error))
+
+
+def _database_check(role: str, url: str) -> Callable[[], str]:
+    def check() -> str:
+        name = f"database.{role}_url"
+        with db.connect(required(url, name), name="doctor", autocommit=True) as connection:
+            guard.check(connection)
+            migrate.check(connection)
+        return ""
+
+    return check
+
+
+def _reach(url: str) -> str:
+    place = urlsplit(url)
+    address = (place.hostname or "", place.port or _PORTS.get(place.scheme, 1883))
+    with socket.create_connection(address, _REACH_S):
+        return ""
+
+
+def _key(settings: Settings) -> str:
+    file = settings.secrets.kek_file
+    if file is None:
+        raise ConfigError("secrets.kek_file is not set")
+    Keystore.from_file(file)
+    return ""
+
+
+def _secrets(settings: Settings) -> dict[str, Path | None]:
+    return {
+        "secrets.kek_file": settings.secrets.kek_file,
+        "api.token_file": settings.api.token_file,
+        "api.tls_key_file": settings.api.tls_key_file,
+        "broker.key_file": settings.broker.key_file,
+    }
+
+
+def _check_mode(file: Path) -> str:
+    return judge_mode(str(file), file.stat().st_mode).advice
+
+
+def _ends(settings: Settings) -> list[Finding]:
+    now = datetime.now(UTC)
+    files = {
+        "api.tls_certificate_file": settings.api.tls_certificate_file,
+        "broker.certificate_file": settings.broker.certificate_file,
+    }
+
+    def check(what: str, file: Path) -> str:
+        shown = x509.load_pem_x509_certificate(file.read_bytes())
+        return judge_end(what, shown.not_valid_after_utc, now).advice
+
+    return [
+        _attempt(what, partial(check, what, file))
+        for what, file in files.items()
+        if file is not None
+    ]

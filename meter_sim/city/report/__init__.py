@@ -1,0 +1,1 @@
+"""`ohmesh sim report`: a city hurt and healed, told on one page."""
