@@ -30,6 +30,7 @@ from headend.api.routes import (
     gateways,
     health,
     meters,
+    outages,
     people,
     reads,
     reports,
@@ -112,7 +113,7 @@ def create_app(
     problems.install(app, error_page)
     routed = (
         *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
-        vee,
+        *(vee, outages),
         *(pages, places, reading, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:
