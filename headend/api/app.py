@@ -32,6 +32,7 @@ from headend.api.routes import (
     gateways,
     health,
     meters,
+    outages,
     people,
     reads,
     reports,
@@ -124,7 +125,7 @@ def create_app(
     routed = (
         *(contracts, tariffs, tokens, webhooks),
         *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
-        vee,
+        *(vee, outages),
         *(pages, places, reading, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:

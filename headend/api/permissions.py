@@ -36,10 +36,14 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_intervals", "list_interval_versions", "list_interval_totals"),
         *("list_vee_exceptions", "list_edits", "list_swaps"),
         *("read_success_days", "list_read_misses"),
+        *("list_alarms", "list_service_points", "list_routes"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
         *("vee_page", "map_page", "map_places", "reads_page"),
     ),
-    Permission.FLEET_WRITE: ("set_map_origin", "register_meter", "register_gateway"),
+    Permission.FLEET_WRITE: (
+        *("set_map_origin", "register_meter", "register_gateway"),
+        *("connect_service_point", "acknowledge_alarm", "close_alarm"),
+    ),
     Permission.DATA_EDIT: ("edit_intervals", "note_swap", "settle_exception"),
     Permission.COMMAND_SEND: ("send_command", "cancel_command"),
     Permission.MONEY_READ: (

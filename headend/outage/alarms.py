@@ -78,13 +78,13 @@ def _lose(tenant: int, lost: dict[int, datetime], now: datetime) -> Plan[None]:
 
 def elements(meters: Sequence[Row], parents: Mapping[int, int]) -> dict[Element, set[int]]:
     """Element -> meters behind it; a relay is behind itself."""
-    of_node = {row["node"]: row for row in meters if row["address"].startswith("mesh-")}
+    of_node = {row["node"]: row for row in meters if row["node"] is not None}
     behind: dict[Element, set[int]] = defaultdict(set)
     for row in meters:
         for kind in (ElementKind.TRANSFORMER, ElementKind.FEEDER, ElementKind.GATEWAY):
             if row[kind]:
                 behind[Element(kind, row[kind])].add(row["id"])
-        node = row["node"] if row["address"].startswith("mesh-") else None
+        node = row["node"]
         for _ in range(HOPS_MAX):
             node = parents.get(node) if node is not None else None
             relay = of_node.get(node) if node is not None else None

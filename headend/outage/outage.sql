@@ -13,8 +13,9 @@ where a.tenant_id = %(tenant)s and a.state <> 'closed'
 
 -- name: elements
 -- What every meter of a utility hangs on.
-select m.id, m.name, m.address, p.transformer, p.feeder, g.name as gateway,
-       ('x' || right(m.address, 8))::bit(32)::bigint as node
+select m.id, m.name, p.transformer, p.feeder, g.name as gateway,
+       case when m.address ~ '^mesh-[0-9a-f]{8}$'
+            then ('x' || right(m.address, 8))::bit(32)::bigint end as node
 from ohmesh.meter m
 left join ohmesh.service_point p on p.id = m.service_point_id
 left join ohmesh.meter_status s on s.meter_id = m.id

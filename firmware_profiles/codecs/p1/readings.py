@@ -20,8 +20,8 @@ from ohmesh.model.unit import Unit
 if TYPE_CHECKING:
     from firmware_profiles.codecs.p1.telegram import P1Line, P1Telegram
 
-_CLOCK = "0-0:1.0.0"
-_MBUS_VALUES = (":24.2.1", ":24.2.2", ":24.2.3", ":24.3.0")
+CLOCK = "0-0:1.0.0"
+MBUS_VALUES = (":24.2.1", ":24.2.2", ":24.2.3", ":24.3.0")
 _STAMP_DIGITS = 12
 _FIRST_STAMP = 10_000_000_000
 """2001: a meter that shows 2000 has lost its clock."""
@@ -47,6 +47,9 @@ class _Stamp(NamedTuple):
 
     time: datetime | None
     quality: Quality
+
+
+_NO_STAMP = _Stamp(None, Quality.ACTUAL)
 
 
 def parse_stamp(text: str, zone: tzinfo) -> datetime | None:
@@ -95,24 +98,24 @@ def readings_of(telegram: P1Telegram, zone: tzinfo) -> Decoded:
     texts: dict[str, str] = {}
     mbus: list[tuple[int, P1Line]] = []
     for line in telegram.lines:
-        found = _value(line.obis, line.body, stamp)
+        found = value_of(line.obis, line.body, stamp)
         if found is not None:
             readings.append(found)
-        elif line.obis.endswith(_MBUS_VALUES):
+        elif line.obis.endswith(MBUS_VALUES):
             mbus.append((len(readings) + len(mbus), line))
         else:
             texts[line.obis] = line.text
             readings += _grouped(line, stamp, zone)
     if mbus:
-        _read_mbus(mbus, _mbus_types(texts), zone, (readings, texts))
+        _read_mbus(mbus, mbus_types(texts), zone, (readings, texts))
     return Decoded(_device(telegram, texts), tuple(readings), stamp.time, texts)
 
 
 def _telegram_stamp(telegram: P1Telegram, zone: tzinfo) -> _Stamp:
     for line in telegram.lines:
-        if line.obis == _CLOCK:
+        if line.obis == CLOCK:
             return _stamp(line.body, zone)
-    return _Stamp(None, Quality.ACTUAL)
+    return _NO_STAMP
 
 
 def _stamp(text: str, zone: tzinfo) -> _Stamp:
@@ -120,7 +123,7 @@ def _stamp(text: str, zone: tzinfo) -> _Stamp:
     return _Stamp(time, Quality.ACTUAL if time else Quality.CLOCK_INVALID)
 
 
-def _mbus_types(texts: dict[str, str]) -> dict[str, int]:
+def mbus_types(texts: dict[str, str]) -> dict[str, int]:
     """M-Bus channel, as `0-1`, -> device type."""
     found = ((obis.partition(":"), text) for obis, text in texts.items())
     return {
@@ -139,7 +142,7 @@ def _obis(text: str) -> Obis | None:
 
 
 @lru_cache(maxsize=4096)
-def _plan(obis_text: str, unit_text: str) -> tuple[Register, int] | None:
+def plan(obis_text: str, unit_text: str) -> tuple[Register, int] | None:
     """Register and exponent of a line with a unit (`*kWh`); None when it holds no number."""
     obis = _obis(obis_text)
     if obis is None:
@@ -156,16 +159,16 @@ def _plan(obis_text: str, unit_text: str) -> tuple[Register, int] | None:
     return None
 
 
-def _value(obis: str, group: str, stamp: _Stamp) -> Reading | None:
+def value_of(obis: str, group: str, stamp: _Stamp = _NO_STAMP) -> Reading | None:
     """The reading of `value*unit`; None for what is no number, or has no meaning as one."""
     match = _NUMBER(group)
     if match is None or len(obis) > _OBIS_LENGTH_MAX:
         return None
     whole, fraction, unit_text = match.groups()
-    plan = _plan(obis, unit_text)
-    if plan is None:
+    planned = plan(obis, unit_text)
+    if planned is None:
         return None
-    register, exponent = plan
+    register, exponent = planned
     digits, exponent = whole + fraction, exponent - len(fraction)
     if exponent == register.scaler and len(digits) <= _INT64_DIGITS:
         value = int(digits)  # as most are: at the register's own resolution
@@ -181,9 +184,9 @@ def _grouped(line: P1Line, stamp: _Stamp, zone: tzinfo) -> list[Reading]:
     if len(groups) != 2 or line.folded or "*" not in line.body:
         return []
     if "*" in groups[0]:
-        found = _value(line.obis, groups[0], stamp)
+        found = value_of(line.obis, groups[0], stamp)
     else:
-        found = _value(line.obis, groups[1], _stamp(groups[0], zone))
+        found = value_of(line.obis, groups[1], _stamp(groups[0], zone))
     return [] if found is None else [found]
 
 
@@ -228,15 +231,25 @@ def _mbus_reading(line: P1Line, device_type: int | None, zone: tzinfo) -> Readin
     else:
         return None
     match = _NUMBER(f"{number}*{unit_text}")
-    known = text_unit(unit_text) if match else None
-    obis = _obis(line.obis) if len(line.obis) <= _OBIS_LENGTH_MAX else None
-    if known is None or obis is None or match is None:
+    planned = mbus_plan(line.obis, unit_text, device_type) if match else None
+    if planned is None or match is None:
         return None
-    unit, exponent = known
-    register = _mbus_register(obis, device_type, unit)
+    register, exponent = planned
     mantissa = int(match[1] + match[2])
     fitted, value = to_register(register, mantissa, exponent - len(match[2]))
     return Reading(fitted, value, *_stamp(groups[0], zone))
+
+
+def mbus_plan(
+    obis_text: str, unit_text: str, device_type: int | None
+) -> tuple[Register, int] | None:
+    """Register and exponent of a value of an M-Bus device; None when it has no meaning."""
+    known = text_unit(unit_text)
+    obis = _obis(obis_text) if len(obis_text) <= _OBIS_LENGTH_MAX else None
+    if known is None or obis is None:
+        return None
+    unit, exponent = known
+    return _mbus_register(obis, device_type, unit), exponent
 
 
 def _device(telegram: P1Telegram, texts: dict[str, str]) -> dict[str, str]:

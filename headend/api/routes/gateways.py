@@ -6,16 +6,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headend.api import views
 from headend.api.answers import Pager, accepted, answer, documented
 from headend.api.export.lists import also_as_files
-from headend.api.fields import Body, Id, Metres, PageQuery, PathId, Word, is_id
+from headend.api.fields import Body, Id, Instant, Metres, PageQuery, PathId, Word, is_id
 from headend.api.problems import not_found
 from headend.api.routes.meters import span
+from headend.api.routes.outages import read_topology_at
 from headend.api.services import BILLED_CHANNEL, SQL, Caller, Parts
 from headend.service.fleet import NewGateway, register_gateway
 from ohmesh.model.ids import gateway_id
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/v1", tags=["gateways"])
 NODES_MAX = 20_000
+
+
+class TopologyQuery(BaseModel):
+    """When; without it now."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at: Instant | None = None
 
 
 class RegisterGateway(Body):
@@ -112,8 +121,15 @@ def _node(row: Row, newest: datetime | None) -> views.Node:
 
 
 @router.get("/topology", responses=documented("Topology"))
-async def get_topology(parts: Parts, who: Caller) -> Response:
-    """The mesh: every node with its position, first parent, hop count and link quality."""
+async def get_topology(
+    parts: Parts, who: Caller, query: Annotated[TopologyQuery, Query()]
+) -> Response:
+    """The mesh: every node with its position, first parent, hop count and link quality.
+
+    With `at` as it was reported then, from the routes that the store keeps through time.
+    """
+    if query.at is not None:
+        return answer(await read_topology_at(parts, who, query.at, NODES_MAX))
     return answer(await read_topology(parts, who))
 
 

@@ -20,7 +20,8 @@ create policy all_tenants on ohmesh.route_history to ohmesh_owner, ohmesh_ingest
 create policy one_tenant on ohmesh.route_history to ohmesh_api
     using (exists (select from ohmesh.gateway g where g.id = gateway_id));
 
--- Follows every report: ingest replaces a gateway's routes as a whole.
+-- Follows every report. What the table holds for a gateway now is what it reported: ingest replaces
+-- a gateway's routes as a whole.
 create function ohmesh.keep_routes() returns trigger language plpgsql security definer
     set search_path = '' as
 $$ begin
@@ -28,7 +29,7 @@ $$ begin
     from (select gateway_id, max(reported_at) as at from added group by gateway_id) r
     where h.gateway_id = r.gateway_id and h.to_ts is null
       and not exists (
-          select from added a
+          select from ohmesh.route a
           where a.gateway_id = h.gateway_id and a.node = h.node and a.parent = h.parent
             and a.hops = h.hops and abs(a.etx_128ths - h.etx_128ths) * 4 <= h.etx_128ths);
     insert into ohmesh.route_history (gateway_id, node, parent, etx_128ths, hops, from_ts)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
+import time
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from headend.ingest import journal
+from headend.ingest.loop import Ingest
+from headend.ingest.source import MqttSource
+from headend.ingest.writer import Writer
 from headend.service.fleet import change_meter
 from headend.store import bootstrap
 from meter_sim.servers.broker import Broker
 from meter_sim.servers.database import Database
+from meter_sim.servers.mosquitto import Mosquitto
 from meter_sim.servers.process import free_port, spawn, stop, wait_until
 
 TELEGRAMS = 600
@@ -235,3 +243,117 @@ def test_a_bug_in_storing_holds_one_message_and_stops_nobody(
         store.ask(change_meter(1, "M2", interval_s=900))
         until(lambda: store.counts()["held"] == 0)
     assert store.counts() == {"readings": 6, "telegrams": 6, "held": 0}
+
+
+def children_of(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+@pytest.mark.parametrize("stall_s", [4, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.timeout(300)
+def test_a_database_that_stalls_is_waited_for(
+    own_database, shared_broker, kit, tmp_path, store, stall_s
+):
+    """Every process of the server stands still, as behind a storage that hangs."""
+    made = bootstrap.bootstrap(
+        own_database.admin_url,
+        database="stall",
+        file=tmp_path / "headend.toml",
+        broker_url="mqtt://127.0.0.1:1883",
+        api_port=8080,
+    )
+    mine = replace(store, urls=made.urls, name="stall", connections=[])
+    mine.gateway("gws")
+    mine.meter()
+    telegrams = [kit.telegram(n) for n in range(200)]
+    url = shared_broker.url
+    server = own_database._process.pid
+    with kit.running_ingest(mine, url), kit.GatewaySide(url, "gws") as gateway:
+        sender = threading.Thread(
+            target=gateway.drain, args=(telegrams,), kwargs={"batch": 5, "limit_s": 200}
+        )
+        stopped = children_of(server)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        sender.start()
+        sender.join(stall_s)
+        assert sender.is_alive()
+        assert gateway.acks.empty(), "acknowledged while the database stood still"
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        sender.join()
+    assert mine.counts() == {"readings": 200, "telegrams": 200, "held": 0}
+
+
+@pytest.mark.mosquitto
+def test_a_slow_database_is_felt_by_the_senders_and_not_by_memory(store, tmp_path, kit):
+    """While a table is locked ingest holds what the broker may have under way, and no more."""
+    batches, receive_maximum, senders = 120, 16, 4
+    for number in range(senders):
+        store.gateway(f"gw{number}")
+    store.meter("M2", key=None)
+    owner = store.connect("owner")
+    each = batches // senders
+    broker = Mosquitto(tmp_path / "broker")
+    source = MqttSource(
+        broker.start().url,
+        client_id="slow",
+        shared=False,
+        receive_maximum=receive_maximum,
+        lanes=2,
+    )
+    lanes = [
+        Ingest(
+            url=store.urls["ingest"],
+            source=lane,
+            writer=Writer(store.keystore),
+            publish=source.client.publish,
+            batch_messages=4,
+            batch_telegrams=20,
+            batch_wait_ms=0,
+            requeues=False,
+        )
+        for lane in source.lanes
+    ]
+    stop = threading.Event()
+    threads = [threading.Thread(target=lane.run, args=(stop,)) for lane in lanes]
+    source.start()
+    assert source.client.wait_connected(10)
+    for thread in threads:
+        thread.start()
+    taken = []
+    enqueue = source.client._receive
+    source.client._receive = lambda delivery: (taken.append(delivery), enqueue(delivery))
+    try:
+        with ExitStack() as sides:
+            gateways = [
+                sides.enter_context(kit.GatewaySide(broker.url, f"gw{n}")) for n in range(senders)
+            ]
+            with owner.transaction():
+                owner.execute("lock table bulk.reading in access exclusive mode")
+                for number in range(each):
+                    for n, gateway in enumerate(gateways):
+                        one = kit.telegram(number * senders + n, meter="M2", key=None)
+                        gateway.send(number, [one])
+                wait_until_still(taken)
+                assert len(taken) == receive_maximum
+                assert all(gateway.acks.empty() for gateway in gateways)
+            for gateway in gateways:
+                gateway.wait_ack(each)
+        assert len(taken) == batches
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+        source.stop()
+        broker.stop()
+    assert store.counts() == {"readings": batches, "telegrams": batches, "held": 0}
+
+
+def wait_until_still(taken: list) -> None:
+    """Wait until nothing more arrives."""
+    before = -1
+    while len(taken) != before:
+        before = len(taken)
+        time.sleep(1.0)

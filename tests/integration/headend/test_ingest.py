@@ -291,5 +291,5 @@ def test_without_the_archive_readings_and_quarantine_are_kept(store, kit):
     writer = Writer(store.keystore, archive_all=False)
     batch = [kit.telegram(0), kit.telegram(1, payload=b"poison"), kit.telegram(2)]
     stored = writer.store(connection, work_of((0, batch)), now_ms=1_767_225_600_000)
-    assert stored.acks == [("gw1", 1, 3)]
+    assert stored.acks == [("gw1", 1, 3, 0)]
     assert store.counts() == {"readings": 2, "telegrams": 0, "held": 1}

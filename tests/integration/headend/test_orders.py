@@ -9,7 +9,7 @@ from headend.ingest.work import sort
 from headend.ingest.writer import Writer
 from headend.mqtt import Delivery
 from ohmesh.wire import topics
-from ohmesh.wire.uplink import encode_batch
+from ohmesh.wire.uplink import Again, encode_batch
 
 ROWS = 24
 spans = st.tuples(st.integers(0, ROWS - 1), st.integers(1, ROWS)).map(
@@ -47,7 +47,7 @@ def test_any_delivery_order_ends_in_the_same_store(store, kit):
             new = set().union(*(range(*span) for span in group)) - taken
             assert stored.telegrams == len(new)
             taken |= new
-            assert stored.acks == [("gw1", epoch, contiguous(taken))]
+            assert stored.acks == [("gw1", epoch, contiguous(taken), Again.NOTHING)]
         archived = store.rows("select seq from bulk.telegram where epoch = %(e)s", e=epoch)
         assert sorted(row["seq"] for row in archived) == sorted(taken)
 

@@ -56,8 +56,7 @@ def test_two_faults_at_once_are_two_groups():
 def test_elements_of_meters():
     def meter(number, node, **more):
         usual = {"transformer": None, "feeder": None, "gateway": "gw1"}
-        return {"id": number, "name": f"M{number}", "node": node,
-                "address": f"mesh-{node:08x}"} | usual | more  # fmt: skip
+        return {"id": number, "name": f"M{number}", "node": node} | usual | more
 
     meters = [meter(1, 10, transformer="T1"), meter(2, 11), meter(3, 12)]
     behind = elements(meters, {11: 10, 12: 11, 10: 1})
