@@ -23,9 +23,8 @@ where c.state in ('queued', 'sent', 'in_field') and c.kind = any (%(guarded)s)
 order by c.created_at, c.id limit %(limit)s
 
 -- name: released
-select area, automatic, at,
-       exists (select from ohmesh.release_approval x
-               where x.subject = 'release:' || r.command_id and x.tenant_id = r.tenant_id) as asked
+-- An approval that did not count is no reason to count less: only those that were released so.
+select area, automatic, at, approved
 from ohmesh.release r
 where tenant_id = %(tenant_id)s and at > %(since)s order by at
 
@@ -68,8 +67,9 @@ select name, subject, not_after, signature from ohmesh.release_approval
 where tenant_id = %(tenant_id)s and subject = %(subject)s and not_after > %(now)s
 
 -- name: insert_release
-insert into ohmesh.release (command_id, tenant_id, meter_id, area, automatic, at, not_after, octets)
-values (%(command_id)s, %(tenant_id)s, %(meter_id)s, %(area)s, %(automatic)s, %(now)s,
+insert into ohmesh.release (command_id, tenant_id, meter_id, area, automatic, approved, at,
+                            not_after, octets)
+values (%(command_id)s, %(tenant_id)s, %(meter_id)s, %(area)s, %(automatic)s, %(approved)s, %(now)s,
         %(not_after)s, %(octets)s)
 
 -- name: hold

@@ -73,7 +73,7 @@ def judge_all(signer: Signer, now: datetime) -> Plan[Judged]:
             continue
         subject = release_subject(row["id"])
         approved = yield from _approved(signer, tenant, subject, now)
-        automatic = row["requested_by"] == _AUTOMATIC
+        automatic = _is_automatic(row)
         request = Request(
             row["id"],
             row["address"],
@@ -84,12 +84,19 @@ def judge_all(signer: Signer, now: datetime) -> Plan[Judged]:
         )
         verdict = books[tenant].judge(request, now)
         if verdict is Verdict.RELEASE:
-            yield from _release(signer, row, now, automatic=automatic)
+            yield from _release(signer, row, now, request)
             released += 1
         else:
             yield from _hold(row, verdict, now)
             held += 1
     return Judged(released, held, refused)
+
+
+def _is_automatic(row: Row) -> bool:
+    """Whether an empty wallet asks for it, not a person: a hold is an order, too."""
+    if row["requested_by"] != _AUTOMATIC or row["kept"] is None:
+        return False
+    return bool(msgspec.json.decode(row["kept"], type=Supply).hold is None)
 
 
 def _is_right(row: Row, now: datetime) -> bool:
@@ -120,7 +127,7 @@ def _books(tenant_id: int, now: datetime) -> Plan[Books]:
     requested = [row["at"] for row in (*hour, *held) if row["automatic"]]
     books = Books(
         requested_at=sorted(at for at in requested if closed_at is None or at > closed_at),
-        orders=sum(not row["automatic"] and not row["asked"] for row in hour),
+        orders=sum(not row["automatic"] and not row["approved"] for row in hour),
         day=len(released),
         meters=sum(sizes.values()),
         area_meters=sizes,
@@ -132,7 +139,7 @@ def _books(tenant_id: int, now: datetime) -> Plan[Books]:
     return books
 
 
-def _release(signer: Signer, row: Row, now: datetime, *, automatic: bool) -> Plan[None]:
+def _release(signer: Signer, row: Row, now: datetime, request: Request) -> Plan[None]:
     not_after_s = int(row["not_after"].timestamp())
     release = Release(row["id"].bytes, not_after_s, row["area"])
     yield SQL(
@@ -141,7 +148,8 @@ def _release(signer: Signer, row: Row, now: datetime, *, automatic: bool) -> Pla
         tenant_id=row["tenant_id"],
         meter_id=row["meter_id"],
         area=row["area"],
-        automatic=automatic,
+        automatic=request.automatic,
+        approved=request.approved,
         now=now,
         not_after=row["not_after"],
         octets=sign_release(signer.key, row["address"], release),

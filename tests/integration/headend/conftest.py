@@ -74,6 +74,11 @@ class Store:
         with db.connect(self.admin_url, name="admin", autocommit=True) as connection:
             return next(iter(connection.execute(sql).fetchone().values()))
 
+    def as_admin_all(self, sql: str) -> None:
+        """A statement of the superuser without rows."""
+        with db.connect(self.admin_url, name="admin", autocommit=True) as connection:
+            connection.execute(sql)
+
     def ask(self, plan, tenant: int = TENANT):
         """Run a plan as the API does: its role, one tenant, one transaction."""
         with db.connect(self.urls["api"], name="test") as connection, connection.transaction():
