@@ -44,7 +44,7 @@ def test_readings_and_telegrams_are_hypertables_and_exact(hyper, kit):
         payload = encode_batch(gateway, 1, 0, telegrams)
         work, _ = sort([Delivery(f"ohmesh/v1/gw/{gateway}/up", payload)], 10**6)
         stored = writer.store(connection, work, now_ms=0)
-        assert stored.acks == [(gateway, 1, 80)]
+        assert stored.acks == [(gateway, 1, 80, 0)]
     assert (stored.fallbacks, stored.repeated, stored.taken) == (1, 40, 40)
     assert hyper.counts() == {"readings": 80, "telegrams": 160, "held": 0}
     chunks = hyper.value("select count(*) from timescaledb_information.chunks")
