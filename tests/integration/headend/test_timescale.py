@@ -102,9 +102,12 @@ def test_the_extension_may_come_later_than_the_data(hyper, timescale):
             with pytest.raises(SchemaMismatch, match="ohmesh headend migrate"):
                 migrate.check(owner)
             assert migrate.migrate(owner).applied == (
+                "timescale/0000_unpartition.sql",
                 "timescale/0001_hypertables.sql",
                 "timescale/0002_intervals.sql",
+                "timescale/0003_retention.sql",
             )
+            migrate.check(owner)
             row = owner.execute(
                 "select count(*) as n, sum(value) as s from bulk.reading"
             ).fetchone()
