@@ -217,8 +217,9 @@ def _advances(readings: Iterable[tuple[Key, Decimal]]) -> dict[datetime, float]:
 def _line(
     name: str, values: Mapping[datetime, float], begin: datetime, end: datetime, top: float
 ) -> str:
+    base, scale = _H - _BOTTOM, (_H - _BOTTOM - _TOP) / top
     points = " ".join(
-        f"{_x(time, begin, end):.1f},{_H - _BOTTOM - (_H - _BOTTOM - _TOP) * max(value, 0.0) / top:.1f}"
+        f"{_x(time, begin, end):.1f},{base - max(value, 0.0) * scale:.1f}"
         for time, value in sorted(values.items())
     )
     return f"<polyline class='{name}' points='{points}'/>"
@@ -276,7 +277,8 @@ def _timeline(timeline: list[Happening]) -> str:
         for one in timeline
     )
     return (
-        "<h2>What went wrong, and when</h2><table><tr><th>fault</th><th class='n'>from</th><th class='n'>to</th></tr>"
+        "<h2>What went wrong, and when</h2><table><tr><th>fault</th><th class='n'>from</th>"
+        "<th class='n'>to</th></tr>"
         f"{rows}</table>"
     )
 
