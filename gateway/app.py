@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 from gateway.boot_clock import BootClock
 from gateway.commands import CommandPump
+from gateway.disk import replace_file
 from gateway.downlink import Downlink, MeshCommand
 from gateway.drivers.bench import BenchPort
 from gateway.drivers.line import LineSettings
 from gateway.drivers.mesh import COMMAND_PAYLOAD_MAX, MeshDriver, MeshSettings
 from gateway.field import Field
+from gateway.limiter import Census, Guard, Limiter
 from gateway.mqtt import Link, LinkError, LinkSettings
 from gateway.outbox import Outbox, OutboxSettings
 from gateway.sending import Sender, SendingLimits
@@ -29,7 +31,10 @@ from ohmesh.program.backoff import Backoff
 from ohmesh.wire import topics
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.config import GatewaySettings
+    from ohmesh.model.telegram import Telegram
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +67,13 @@ class Gateway:
         )
         self._uplink = Uplink(name, outbox, Sender(limits), dated=clock.dated)
         payload_max = COMMAND_PAYLOAD_MAX if settings.mesh.enabled else 0
+        self._census = Census()
+        outbox.on_taken = self._taken
         self._commands = CommandPump(
-            Downlink(mesh_payload_max=payload_max), outbox, clock_ms=utc_ms, submit=self._submit
+            Downlink(mesh_payload_max=payload_max, guard=_guard(settings, self._census)),
+            outbox,
+            clock_ms=utc_ms,
+            submit=self._submit,
         )
         self._mesh = self._new_mesh() if settings.mesh.enabled else None
         self._sources = Field(outbox, clock_ms=utc_ms).sources(settings)
@@ -136,6 +146,9 @@ class Gateway:
         assert self._mesh is not None
         self._mesh.command(command)
 
+    def _taken(self, telegrams: Sequence[Telegram]) -> None:
+        self._census.hear((telegram.meter for telegram in telegrams), _uptime_ms() // 1000)
+
     def _dispatch(self, topic: str, octets: bytes) -> None:
         handler = self._handlers.get(topic)
         if handler is not None:
@@ -145,6 +158,20 @@ class Gateway:
         self._uplink.connection_changed(up)
         if self._mesh:
             self._mesh.set_grounded(up)
+
+
+def _guard(settings: GatewaySettings, census: Census) -> Guard:
+    path = settings.outbox.path.with_suffix(".limiter")
+    octets = path.read_bytes() if path.exists() else None
+    limiter = settings.limiter
+    return Guard(
+        gate_keys=frozenset(map(bytes.fromhex, limiter.gate_keys)),
+        people={name: bytes.fromhex(key) for name, key in limiter.approvers.items()},
+        limiter=Limiter.load(octets, _boot(), _uptime_ms() // 1000),
+        census=census,
+        uptime_s=lambda: _uptime_ms() // 1000,
+        keep=lambda kept: replace_file(path, kept),
+    )
 
 
 async def run(settings: GatewaySettings) -> None:

@@ -19,6 +19,7 @@ _MIB: Final = 1024 * 1024
 _Port = Annotated[int, Field(ge=1, le=65535)]
 _Url = Annotated[str, Field(repr=False)]
 """It may hold a password: never shown."""
+_PublicKey = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class BrokerSettings(BaseModel):
@@ -68,6 +69,14 @@ class UplinkSettings(BaseModel):
     batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 100
 
 
+class LimiterSettings(BaseModel):
+    """Whose word lets supply be taken away."""
+
+    model_config = settings.FROZEN
+    gate_keys: list[_PublicKey] = []
+    approvers: dict[str, _PublicKey] = {}
+
+
 class LogSettings(BaseModel):
     """What is written to stderr."""
 
@@ -85,6 +94,7 @@ class GatewaySettings(FieldSections):
     mesh: MeshRootSettings = MeshRootSettings()
     bench: BenchSettings = BenchSettings()
     uplink: UplinkSettings = UplinkSettings()
+    limiter: LimiterSettings = LimiterSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -219,6 +229,13 @@ port = 8701
 [uplink]
 batch_telegrams = 500           # telegrams in one message, at most
 batch_wait_ms = 100             # least time between two incomplete messages
+
+[limiter]
+# At most max(3, 10 %) of the meters heard are switched off within an hour, each with a release that
+# the head-end's gate has signed. Above that two of these people sign too: name = "public key".
+gate_keys = []                  # of the gates: what stands in the head-end's gate.pub; enrolment
+                                # brings it along; without any nobody is switched off
+approvers = {}
 
 [log]
 level = "info"                  # debug, info, warning or error

@@ -6,14 +6,15 @@ how it ended or its deadline passes, and the same command arriving meanwhile is 
 accepted or refused command is answered by exactly one `DeliveryReport`; sent again later it is a
 new flight with a report of its own, and the meter executes each command once.
 
-A command passes all checks of `_refusal` or is refused; a check that limits what the head-end may
-order stands there, apart from the transport on both sides.
+A command passes all checks of `_refusal` or is refused; the last of them is the guard's, who limits
+what the head-end may order (`gateway.limiter`).
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +23,10 @@ from ohmesh.model.ids import NodeId, mesh_node
 from ohmesh.wire import envelope
 from ohmesh.wire.downlink import DownMessage, decode_down
 from ohmesh.wire.report import DeliveryReport, DeliveryStatus
+from ohmesh.wire.sealed import takes_supply_away
+
+if TYPE_CHECKING:
+    from gateway.limiter import Guard
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +56,14 @@ _ID_BYTES = 16
 class Downlink:
     """The commands in flight at one gateway."""
 
-    def __init__(self, *, mesh_payload_max: int) -> None:
-        """Args: mesh_payload_max: longest payload for a mesh node; 0 without a mesh."""
+    def __init__(self, *, mesh_payload_max: int, guard: Guard) -> None:
+        """Connect the parts.
+
+        Args:
+            mesh_payload_max: longest payload for a mesh node; 0 without a mesh.
+            guard: judges what takes supply away.
+        """
+        self._guard = guard
         self._mesh_payload_max = mesh_payload_max
         self._tokens: dict[bytes, int] = {}
         self._flights: dict[int, DownMessage] = {}
@@ -114,6 +125,9 @@ class Downlink:
             return refuse(DeliveryStatus.REFUSED, f"{length} bytes; the mesh takes 1 to {limit}")
         if len(self._flights) >= IN_FLIGHT_MAX:
             return refuse(DeliveryStatus.REFUSED, f"{IN_FLIGHT_MAX} commands are under way")
+        if takes_supply_away(message.payload):
+            why = self._guard.refusal(message, now_s)
+            return refuse(DeliveryStatus.REFUSED, why) if why else None
         return None
 
 

@@ -120,6 +120,8 @@ class Outbox:
         """Telegrams that sources left out since the start, because the outbox fills."""
         self.on_commit: Callable[[], None] = lambda: None
         """Called after each commit of new telegrams."""
+        self.on_taken: Callable[[Sequence[Telegram]], None] = lambda _: None
+        """Told the telegrams that were committed."""
 
     @classmethod
     async def open(
@@ -257,15 +259,16 @@ class Outbox:
             raise
         for waiting, result in zip(group, results, strict=True):
             _resolve(waiting, self._state.epoch, result)
-            self._note_urgent(waiting.telegrams, result)
+            if isinstance(result, range):
+                self._note_urgent(waiting.telegrams, result)
+                self.on_taken(waiting.telegrams)
         self._watch_fill()
         self.on_commit()
 
-    def _note_urgent(self, telegrams: Sequence[Telegram], result: range | OutboxFull) -> None:
-        if isinstance(result, range):
-            numbered = zip(result, telegrams, strict=True)
-            urgent = (seq for seq, telegram in numbered if is_urgent(telegram))
-            self._urgent += itertools.islice(urgent, _URGENT_MAX - len(self._urgent))
+    def _note_urgent(self, telegrams: Sequence[Telegram], numbers: range) -> None:
+        numbered = zip(numbers, telegrams, strict=True)
+        urgent = (seq for seq, telegram in numbered if is_urgent(telegram))
+        self._urgent += itertools.islice(urgent, _URGENT_MAX - len(self._urgent))
 
     def _take_group(self) -> list[_Waiting]:
         taken, telegrams = 0, 0

@@ -30,6 +30,7 @@ from headend.mqtt import MqttClient, TlsFiles
 from headend.security import people
 from headend.security.oidc import Provider
 from headend.store import db, guard, migrate
+from headend.store.retention import Keep
 from headend.vee import shape
 from headend.vee.pump import Rulebook, Validator
 from headend.watch import Watch
@@ -164,7 +165,10 @@ def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
         url=required(settings.database.worker_url, "database.worker_url"),
         rulebook=Rulebook(shape=_shape(settings)),
     )
-    watch = Watch(url=required(settings.database.worker_url, "database.worker_url"))
+    watch = Watch(
+        url=required(settings.database.worker_url, "database.worker_url"),
+        keep=Keep(**settings.retention.model_dump()),
+    )
     sender = Sender(
         url=required(settings.database.worker_url, "database.worker_url"),
         keystore=keystore(settings),

@@ -124,6 +124,15 @@ class VeeSettings(BaseModel):
     shape_file: Path | None = None
 
 
+class RetentionSettings(BaseModel):
+    """For how many days what is kept; 0: for ever."""
+
+    model_config = settings.FROZEN
+    readings_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    intervals_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    telegrams_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+
+
 class Settings(settings.ProgramSettings):
     """All of it."""
 
@@ -136,6 +145,7 @@ class Settings(settings.ProgramSettings):
     gate: GateSettings = GateSettings()
     oidc: OidcSettings = OidcSettings()
     vee: VeeSettings = VeeSettings()
+    retention: RetentionSettings = RetentionSettings()
 
 
 def load(path: Path | None) -> Settings:
@@ -208,6 +218,12 @@ issuer = ""
 
 [vee]
 # shape_file = "h25.csv"        # load shape of estimates, in BDEW's layout of 2025; else built in
+
+[retention]
+# For how many days; 0 is for ever. What billing still needs is never deleted (docs/vee.md).
+readings_days = 0
+intervals_days = 0
+telegrams_days = 0
 
 [gate]
 # config_file = "gate.toml"     # 'serve' starts the gate as a child with this file; without it the

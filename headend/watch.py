@@ -1,17 +1,19 @@
 """The watch: what follows from time passing and events coming, not from one meter's readings.
 
-Closing days of read success and gathering outages. All that is due stands in the store, so a
-watch that was away finds it; one watch works at a time in a database.
+Closing days of read success, gathering outages, partitions and retention. All that is due stands
+in the store, so a watch that was away finds it; one watch works at a time in a database.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import logging
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from headend.outage import alarms
 from headend.readsuccess import closing
-from headend.store import db
+from headend.store import db, retention
+from headend.store.retention import Keep
 from headend.store.session import Session
 
 if TYPE_CHECKING:
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from headend.store.db import Connection
     from headend.store.plan import Plan
 
+_log = logging.getLogger(__name__)
 PERIOD_S: Final = 2.0
+TIDY_EVERY: Final = timedelta(hours=1)
 LOCK: Final = "watch"
 
 
@@ -30,14 +34,21 @@ class Watch:
 
     Args:
         url: address of the database for ohmesh_worker.
+        keep: for how long what is kept.
         now: the clock, UTC.
     """
 
     def __init__(
-        self, *, url: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        *,
+        url: str,
+        keep: Keep | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._session = Session(url, name="watch", channel="ohmesh_work")
         self._now = now
+        self._keep = keep or Keep()
+        self._tidied: datetime | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Pump until `stop` is set. Raises ConfigError, SchemaMismatch."""
@@ -52,7 +63,17 @@ class Watch:
         """One round; how much was done. Raises StoreError."""
         now = self._now()
         done = self._alone(connection, alarms.step(now))
-        return done + self._alone(connection, closing.step(now))
+        done += self._alone(connection, closing.step(now))
+        if self._tidied is None or now - self._tidied >= TIDY_EVERY:
+            self._tidied = now
+            self._alone(connection, self._tidy(now))
+        return done
+
+    def _tidy(self, now: datetime) -> Plan[int]:
+        gone = yield from retention.step(self._keep, now)
+        if any(gone.values()):
+            _log.info("kept long enough: %s", ", ".join(f"{n} {what}" for what, n in gone.items()))
+        return sum(gone.values())
 
     def _alone(self, connection: Connection, plan: Plan[int]) -> int:
         with db.transaction(connection):

@@ -23,11 +23,6 @@ def _crc16(octets: bytes, polynomial: int, value: int) -> int:
     return value
 
 
-def crc16_modbus(octets: bytes) -> int:
-    """Of Modbus RTU."""
-    return _crc16(octets, 0xA001, 0xFFFF)
-
-
 def crc16_arc(octets: bytes) -> int:
     """Of P1."""
     return _crc16(octets, 0xA001, 0)

@@ -25,6 +25,7 @@ from headend.api.permissions import admit, needed
 from headend.api.pulse import PULSE_S, Pulses
 from headend.api.routes import (
     accounts,
+    billing,
     commands,
     contracts,
     events,
@@ -125,7 +126,7 @@ def create_app(
     routed = (
         *(contracts, tariffs, tokens, webhooks),
         *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
-        *(vee, outages),
+        *(billing, vee, outages),
         *(pages, places, reading, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:

@@ -58,5 +58,13 @@ class RouteChange(View, frozen=True):
     until: Instant | None
 
 
+class BillingMark(View, frozen=True):
+    """Up to when a utility has billed; null: nobody said."""
+
+    billed_to: Instant | None = None
+    set_by: str | None = None
+    set_at: Instant | None = None
+
+
 PAGED = (Alarm, ServicePoint, RouteChange)
-KINDS = PAGED
+KINDS = (*PAGED, BillingMark)

@@ -87,3 +87,13 @@ left join ohmesh.service_point p on p.id = m.service_point_id
 where t.node not in (select node from ohmesh.gateway where tenant_id = %(tenant_id)s and node is not null)
 order by 1
 limit %(limit)s
+
+-- name: billing_mark
+select billed_to, set_by, set_at from ohmesh.billing_mark where tenant_id = %(tenant_id)s
+
+-- name: set_billing_mark
+insert into ohmesh.billing_mark as b (tenant_id, billed_to, set_by, set_at)
+values (%(tenant_id)s, %(billed_to)s, %(who)s, %(now)s)
+on conflict (tenant_id) do update
+set billed_to = excluded.billed_to, set_by = excluded.set_by, set_at = excluded.set_at
+where excluded.billed_to > b.billed_to

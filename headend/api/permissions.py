@@ -36,7 +36,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_intervals", "list_interval_versions", "list_interval_totals"),
         *("list_vee_exceptions", "list_edits", "list_swaps"),
         *("read_success_days", "list_read_misses"),
-        *("list_alarms", "list_service_points", "list_routes"),
+        *("list_alarms", "list_service_points", "list_routes", "get_billing_mark"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
         *("vee_page", "map_page", "map_places", "reads_page"),
     ),
@@ -55,6 +55,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     ),
     Permission.MONEY_SETUP: (
         *("add_tariff", "open_account", "add_tariff_version", "agree_terms"),
+        "set_billing_mark",
         "simulate_tariff",
         *("add_webhook", "remove_webhook", "set_token_identity"),
     ),

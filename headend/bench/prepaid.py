@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from headend.prepayment.charging import Interval, RatingState, rate
 from headend.prepayment.month import Usage, month_of
 from headend.prepayment.tariff import load_tariff
-from headend.prepayment.tokens.keys import KeyParams
-from headend.prepayment.tokens.pan import MeterPan, luhn_digit
 from headend.prepayment.tokens.security import StsSoftTest
-from headend.prepayment.tokens.sts import TokenKind
-from headend.prepayment.tokens.tid import LastTid
 from headend.prepayment.tokens.vendor import StsVendor, VendRequest
+from ohmesh.tokens.keys import KeyParams
+from ohmesh.tokens.pan import MeterPan, luhn_digit
+from ohmesh.tokens.sts import TokenKind
+from ohmesh.tokens.tid import LastTid
 
 if TYPE_CHECKING:
     from headend.prepayment.tariff import Tariff

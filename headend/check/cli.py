@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headend.check import prepayment, vectors
-from headend.prepayment.tokens.sta import load_tables
 from ohmesh.model.errors import ConfigError
+from ohmesh.tokens.sta import load_tables
 from ohmesh.usage import Parser
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from headend.check import money_groups, supply_groups, token_groups
 
 if TYPE_CHECKING:
     from headend.check.vectors import Check
-    from headend.prepayment.tokens.sta import StaTables
+    from ohmesh.tokens.sta import StaTables
 
 
 def checks(production: StaTables | None) -> dict[str, Check]:

@@ -6,32 +6,23 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headend.check.vectors import Vector, compare, differs
-from headend.prepayment.tokens import (
-    acceptance,
-    amounts,
-    block,
-    key_change,
-    keys,
-    paygo,
-    sts,
-    tid,
-    utrn,
-)
-from headend.prepayment.tokens.keys import Dkga, EncryptionAlgorithm, KeyParams, KeyType
-from headend.prepayment.tokens.misty1 import Misty1
-from headend.prepayment.tokens.pan import MeterPan
-from headend.prepayment.tokens.security import DecoderCiphers
-from headend.prepayment.tokens.sts import TokenKind
+from headend.prepayment.tokens import paygo, utrn
 from ohmesh.model import relay
 from ohmesh.model.command import RelayState
 from ohmesh.model.errors import PrepaymentError
+from ohmesh.tokens import acceptance, amounts, block, key_change, keys, sts, tid
+from ohmesh.tokens.ciphers import DecoderCiphers
+from ohmesh.tokens.keys import Dkga, EncryptionAlgorithm, KeyParams, KeyType
+from ohmesh.tokens.misty1 import Misty1
+from ohmesh.tokens.pan import MeterPan
+from ohmesh.tokens.sts import TokenKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from headend.check.vectors import Check
-    from headend.prepayment.tokens.sta import StaTables
-    from headend.prepayment.tokens.sts import StsToken
+    from ohmesh.tokens.sta import StaTables
+    from ohmesh.tokens.sts import StsToken
 
 _UNITS = (
     "amount_tenths",

@@ -28,7 +28,13 @@ order by c.next_try_at limit %(limit)s
 select c.id, c.meter_id, m.name as meter, m.address, m.key_sealed, ms.gateway_id, g.name as gateway,
        c.kind, c.argument, c.sequence, c.priority, c.not_after, c.attempts, c.state, c.next_try_at,
        c.tenant_id, coalesce(p.area, '') as area, c.decision_seq, c.requested_by,
-       r.octets as release
+       r.octets as release,
+       array(select json_build_array(a.name, extract(epoch from a.not_after)::bigint,
+                                     encode(a.signature, 'hex'))::text
+             from ohmesh.release_approval a
+             where a.tenant_id = c.tenant_id and a.subject = 'release:' || c.id
+               and a.not_after > %(now)s
+             order by a.id limit 4) as approvals
 from ohmesh.command c
 join ohmesh.release r on r.command_id = c.id and r.not_after > %(now)s
 join ohmesh.meter m on m.id = c.meter_id

@@ -57,6 +57,7 @@ class Due:
     tenant_id: int = 0
     area: str = ""
     release: bytes = b""
+    approvals: tuple[tuple[str, int, bytes], ...] = ()
 
     @property
     def not_after_s(self) -> int:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from headend.commands.dispatcher import (
     SOFT_WINDOW,
     Area,
@@ -92,8 +94,14 @@ def _due(row: Row) -> Due:
             "kind": CommandKind(row["kind"]),
             "state": CommandState(row["state"]),
             "release": bytes(row.get("release") or b""),
+            "approvals": tuple(map(_approval, row.get("approvals") or ())),
         }
     )
+
+
+def _approval(text: str) -> tuple[str, int, bytes]:
+    name, not_after_s, signature = msgspec.json.decode(text, type=tuple[str, int, str])
+    return name, not_after_s, bytes.fromhex(signature)
 
 
 def begin(due: Due, now: datetime, chance: float) -> Plan[Attempt | None]:
@@ -175,7 +183,15 @@ def message(attempt: Attempt, key: bytes) -> bytes:
     flight_s = int((attempt.at + FLIGHT_MAX).timestamp())
     not_after_s = min(due.not_after_s, flight_s)
     return encode_down(
-        DownMessage(due.id.bytes, due.address, not_after_s, due.priority, sealed, due.release)
+        DownMessage(
+            due.id.bytes,
+            due.address,
+            not_after_s,
+            due.priority,
+            sealed,
+            due.release,
+            due.approvals,
+        )
     )
 
 

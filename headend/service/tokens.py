@@ -17,14 +17,14 @@ import msgspec
 
 from headend.prepayment import engine, ledger
 from headend.prepayment.ledger import Code, Leg, Step, Transaction
-from headend.prepayment.tokens import amounts
-from headend.prepayment.tokens.keys import KeyParams
-from headend.prepayment.tokens.pan import MeterPan
-from headend.prepayment.tokens.sts import TokenKind
-from headend.prepayment.tokens.tid import LastTid
 from headend.prepayment.tokens.vendor import Prepared, VendRequest
 from headend.store.plan import Plan, Queries, first
 from ohmesh.model.errors import Conflict, PrepaymentError
+from ohmesh.tokens import amounts
+from ohmesh.tokens.keys import KeyParams
+from ohmesh.tokens.pan import MeterPan
+from ohmesh.tokens.sts import TokenKind
+from ohmesh.tokens.tid import LastTid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from headend import config
 from headend.keystore import KEK_BYTES
 from headend.store import db, migrate
 from headend.store.plan import Queries
-from ohmesh.wire.release import KEY_BYTES
+from ohmesh.wire.release import KEY_BYTES, public_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,6 +149,8 @@ def _write_gate(file: Path, url: str) -> Path:
     """The gate's own file; people who may approve are kept."""
     gate_file, key_file = file.with_name(GATE_FILE), file.with_name("gate.key")
     write_secret(key_file, secrets.token_bytes(KEY_BYTES).hex())
+    key = bytes.fromhex(key_file.read_text(encoding="ascii"))
+    write_private(file.with_name("gate.pub"), public_key(key).hex() + "\n", mode=0o644)
     known = gate_file.read_text(encoding="utf-8") if gate_file.exists() else config.GATE_DEFAULT
     people = known.partition("[gate.approvers]\n")[2]
     text = config.GATE_DEFAULT.replace('gate_url = ""', f'gate_url = "{url}"')

@@ -2,15 +2,17 @@
 
 Theory of operation. `ohmesh_meta.migration` lists what was applied, with the SHA-256 of the file.
 Files of `migrations/` are applied in order of their number, each in one transaction; files of
-`timescale/` follow where the extension is installed. An advisory lock lets one migrator work at a
-time. A file that differs from what was applied, or a database that knows more than this program,
-is a SchemaMismatch.
+`timescale/` follow where the extension is installed, those of `timescale_community/` where its
+edition has columnstore, and those of `plain/` where there is no extension. An advisory lock lets
+one migrator work at a time. A file that differs from what was applied, or a database that knows
+more than this program, is a SchemaMismatch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, LiteralString
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 SQL: Final = Queries("headend.store", "migrate.sql")
-CORE, TIMESCALE = "migrations", "timescale"
+CORE, PLAIN, TIMESCALE, COMMUNITY = "migrations", "plain", "timescale", "timescale_community"
+COMMUNITY_LICENCE: Final = "timescale"
+COLUMNSTORE_SINCE: Final = (2, 29, 2)
+"""Older ones lose rows in columnstore: a first conflict ends an insert, bloom indexes miss rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,9 @@ def migrate(connection: Connection) -> Migrated:
         connection.execute(SQL.sql("create_meta"))
     with db.lock(connection, "migrate"):
         edition = _edition(connection)
-        known = scripts(CORE) + (scripts(TIMESCALE) if edition else [])
+        known = _for(connection, edition)
         applied = _applied(connection)
-        _compare(known, applied)
+        _compare(applied)
         waiting = [script for script in known if script.name not in applied]
         for script in waiting:
             _apply(connection, script)
@@ -81,8 +86,8 @@ def check(connection: Connection) -> None:
     if not db.rows(connection, SQL("meta_exists"))[0]["found"]:
         raise SchemaMismatch("the database has no schema; run: ohmesh headend migrate")
     applied = _applied(connection)
-    known = scripts(CORE) + (scripts(TIMESCALE) if _edition(connection) else [])
-    _compare(known, applied)
+    _compare(applied)
+    known = _for(connection, _edition(connection))
     missing = [script.name for script in known if script.name not in applied]
     if missing:
         raise SchemaMismatch(f"the database misses {missing[0]}; run: ohmesh headend migrate")
@@ -97,8 +102,32 @@ def _applied(connection: Connection) -> dict[str, str]:
     return {row["name"]: row["sha256"] for row in db.rows(connection, SQL("applied"))}
 
 
-def _compare(known: list[Script], applied: dict[str, str]) -> None:
-    expected = {script.name: script.sha256 for script in known}
+def _for(connection: Connection, edition: str | None) -> list[Script]:
+    """The scripts for what the database is now. Raises SchemaMismatch for an extension too old."""
+    if edition is None:
+        return scripts(CORE) + scripts(PLAIN)
+    if edition != COMMUNITY_LICENCE:
+        return scripts(CORE) + scripts(TIMESCALE)
+    version = str(db.rows(connection, SQL("timescale_version"))[0]["version"])
+    check_columnstore(version)
+    return scripts(CORE) + scripts(TIMESCALE) + scripts(COMMUNITY)
+
+
+def check_columnstore(version: str) -> None:
+    """Raises SchemaMismatch for a TimescaleDB whose columnstore is known to lose rows."""
+    found = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    if found < COLUMNSTORE_SINCE:
+        since = ".".join(map(str, COLUMNSTORE_SINCE))
+        raise SchemaMismatch(
+            f"the columnstore of TimescaleDB {version} loses rows, which was mended in {since}; "
+            "install that, or set timescaledb.license = 'apache'"
+        )
+
+
+def _compare(applied: dict[str, str]) -> None:
+    """What was applied must be ours as it is, whatever the database was then."""
+    folders = (CORE, PLAIN, TIMESCALE, COMMUNITY)
+    expected = {script.name: script.sha256 for folder in folders for script in scripts(folder)}
     for name, sha256 in applied.items():
         if name not in expected:
             raise SchemaMismatch(f"the database is newer than this program: it has {name}")

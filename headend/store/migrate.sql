@@ -20,3 +20,6 @@ insert into ohmesh_meta.migration (name, sha256) values (%(name)s, %(sha256)s)
 -- name: edition
 select current_setting('timescaledb.license') as edition
 from pg_extension where extname = 'timescaledb'
+
+-- name: timescale_version
+select extversion as version from pg_extension where extname = 'timescaledb'

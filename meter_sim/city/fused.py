@@ -49,6 +49,17 @@ class FusedStation(Station):
 
     __slots__ = ()
 
+    @property
+    def next_wake_ms(self) -> int | None:
+        """When ``wake`` wants to be called; there is no ARQ to ask."""
+        return self._engine.core.timers.next_ms
+
+    def wake(self, now_ms: int) -> Any:
+        """Pass the deadlines that have come."""
+        self._now_ms = max(self._now_ms, now_ms)
+        self._engine.wake(self._now_ms)
+        return self._engine.drain()
+
     def hear(self, now_ms: int, src: int, frame: Frame, rssi_dbm: int, lseq: int | None) -> Any:
         """Take a frame as a value. Returns: effects."""
         self._now_ms = max(self._now_ms, now_ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from meter_sim.servers.broker import Broker
 from meter_sim.servers.database import Database
 from meter_sim.servers.process import LOOPBACK, ServerError, free_port, spawn, stop, tail
 from ohmesh.wire.brokerurl import BrokerUrl
+from ohmesh.wire.release import KEY_BYTES, public_key
 
 if TYPE_CHECKING:
     from meter_sim.demo.options import Options
@@ -106,6 +108,7 @@ class Stack:
         probe(BrokerUrl.parse(self.broker_url))
         audit.clear(self.admin_url)
         self._write_roster()
+        self._gate_key = self._make_gate_key()
         if self._mesh:
             air = ("--roster", self._roster_file, "--air", self.broker_url)
             self._run("ether", "sim", "ether", *air)
@@ -175,6 +178,13 @@ class Stack:
         self._roster_file.touch(mode=0o600)  # it holds the meters' keys
         self._roster_file.write_bytes(self.roster.to_json())
 
+    def _make_gate_key(self) -> str:
+        """The public half; bootstrap keeps the private one that it finds."""
+        key, file = secrets.token_bytes(KEY_BYTES), self._headend_file.with_name("gate.key")
+        file.touch(mode=0o600)
+        file.write_text(key.hex() + "\n", encoding="ascii")
+        return public_key(key).hex()
+
     def _start_fleet(self) -> None:
         words = ("--roster", self._roster_file, "--air", self.broker_url, "--truth", self.truth)
         self._run("fleet", "sim", "fleet", *words, "--state-dir", self.folder / "fleet")
@@ -198,6 +208,7 @@ class Stack:
                 "host": LOOPBACK,
                 "port": self.bench_ports[gateway],
             },
+            "limiter": {"gate_keys": [self._gate_key]},
         }
         file.write_text(_toml(settings), encoding="utf-8")
         file.chmod(0o600)

@@ -16,6 +16,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from meter_sim.demo.audit import Audit
 from meter_sim.demo.client import HeadEnd
 from meter_sim.demo.options import Options
@@ -103,13 +105,23 @@ class Feed:
         return outcome
 
     def ask(self, call: Callable[[HeadEnd], Awaitable[Any]]) -> Any:
-        """One conversation with the head-end's API."""
+        """One conversation with the head-end's API; held again while it is out of service.
+
+        All our calls may be repeated: registering is, and payments carry an idempotency key.
+        """
 
         async def conversation() -> Any:
             async with HeadEnd(self.stack.api_url, self.stack.token) as headend:
                 return await call(headend)
 
-        return asyncio.run(conversation())
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return asyncio.run(conversation())
+            except (httpx.HTTPStatusError, httpx.TransportError) as error:
+                if not _passes(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_POLL_S)
 
     # ------------------------------------------------------------ feeding
 
@@ -234,6 +246,14 @@ class Feed:
             if time.monotonic() > deadline:
                 raise ScenarioError(f"{self.scenario.name}: waited {PATIENCE_S:g} s for {what}")
             time.sleep(_POLL_S)
+
+
+def _passes(error: httpx.HTTPError) -> bool:
+    """True for what another try may mend."""
+    unavailable = httpx.codes.SERVICE_UNAVAILABLE
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code == unavailable
+    return isinstance(error, httpx.TransportError)
 
 
 def _keyed(audit: Audit) -> dict[Key, Decimal]:

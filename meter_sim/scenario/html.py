@@ -44,7 +44,7 @@ def as_html(result: Result, made_from: str) -> str:
         f"<h1>{escape(scenario.name)}: <span class='{colour}'>{word}</span></h1>",
         f"<p>{escape(scenario.proves)}</p>",
         f"<p class='verdict {colour}'>{held} of {len(result.verdicts)} expectations held.</p>",
-        _first(outcome.differences),
+        _first(outcome.differences, result),
         _verdicts(result),
         _coverage(outcome, shades),
         _curve(outcome, shades),
@@ -65,9 +65,14 @@ def as_html(result: Result, made_from: str) -> str:
     )
 
 
-def _first(differences: list[Difference]) -> str:
+def _first(differences: list[Difference], result: Result) -> str:
     if not differences:
-        return "<div class='first none'>No record differs from what the meters produced.</div>"
+        same = "No record differs from what the meters produced."
+        broken = next((v for v in result.verdicts if not v.passed), None)
+        if broken is None:
+            return f"<div class='first none'>{same}</div>"
+        told = f"expected {escape(broken.text)}, got {_number(broken.got)}. {same}"
+        return f"<div class='first'><strong>First broken expectation</strong><br>{told}</div>"
     one = differences[0]
     meter, channel, time = one.record
     way = "".join(f"<li>{escape(place)}</li>" for place in one.way)
@@ -191,7 +196,7 @@ def _curve(outcome: Outcome, shades: list[Happening]) -> str:
     )
     table = (
         "<details><summary>As a table</summary><table><tr><th>interval end</th>"
-        f"<th>produced Wh</th><th>stored Wh</th></tr>{rows}</table></details>"
+        f"<th class='n'>produced Wh</th><th class='n'>stored Wh</th></tr>{rows}</table></details>"
     )
     return f"<h2>Load curve</h2><p>{sentence}</p>{_svg(sentence, drawing)}{table}"
 
@@ -212,8 +217,9 @@ def _advances(readings: Iterable[tuple[Key, Decimal]]) -> dict[datetime, float]:
 def _line(
     name: str, values: Mapping[datetime, float], begin: datetime, end: datetime, top: float
 ) -> str:
+    base, scale = _H - _BOTTOM, (_H - _BOTTOM - _TOP) / top
     points = " ".join(
-        f"{_x(time, begin, end):.1f},{_H - _BOTTOM - (_H - _BOTTOM - _TOP) * value / top:.1f}"
+        f"{_x(time, begin, end):.1f},{base - max(value, 0.0) * scale:.1f}"
         for time, value in sorted(values.items())
     )
     return f"<polyline class='{name}' points='{points}'/>"
@@ -271,7 +277,8 @@ def _timeline(timeline: list[Happening]) -> str:
         for one in timeline
     )
     return (
-        "<h2>What went wrong, and when</h2><table><tr><th>fault</th><th>from</th><th>to</th></tr>"
+        "<h2>What went wrong, and when</h2><table><tr><th>fault</th><th class='n'>from</th>"
+        "<th class='n'>to</th></tr>"
         f"{rows}</table>"
     )
 

@@ -36,6 +36,8 @@ class Fleet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         gateways: how many.
         profiles: dealt out to the meters in turn.
         start: simulated time at the beginning, with a zone.
+        days_ago: it begins so many days before today, 00:00 UTC, instead; for what looks at the
+            calendar, such as rating, which leaves readings alone that are too old.
         lasts: how long meters measure; of the calendar with `feed`, of the mesh's clock otherwise.
         interval_s: load-profile interval.
         prepaid: how many meters, from the first on, belong to prepaying customers.
@@ -53,6 +55,7 @@ class Fleet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=lambda: ["nl_dsmr"]
     )
     start: Annotated[datetime, msgspec.Meta(tz=True)] = datetime(2025, 1, 1, tzinfo=UTC)
+    days_ago: Annotated[int, msgspec.Meta(ge=1, le=3650)] | None = None
     lasts: Span = "24h"
     interval_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
     prepaid: Annotated[int, msgspec.Meta(ge=0)] = 0

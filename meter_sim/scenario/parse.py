@@ -126,6 +126,8 @@ def _line(text: str, table: str, index: int, key: str) -> int:
         header = _HEADER.match(line)
         if header:
             current = header[1]
+            if not table and current == key:
+                return number
             if current == table:
                 seen += 1
                 header_line = number if seen == index else header_line

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from meter_sim.roster import Roster, RosterGateway
 from meter_sim.scenario.expect import judge
@@ -47,8 +50,18 @@ def run_scenario(
         OhmeshError: it did not come to its end.
         ServerError: a server did not start.
     """
+    scenario = _dated(scenario, datetime.now(UTC))
     outcome = _drive(scenario, folder, capture)
     return Result(scenario, outcome, judge(scenario, outcome))
+
+
+def _dated(scenario: Scenario, now: datetime) -> Scenario:
+    """The scenario with its beginning on the calendar."""
+    days = scenario.fleet.days_ago
+    if days is None:
+        return scenario
+    start = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days)
+    return replace(scenario, fleet=replace(scenario.fleet, start=start))
 
 
 def _drive(scenario: Scenario, folder: Path, capture: CaptureWriter | None) -> Outcome:

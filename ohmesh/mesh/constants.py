@@ -106,9 +106,13 @@ COLLECT_MIN_MS: Final = 2_000
 COLLECT_MAX_MS: Final = 4_000
 PROBE_BEST: Final = 5
 """Only the best five candidates are probed (wsrd); unbounded probing starves them all."""
-PROBE_RELAY_MS: Final = 90_000
-"""Keep-alive of a node with children (Contiki probing)."""
-PROBE_LEAF_MS: Final = 300_000
+PROBE_RELAY_MS: Final = 180_000
+"""Keep-alive of a node with children; what it relays proves its parent as well."""
+PROBE_LEAF_MS: Final = 600_000
+PROBE_YOUNG_MS: Final = 90_000
+"""A candidate is asked this often until its link is known (Contiki probing) ..."""
+PROBE_KNOWN_MS: Final = 3_600_000
+"""... and this often afterwards."""
 DOUBT_SPREAD_MS: Final = 30_000
 """A child of a gateway that hears another one lose it probes it within this; a gateway that is off
 for a moment must not lose all its children at once."""
@@ -132,7 +136,8 @@ RETRY_MS: Final = (5_000, 15_000, 45_000, 135_000)
 CHILD_LIFETIME_MS: Final = 2_400_000
 """A neighbour that sent upwards through us counts as child this long (two reports and a half)."""
 NEIGHBOUR_LIFETIME_MS: Final = 7_200_000
-HOUSEKEEPING_MS: Final = 60_000
+HOUSEKEEPING_MS: Final = 600_000
+"""What ripens sooner, such as the end of a denial, sets its own time."""
 
 # --- registration and end-to-end acknowledgement ------------------------------------------------
 

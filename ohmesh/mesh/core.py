@@ -10,14 +10,15 @@ from ohmesh.mesh.feasibility import Feasibility, Version
 from ohmesh.mesh.frames import (
     GENERATION_SHIFT,
     GENERATIONS,
+    NO_TAG,
     Frame,
     HackStatus,
     Tag,
     TagFlag,
 )
-from ohmesh.mesh.neighbours import Children, NeighbourTable
+from ohmesh.mesh.neighbours import Children, Neighbour, NeighbourTable
 from ohmesh.mesh.outputs import Output, Trace
-from ohmesh.mesh.timers import Timers
+from ohmesh.mesh.timers import Timer, Timers
 from ohmesh.mesh.trickle import Rng
 
 
@@ -64,6 +65,8 @@ class Core:
     """Shared state of one node; it decides nothing."""
 
     __slots__ = (
+        "_tag",
+        "_tag_of",
         "children",
         "config",
         "counter",
@@ -102,6 +105,8 @@ class Core:
         self.load = 0
         self.parents: tuple[int, ...] = ()
         self.effects: list[Effect] = []
+        self._tag_of: tuple[int, ...] = ()
+        self._tag = NO_TAG
         self.dirty = False
         """A neighbour changed: the standing must be worked out again before anything is sent."""
 
@@ -128,16 +133,30 @@ class Core:
 
     def tag(self) -> Tag:
         """Return where we stand; reading it counts as advertising it."""
-        epoch, seq = self.feasibility.version(self.root) or (0, 0)
-        if self.rank != c.INFINITE_RANK:
-            self.feasibility.advertise(self.root, self.rank)
+        version = self.feasibility.version(self.root) or (0, 0)
+        if self.rank != c.INFINITE_RANK and self.feasibility.advertise(self.root, self.rank):
+            self.dirty = True
         flags = self.flags | self.generation << GENERATION_SHIFT
-        return Tag(self.root, epoch, seq, self.rank, self.hops, flags, self.load)
+        standing = (self.root, *version, self.rank, self.hops, flags, self.load)
+        if standing != self._tag_of:
+            self._tag_of = standing
+            self._tag = Tag(*standing)
+        return self._tag
 
     def forget_distance(self, root: int, version: Version) -> None:
         """Begin anew towards a root after hold-down, and let the neighbours notice."""
         self.feasibility.restart(root, version)
         self.generation = (self.generation + 1) % GENERATIONS
+
+    def concerns(self, row: Neighbour) -> bool:
+        """Return whether news of a neighbour can change our choice of parents."""
+        if row.id in self.parents or row.tag.rank + row.etx_128ths < self.rank:
+            return True
+        return len(self.parents) < c.MAX_PARENTS and row.best_rank < self.rank
+
+    def look_again(self, at_ms: int) -> None:
+        """Work out the standing at a time at which something ripens by itself."""
+        self.timers.set_earlier(Timer.HOUSEKEEPING, at_ms)
 
     def scaled(self, duration_ms: int) -> int:
         """Return a protocol duration at our pace."""

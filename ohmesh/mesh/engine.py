@@ -149,8 +149,9 @@ class Engine:
 
     def wake(self, now_ms: int) -> None:
         """Pass every deadline that has come."""
+        take = self.core.timers.take
         for timer, handler in self._alarms:
-            if self.core.timers.take(timer, now_ms):
+            if take(timer, now_ms):
                 handler(now_ms)
         self._settle(now_ms)
 
@@ -201,9 +202,10 @@ class Engine:
             self.root_side.heard_tag(now_ms, adv.tag)
         if row is None:
             return
-        if adv.tag != row.tag:
-            self.core.dirty = True
+        before = row.standing
         self.formation.heard_adv(now_ms, row, adv)
+        if row.standing != before and self.core.concerns(row):
+            self.core.dirty = True
 
     def _sol(self, now_ms: int, src: int, sol: Sol, *, broadcast: bool) -> None:
         if self.root_side is not None:
@@ -303,7 +305,7 @@ class Engine:
         core.neighbours.expire(now_ms, core.scaled(c.NEIGHBOUR_LIFETIME_MS))
         if self.root_side is not None:
             self.root_side.housekeeping(now_ms)
-        # Denials end and better parents ripen without any frame telling us.
+        # Denials end and better parents ripen without any frame telling us; see Core.look_again.
         core.dirty = True
 
     def _settle(self, now_ms: int) -> None:

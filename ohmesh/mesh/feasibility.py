@@ -55,6 +55,10 @@ class Feasibility:
         reach = self._reaches.get(root)
         return reach.version if reach else None
 
+    def bound(self, root: int) -> Reach | None:
+        """Return our standing towards a root, for a look at many neighbours."""
+        return self._reaches.get(root)
+
     def is_feasible(self, tag: Tag, best_rank: int) -> bool:
         """Return whether a neighbour cannot have us on its path (tier 1).
 
@@ -78,11 +82,16 @@ class Feasibility:
         while len(self._reaches) > ROOTS_MAX:
             del self._reaches[next(iter(self._reaches))]
 
-    def advertise(self, root: int, rank: int) -> None:
-        """Note that this rank goes on the air under the version we hold."""
+    def advertise(self, root: int, rank: int) -> bool:
+        """Note that this rank goes on the air under the version we hold.
+
+        Returns: True if it is the lowest so far: some backup may not be feasible any more.
+        """
         reach = self._reaches.get(root)
-        if reach is not None and rank < reach.distance:
-            reach.distance = rank
+        if reach is None or rank >= reach.distance:
+            return False
+        reach.distance = rank
+        return True
 
     def restart(self, root: int, version: Version) -> None:
         """Forget the distance: only after poison and hold-down (tier 2)."""

@@ -423,7 +423,8 @@ class Formation:
 
     def _probe_done(self, _now_ms: int, _ok: bool) -> None:  # noqa: FBT001 - Job.done
         self._probing -= 1
-        self._core.dirty = True
+        if not self._core.attached:
+            self._core.dirty = True
 
     def probe_due(self, now_ms: int) -> None:
         """Keep the parent's link proven, and one candidate's."""
@@ -435,24 +436,39 @@ class Formation:
         parent = core.neighbours.get(core.parents[0])
         if parent is not None and parent.acked_ms < max(stale_ms, self._doubt_ms):
             self._probe(now_ms, parent)
-        candidate = self._probe_candidate(parent, stale_ms)
-        if candidate is not None:
-            self._probe(now_ms, candidate)
+        stale = self._stale(now_ms)
+        if stale:
+            self._probe(now_ms, min(stale, key=lambda row: row.tried_ms))
 
-    def _probe_candidate(self, parent: Neighbour | None, stale_ms: int) -> Neighbour | None:
+    def _stale(self, now_ms: int) -> list[Neighbour]:
+        """Return those of the best candidates whose links were not tried for too long."""
+        young_ms = now_ms - self._core.scaled(c.PROBE_YOUNG_MS)
+        known_ms = now_ms - self._core.scaled(c.PROBE_KNOWN_MS)
+        return [
+            row
+            for row in self._candidates()
+            if row.tried_ms < (young_ms if row.is_young else known_ms)
+        ]
+
+    def _candidates(self) -> list[Neighbour]:
+        """Return the best few that could serve us, or better than now, if their links are good."""
         core = self._core
-        routed = [row for row in core.neighbours if row.has_route() and row is not parent]
-        routed.sort(key=lambda row: row.cost)
-        best = [row for row in routed[: c.PROBE_BEST] if row.acked_ms < stale_ms]
-        if best and core.rng.randrange(4):
-            return min(best, key=lambda row: row.acked_ms)
-        old = [row for row in routed if row.acked_ms < stale_ms]
-        return old[core.rng.randrange(len(old))] if old else None
+        rows = [
+            row
+            for row in core.neighbours
+            if row.tag.rank + c.ETX_ONE <= core.rank and row.has_route() and row.id != core.parents[0]
+        ]
+        rows.sort(key=lambda row: row.cost)
+        return rows[: c.PROBE_BEST]
 
     def _arm_probe(self, now_ms: int) -> None:
         core = self._core
-        if core.attached:
-            core.timers.set(Timer.PROBE, now_ms + core.spread(self._probe_period_ms()))
+        if not core.attached:
+            return
+        period_ms = self._probe_period_ms()
+        if any(row.is_young for row in self._candidates()):
+            period_ms = min(period_ms, core.scaled(c.PROBE_YOUNG_MS))
+        core.timers.set(Timer.PROBE, now_ms + core.spread(period_ms))
 
     def _probe_period_ms(self) -> int:
         relay = len(self._core.children) > 0

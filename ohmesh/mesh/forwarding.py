@@ -13,7 +13,16 @@ from enum import Enum, auto
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.core import Core, LinkSend
 from ohmesh.mesh.duplicates import DuplicateCache, Verdict
-from ohmesh.mesh.frames import DownFrame, Frame, Hack, HackStatus, UpFlag, UpFrame
+from ohmesh.mesh.frames import (
+    DownFrame,
+    Frame,
+    Hack,
+    HackStatus,
+    Up,
+    UpFlag,
+    UpFrame,
+    UpHead,
+)
 from ohmesh.mesh.neighbours import Neighbour
 from ohmesh.mesh.timers import Timer
 
@@ -139,7 +148,8 @@ class Forwarder:
         if self._flying is not None or not self._queue:
             return
         self._drop_aged(now_ms)
-        for job in sorted(self._queue, key=lambda job: -job.priority):
+        waiting = sorted(self._queue, key=_urgency) if len(self._queue) > 1 else [*self._queue]
+        for job in waiting:
             if self._try(now_ms, job):
                 return
 
@@ -192,14 +202,18 @@ class Forwarder:
         dwell_s = (now_ms - job.queued_ms) // 1000
         hop = 1 if job.came_from else 0
         if isinstance(frame, UpFrame):
-            tag = core.tag()
-            up = replace(
-                frame.head,
-                root=tag.root,
-                rank=tag.rank,
-                hop_limit=frame.head.hop_limit - hop,
-                age_s=min(frame.head.age_s + dwell_s, 0xFFFF),
+            tag, head = core.tag(), frame.head
+            up = UpHead(
+                head.origin,
+                head.fseq,
+                tag.root,
+                tag.rank,
+                head.hop_limit - hop,
+                min(head.age_s + dwell_s, 0xFFFF),
+                head.flags,
             )
+            if type(frame) is Up:
+                return Up(up, frame.life, frame.records)
             return replace(frame, head=up)
         if isinstance(frame, DownFrame):
             down = replace(
@@ -219,24 +233,25 @@ class Forwarder:
         if job is None:
             return
         row = self._core.neighbours.get(dst)
+        before = row.standing if row is not None else None
         if hack is None:
             self._unanswered(now_ms, job, row, attempts)
         else:
             self._answered(now_ms, job, row, attempts, hack)
-        self._core.dirty = True
+        if row is not None and row.standing != before and self._core.concerns(row):
+            self._core.dirty = True
 
     def _unanswered(self, now_ms: int, job: Job, row: Neighbour | None, attempts: int) -> None:
         core = self._core
         core.trace("hop.failed")
         if row is not None:
             before = row.etx_128ths
-            row.fail(attempts)
+            row.fail(now_ms, attempts)
             # A poor link that is our last gets a second chance: eight tries at ETX 2 fail once in
             # 250 frames, and a false alarm must not cut a sub-tree.
             spare = len(core.parents) > 1 or not core.is_parent(row.id)
             if spare or row.failures > 1 or before <= _TRUSTED_ETX:
-                first, most = core.scaled(c.DENY_MIN_MS), core.scaled(c.DENY_MAX_MS)
-                row.deny(now_ms, first_ms=first, max_ms=most)
+                self._deny(now_ms, row)
                 job.refused.add(row.id)
         if job.kind is not JobKind.UP:
             self._finish(now_ms, job, ok=False)
@@ -274,8 +289,7 @@ class Forwarder:
                 job.not_before_ms = now_ms + core.spread(c.BUSY_PAUSE_MS)
                 return
         if status in (HackStatus.NOTCHILD, HackStatus.RESYNC) and row is not None:
-            first, most = core.scaled(c.DENY_MIN_MS), core.scaled(c.DENY_MAX_MS)
-            row.deny(now_ms, first_ms=first, max_ms=most)
+            self._deny(now_ms, row)
         if job.kind is not JobKind.UP:
             self._finish(now_ms, job, ok=False)
         elif row is not None:
@@ -300,6 +314,13 @@ class Forwarder:
         if job.done is not None:
             job.done(now_ms, ok)
 
+    def _deny(self, now_ms: int, row: Neighbour) -> None:
+        core = self._core
+        row.deny(
+            now_ms, first_ms=core.scaled(c.DENY_MIN_MS), max_ms=core.scaled(c.DENY_MAX_MS)
+        )
+        core.look_again(row.deny_until_ms)
+
     def _drop_aged(self, now_ms: int) -> None:
         for job in [job for job in self._queue if self._is_aged(now_ms, job)]:
             self._core.trace("forward.aged")
@@ -313,3 +334,7 @@ class Forwarder:
 
     def _weigh(self) -> None:
         self._core.load = min(self._relayed * 256 // c.RELAY_QUEUE_MAX, 0xFF)
+
+
+def _urgency(job: Job) -> int:
+    return -job.priority

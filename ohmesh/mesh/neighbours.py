@@ -29,6 +29,7 @@ class Neighbour:
         "size_code",
         "tag",
         "tag_ms",
+        "tried_ms",
     )
 
     def __init__(self, node: int, now_ms: int, rssi_dbm: int) -> None:
@@ -42,6 +43,7 @@ class Neighbour:
         self.failures = 0
         self.heard_ms = now_ms
         self.acked_ms = -1
+        self.tried_ms = -1
         self.rssi_dbm = rssi_dbm
         self.deny_ms = 0
         self.deny_until_ms = -1
@@ -56,6 +58,18 @@ class Neighbour:
         The estimate is never below 128, so a rank always rises by MinHopRankIncrease.
         """
         return self.tag.rank + self.etx_128ths
+
+    @property
+    def standing(self) -> tuple[int, ...]:
+        """What a choice of parents looks at; while it stays, so does the choice."""
+        tag = self.tag
+        link = self.etx_128ths, self.deny_until_ms, self.acked_ms >= 0
+        return (*link, tag.root, tag.epoch, tag.seq, tag.rank, tag.hops, tag.flags)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether its link is worth a few more samples soon."""
+        return self.samples < c.YOUNG_SAMPLES and self.failures < _DEAD_FAILURES
 
     @property
     def proven(self) -> bool:
@@ -88,6 +102,7 @@ class Neighbour:
 
     def succeed(self, now_ms: int, attempts: int) -> None:
         """Fold an acknowledged exchange."""
+        self.tried_ms = now_ms
         if self.failures >= _DEAD_FAILURES:
             # It was away, not far: what we learned while it was off says nothing of the link.
             self.etx_128ths = etx.from_rssi(self.rssi_dbm)
@@ -104,8 +119,9 @@ class Neighbour:
         self.deny_until_ms = -1
         self.deny_ms = 0
 
-    def fail(self, attempts: int) -> None:
+    def fail(self, now_ms: int, attempts: int) -> None:
         """Fold an exchange nobody answered; the dead are not made worse by dying longer."""
+        self.tried_ms = now_ms
         self.failures += 1
         if self.failures > _DEAD_FAILURES:
             return

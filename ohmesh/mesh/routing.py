@@ -43,12 +43,15 @@ def is_usable(row: Neighbour, now_ms: int) -> bool:
 
 def score(row: Neighbour, *, current: int, root: int) -> int:
     """Return the cost of a choice; what we already use needs no switch and has no surcharge."""
-    surcharge = 0 if row.id == current else c.PARENT_SWITCH_THRESHOLD
-    if root not in (0, row.tag.root):
-        surcharge += c.ROOT_SWITCH_EXTRA
-    if not row.tag.flags & TagFlag.GROUNDED:
-        surcharge += _UNGROUNDED_PENALTY
-    return row.cost + surcharge
+    tag = row.tag
+    cost = tag.rank + row.etx_128ths
+    if row.id != current:
+        cost += c.PARENT_SWITCH_THRESHOLD
+    if root not in (0, tag.root):
+        cost += c.ROOT_SWITCH_EXTRA
+    if not tag.flags & TagFlag.GROUNDED:
+        cost += _UNGROUNDED_PENALTY
+    return cost
 
 
 class Routing:
@@ -67,10 +70,11 @@ class Routing:
     def evaluate(self, now_ms: int) -> Change:
         """Choose parents among tier 1 and take over rank and version."""
         core = self._core
+        feasible = core.feasibility.is_feasible
         tier1 = [
             row
             for row in core.neighbours
-            if is_usable(row, now_ms) and core.feasibility.is_feasible(row.tag, row.best_rank)
+            if row.acked_ms >= 0 and is_usable(row, now_ms) and feasible(row.tag, row.best_rank)
         ]
         if not tier1:
             return Change(lost=True) if core.attached else NO_CHANGE
@@ -133,6 +137,7 @@ class Routing:
             return best
         if self._better_since_ms < 0:
             self._better_since_ms = now_ms
+            core.look_again(now_ms + core.scaled(c.BETTER_PARENT_MS) + 1)
         if now_ms - self._better_since_ms <= core.scaled(c.BETTER_PARENT_MS):
             return best
         self._better_since_ms = -1
@@ -155,6 +160,7 @@ class Routing:
             return None
         if self._newer_since_ms < 0:
             self._newer_since_ms = now_ms
+            core.look_again(now_ms + core.scaled(c.ADOPT_GRACE_MS))
         everywhere = min(row.tag.version for row in rows)
         waited = now_ms - self._newer_since_ms >= core.scaled(c.ADOPT_GRACE_MS)
         if everywhere <= held and not waited and not self.eager:

@@ -43,7 +43,7 @@ class Timers:
 
     def set_earlier(self, timer: Timer, at_ms: int) -> None:
         """Set the deadline unless an earlier one stands."""
-        self._due[timer] = min(at_ms, self._due[timer])
+        self._due[timer] = min(self._due[timer], at_ms)
 
     def cancel(self, timer: Timer) -> None:
         """Clear a deadline."""

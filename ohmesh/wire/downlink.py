@@ -14,6 +14,11 @@ import msgspec
 from ohmesh.wire import envelope
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+_Approval = tuple[
+    Annotated[str, msgspec.Meta(max_length=64)],
+    Annotated[int, msgspec.Meta(ge=0, le=2**40)],
+    Annotated[bytes, msgspec.Meta(max_length=64)],
+]
 
 
 class DownMessage(msgspec.Struct, array_like=True, frozen=True):
@@ -26,6 +31,8 @@ class DownMessage(msgspec.Struct, array_like=True, frozen=True):
         priority: 0 bulk .. 3 relay commands.
         payload: the bytes for the meter, sealed (`ohmesh.wire.sealed`); at most 140 for a mesh.
         release: of a payload that takes supply away, the gate's word (`ohmesh.wire.release`).
+        approvals: of such a payload, people's words under `release:<command id>`: name,
+            not_after_s, signature. A gateway whose limit is reached asks for two.
     """
 
     command: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
@@ -34,6 +41,7 @@ class DownMessage(msgspec.Struct, array_like=True, frozen=True):
     priority: Annotated[int, msgspec.Meta(ge=0, le=3)]
     payload: Annotated[bytes, msgspec.Meta(max_length=4096)]
     release: Annotated[bytes, msgspec.Meta(max_length=512)] = b""
+    approvals: Annotated[tuple[_Approval, ...], msgspec.Meta(max_length=4)] = ()
 
 
 _decoder = msgspec.msgpack.Decoder(DownMessage)

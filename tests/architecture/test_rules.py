@@ -16,6 +16,7 @@ FILES = sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))
 PURE = (
     "ohmesh/mesh",
     "ohmesh/model",
+    "ohmesh/tokens",
     "ohmesh/wire",
     "firmware_profiles",
     "headend/prepayment",

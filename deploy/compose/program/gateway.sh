@@ -13,5 +13,7 @@ enabled = true
 node = $2
 net = 1
 timer_divisor = 20
+[limiter]
+gate_keys = ["$(cat "${PUBLIC:-/var/lib/ohmesh-public}/gate.pub")"]
 EOF
 exec ohmesh gateway run --config "${RUN:-/tmp}/gateway.toml"

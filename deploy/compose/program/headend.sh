@@ -13,4 +13,5 @@ ohmesh headend bootstrap \
     --admin-url "postgresql://postgres:$(secret postgres_password)@${DATABASE:-database:5432}/postgres" \
     --database "${DATABASE_NAME:-ohmesh}" \
     --write "${STATE:-/var/lib/ohmesh}/headend.toml"
+install -m 0644 "${STATE:-/var/lib/ohmesh}/gate.pub" "${PUBLIC:-/var/lib/ohmesh-public}/gate.pub"
 exec ohmesh headend serve --config "${STATE:-/var/lib/ohmesh}/headend.toml"

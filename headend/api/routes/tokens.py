@@ -14,10 +14,10 @@ from headend.api.answers import accepted, answer, documented
 from headend.api.fields import INTEGER_MAX, Body, IdempotencyKey, PathId, Positive, is_id
 from headend.api.problems import not_found
 from headend.api.services import Caller, Parts, Services
-from headend.prepayment.tokens.sts import TokenKind
-from headend.prepayment.tokens.tid import time_of
 from headend.service import tokens
 from headend.service.tokens import NewToken, TokenRecord
+from ohmesh.tokens.sts import TokenKind
+from ohmesh.tokens.tid import time_of
 
 router = APIRouter(prefix="/v1", tags=["tokens"])
 _KINDS = "|".join(kind.name.lower() for kind in TokenKind)

@@ -10,15 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from headend.prepayment.tokens import keys
-from headend.prepayment.tokens.keys import Dkga, EncryptionAlgorithm
-from headend.prepayment.tokens.misty1 import Misty1
-from headend.prepayment.tokens.sta import SAMPLE_TABLES, Sta, StaTables
 from ohmesh.model.errors import PrepaymentError
+from ohmesh.tokens import keys
+from ohmesh.tokens.ciphers import DecoderCiphers
 
 if TYPE_CHECKING:
-    from headend.prepayment.tokens.keys import KeyParams
-    from headend.prepayment.tokens.sts import BlockCipher
+    from ohmesh.tokens.keys import Dkga, EncryptionAlgorithm, KeyParams
+    from ohmesh.tokens.sts import BlockCipher
 
 TEST_SUPPLY_GROUPS = frozenset({"123456", "123457"})
 """The supply groups of the published compliance tests."""
@@ -50,33 +48,6 @@ class SecurityModule(Protocol):
 
     def decrypt(self, key: KeyHandle, block: int) -> int:
         """The inverse of `encrypt`."""
-
-
-class DecoderCiphers:
-    """Decoder keys to ciphers, with one set of STA tables."""
-
-    def __init__(self, tables: StaTables = SAMPLE_TABLES) -> None:
-        self._sta = Sta(tables)
-
-    def cipher(self, ea: EncryptionAlgorithm, key: bytes) -> BlockCipher:
-        """The cipher of a decoder key. Raises PrepaymentError for a key of the wrong length."""
-        if len(key) != ea.key_bytes:
-            raise PrepaymentError("key_params", f"a key of EA{ea} has {ea.key_bytes} bytes")
-        return Misty1(key) if ea is EncryptionAlgorithm.MISTY1 else _StaCipher(self._sta, key)
-
-
-class _StaCipher:
-    __slots__ = ("_key", "_sta")
-
-    def __init__(self, sta: Sta, key: bytes) -> None:
-        self._sta = sta
-        self._key = int.from_bytes(key)
-
-    def encrypt(self, block: int) -> int:
-        return self._sta.encrypt(self._key, block)
-
-    def decrypt(self, block: int) -> int:
-        return self._sta.decrypt(self._key, block)
 
 
 class StsSoftTest:

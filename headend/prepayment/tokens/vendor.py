@@ -13,19 +13,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from headend.prepayment.tokens import sts, tid
-from headend.prepayment.tokens.keys import Dkga, EncryptionAlgorithm
-from headend.prepayment.tokens.sts import TokenKind
 from ohmesh.model.errors import PrepaymentError
+from ohmesh.tokens import sts, tid
+from ohmesh.tokens.keys import Dkga, EncryptionAlgorithm
+from ohmesh.tokens.sts import TokenKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from headend.prepayment.tokens.amounts import Amount
-    from headend.prepayment.tokens.keys import KeyParams
     from headend.prepayment.tokens.security import KeyHandle, SecurityModule
-    from headend.prepayment.tokens.tid import LastTid
+    from ohmesh.tokens.amounts import Amount
+    from ohmesh.tokens.keys import KeyParams
+    from ohmesh.tokens.tid import LastTid
 
 _SHOWN_FIRST, _SHOWN_LAST = 4, 2
 

@@ -89,6 +89,7 @@ class Containers:
         return {
             "SECRETS": str(self.secrets),
             "STATE": str(state),
+            "PUBLIC": str(self.folder),
             "RUN": str(state),
             "BROKER": f"127.0.0.1:{self.port}",
             "DATABASE": self.database,

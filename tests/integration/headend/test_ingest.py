@@ -73,7 +73,7 @@ def test_a_batch_again_changes_nothing_and_is_acknowledged_again(store, save, ki
     store.meter()
     batch = (0, [kit.telegram(n) for n in range(5)])
     first, again = save(work_of(batch)), save(work_of(batch, batch))
-    assert first.acks == again.acks == [("gw1", 1, 5)]
+    assert first.acks == again.acks == [("gw1", 1, 5, 0)]
     assert (first.telegrams, again.telegrams, again.resent) == (5, 0, 10)
     assert store.counts() == {"readings": 5, "telegrams": 5, "held": 0}
 
@@ -82,9 +82,9 @@ def test_only_the_contiguous_range_from_zero_is_acknowledged(store, save, kit):
     store.gateway()
     store.meter()
     telegrams = [kit.telegram(n) for n in range(30)]
-    assert save(work_of((20, telegrams[20:]))).acks == [("gw1", 1, 0)]
-    assert save(work_of((0, telegrams[:10]))).acks == [("gw1", 1, 10)]
-    assert save(work_of((5, telegrams[5:25]))).acks == [("gw1", 1, 30)]
+    assert save(work_of((20, telegrams[20:]))).acks == [("gw1", 1, 0, 0)]
+    assert save(work_of((0, telegrams[:10]))).acks == [("gw1", 1, 10, 0)]
+    assert save(work_of((5, telegrams[5:25]))).acks == [("gw1", 1, 30, 0)]
     assert store.counts() == {"readings": 30, "telegrams": 30, "held": 0}
 
 
@@ -258,7 +258,7 @@ def test_a_telegram_that_the_database_refuses_is_held_and_not_lost(store, kit):
     connection = store.connect("ingest")
     work = work_of((0, [kit.telegram(0)]))
     stored = Writer(store.keystore).store(connection, work, now_ms=0, hold="out of range")
-    assert stored.acks == [("gw1", 1, 1)]
+    assert stored.acks == [("gw1", 1, 1, 0)]
     assert store.counts() == {"readings": 0, "telegrams": 1, "held": 1}
 
 

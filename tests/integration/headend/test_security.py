@@ -32,6 +32,7 @@ ENTITIES = (
     "route_history",
     "alarm",
     "alarm_meter",
+    "billing_mark",
     "payment",
     "reconciliation",
     "ledger_stop",

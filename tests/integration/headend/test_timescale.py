@@ -44,7 +44,7 @@ def test_readings_and_telegrams_are_hypertables_and_exact(hyper, kit):
         payload = encode_batch(gateway, 1, 0, telegrams)
         work, _ = sort([Delivery(f"ohmesh/v1/gw/{gateway}/up", payload)], 10**6)
         stored = writer.store(connection, work, now_ms=0)
-        assert stored.acks == [(gateway, 1, 80)]
+        assert stored.acks == [(gateway, 1, 80, 0)]
     assert (stored.fallbacks, stored.repeated, stored.taken) == (1, 40, 40)
     assert hyper.counts() == {"readings": 80, "telegrams": 160, "held": 0}
     chunks = hyper.value("select count(*) from timescaledb_information.chunks")
@@ -102,9 +102,12 @@ def test_the_extension_may_come_later_than_the_data(hyper, timescale):
             with pytest.raises(SchemaMismatch, match="ohmesh headend migrate"):
                 migrate.check(owner)
             assert migrate.migrate(owner).applied == (
+                "timescale/0000_unpartition.sql",
                 "timescale/0001_hypertables.sql",
                 "timescale/0002_intervals.sql",
+                "timescale/0003_retention.sql",
             )
+            migrate.check(owner)
             row = owner.execute(
                 "select count(*) as n, sum(value) as s from bulk.reading"
             ).fetchone()

@@ -9,8 +9,8 @@ import pytest
 from api_site import EVERYTHING, OURS, client_of
 from seeding import PREPAID
 
-from headend.prepayment.tokens.pan import luhn_digit
 from headend.store import db
+from ohmesh.tokens.pan import luhn_digit
 
 SECOND = "second-person-0123456789-0123456789"
 

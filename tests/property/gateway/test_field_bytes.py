@@ -7,6 +7,9 @@ import contextlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest
 
 from gateway.drivers import dlms, mbus, modbus, optical
 from gateway.drivers.framing import BYTES_MAX, readout_length
@@ -35,10 +38,10 @@ def test_any_bytes_in_any_pieces_give_the_same_telegrams(name, stream, size):
 @given(heard=noise, count=st.integers(1, 125))
 @settings(max_examples=300, deadline=None)
 def test_any_answer(heard, count):
-    body = bytes((1, 3, 0, 0, 0, count))
+    request = ReadHoldingRegistersRequest(address=0, count=count, dev_id=1, transaction_id=1)
     lengths = [
-        lambda: modbus.rtu_length(body, heard),
-        lambda: modbus.tcp_length(b"\0\1\0\0", body, heard),
+        lambda: modbus.answer_length(FramerRTU(DecodePDU(is_server=False)), request, heard),
+        lambda: modbus.answer_length(FramerSocket(DecodePDU(is_server=False)), request, heard),
         lambda: mbus.ack_length(heard),
         lambda: mbus.frame_length(heard),
         lambda: optical.identification_length(heard),

@@ -8,14 +8,15 @@ from itertools import count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headend.prepayment.tokens import amounts, block, key_change, paygo, sts, utrn
-from headend.prepayment.tokens.acceptance import MeterState, TokenReader, Verdict
-from headend.prepayment.tokens.keys import KeyType
-from headend.prepayment.tokens.misty1 import Misty1
-from headend.prepayment.tokens.pan import MeterPan, has_luhn_digit, luhn_digit
-from headend.prepayment.tokens.sta import SAMPLE_TABLES, Sta
-from headend.prepayment.tokens.sts import TokenKind
-from headend.prepayment.tokens.tid import LastTid, next_tid
+from headend.prepayment.tokens import paygo, utrn
+from ohmesh.tokens import amounts, block, key_change, sts
+from ohmesh.tokens.acceptance import MeterState, TokenReader, Verdict
+from ohmesh.tokens.keys import KeyType
+from ohmesh.tokens.misty1 import Misty1
+from ohmesh.tokens.pan import MeterPan, has_luhn_digit, luhn_digit
+from ohmesh.tokens.sta import SAMPLE_TABLES, Sta
+from ohmesh.tokens.sts import TokenKind
+from ohmesh.tokens.tid import LastTid, next_tid
 
 STA = Sta(SAMPLE_TABLES)
 KEY = bytes(range(16))

@@ -19,9 +19,22 @@ def message(command=ID, meter=None, not_after_s=NOW_S + 60, payload=b"sealed"):
     return encode_down(DownMessage(command, meter, not_after_s, 3, payload))
 
 
+class Refusing:
+    """A guard that says no."""
+
+    def refusal(self, _message, _now_s):
+        return "not today"
+
+
 @pytest.fixture
 def downlink():
-    return Downlink(mesh_payload_max=140)
+    return Downlink(mesh_payload_max=140, guard=Refusing())
+
+
+def test_the_guard_is_asked_about_what_takes_supply_away_and_nothing_else(downlink):
+    report = downlink.receive(NOW_S, message(payload=bytes((0x15,)) + b"sealed"))
+    assert report == DeliveryReport(ID, DeliveryStatus.REFUSED, "not today")
+    assert isinstance(downlink.receive(NOW_S, message(payload=bytes((0x13,)))), MeshCommand)
 
 
 def test_a_command_goes_to_its_node_and_its_end_is_reported_once(downlink):
@@ -69,7 +82,7 @@ def test_a_meter_without_a_driver_has_no_route(downlink, meter):
 
 
 def test_without_a_mesh_nothing_has_a_route():
-    report = Downlink(mesh_payload_max=0).receive(NOW_S, message())
+    report = Downlink(mesh_payload_max=0, guard=Refusing()).receive(NOW_S, message())
     assert report.status is DeliveryStatus.NO_ROUTE
 
 

@@ -16,7 +16,7 @@ def test_a_neighbour_that_was_off_is_not_called_a_poor_link_for_it():
         row.succeed(0, 1)
     assert row.etx_128ths == 128
     for _ in range(50):
-        row.fail(8)
+        row.fail(0, 8)
     while_off = row.etx_128ths
     row.succeed(1000, 1)
     assert while_off < 512
@@ -28,7 +28,7 @@ def test_one_failure_is_loss_and_counts():
     row = Neighbour(7, 0, -80)
     for _ in range(10):
         row.succeed(0, 1)
-    row.fail(8)
+    row.fail(0, 8)
     row.succeed(0, 1)
     assert 230 < row.etx_128ths < 260
 

@@ -78,8 +78,8 @@ def test_downlink():
     message = DownMessage(ID, "mesh-0000002a", 1767225600, 3, b"\xaa\xbb")
     octets = encode_down(message)
     assert octets.hex() == (
-        "010096c410000102030405060708090a0b0c0d0e0fad6d6573682d3030303030303261ce6955b90003c402aabb"
-        "c400"
+        "010097c410000102030405060708090a0b0c0d0e0fad6d6573682d3030303030303261ce6955b90003c402aabb"
+        "c40090"
     )
     assert decode_down(octets) == message
     older = bytes.fromhex(

@@ -7,22 +7,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headend.prepayment.tokens import acceptance, amounts, block, key_change, keys, paygo, sts, utrn
-from headend.prepayment.tokens.acceptance import MeterState, TokenReader, Verdict
-from headend.prepayment.tokens.keys import Dkga, EncryptionAlgorithm, KeyParams, KeyType
-from headend.prepayment.tokens.misty1 import Misty1
-from headend.prepayment.tokens.pan import MeterPan
+from headend.prepayment.tokens import paygo, utrn
 from headend.prepayment.tokens.security import (
     TEST_KEYS,
-    DecoderCiphers,
     KeyHandle,
     StsSoftTest,
 )
-from headend.prepayment.tokens.sta import SAMPLE_TABLES, Sta, load_tables
-from headend.prepayment.tokens.sts import TokenKind
-from headend.prepayment.tokens.tid import LastTid, needs_rollover, next_base_year, next_tid, tid_at
 from headend.prepayment.tokens.vendor import StsVendor, VendRequest, masked
 from ohmesh.model.errors import ConfigError, PrepaymentError
+from ohmesh.tokens import acceptance, amounts, block, key_change, keys, sts
+from ohmesh.tokens.acceptance import MeterState, TokenReader, Verdict
+from ohmesh.tokens.ciphers import DecoderCiphers
+from ohmesh.tokens.keys import Dkga, EncryptionAlgorithm, KeyParams, KeyType
+from ohmesh.tokens.misty1 import Misty1
+from ohmesh.tokens.pan import MeterPan
+from ohmesh.tokens.sta import SAMPLE_TABLES, Sta, load_tables
+from ohmesh.tokens.sts import TokenKind
+from ohmesh.tokens.tid import LastTid, needs_rollover, next_base_year, next_tid, tid_at
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

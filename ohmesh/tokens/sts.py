@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from headend.prepayment.tokens import amounts, block
-from headend.prepayment.tokens.block import DataBlock
 from ohmesh.model.errors import PrepaymentError
+from ohmesh.tokens import amounts, block
+from ohmesh.tokens.block import DataBlock
 
 
 class TokenKind(Enum):

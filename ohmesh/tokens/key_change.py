@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headend.prepayment.tokens.block import DataBlock
-from headend.prepayment.tokens.keys import KeyType
 from ohmesh.model.errors import PrepaymentError
+from ohmesh.tokens.block import DataBlock
+from ohmesh.tokens.keys import KeyType
 
 _WORD = 0xFFFFFFFF
 SUBCLASSES = {3: 1, 4: 2, 8: 3, 9: 4}

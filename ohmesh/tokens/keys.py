@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
-from headend.prepayment.tokens import des
-from headend.prepayment.tokens.tid import BASE_YEARS
 from ohmesh.model.errors import PrepaymentError
+from ohmesh.tokens import des
+from ohmesh.tokens.tid import BASE_YEARS
 
 if TYPE_CHECKING:
-    from headend.prepayment.tokens.pan import MeterPan
+    from ohmesh.tokens.pan import MeterPan
 
 _DES_KEY_BYTES = 8
 _HMAC_KEY_BYTES = 20

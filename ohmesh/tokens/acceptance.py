@@ -14,15 +14,15 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from headend.prepayment.tokens import block, key_change, sts
-from headend.prepayment.tokens.sts import TokenKind
 from ohmesh.model.errors import PrepaymentError
+from ohmesh.tokens import block, key_change, sts
+from ohmesh.tokens.sts import TokenKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from headend.prepayment.tokens.block import DataBlock
-    from headend.prepayment.tokens.sts import BlockCipher, StsToken
+    from ohmesh.tokens.block import DataBlock
+    from ohmesh.tokens.sts import BlockCipher, StsToken
 
 STORE_SIZE = 50
 KEY_EXPIRY_NEVER = 255
