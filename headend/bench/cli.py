@@ -1,4 +1,4 @@
-"""`ohmesh bench vend`, `rating` and `vee`: the last line is one JSON object."""
+"""`ohmesh bench vend`, `rating`, `topup`, `sweep`, `vee`: the last line is one JSON object."""
 
 from __future__ import annotations
 
@@ -22,6 +22,36 @@ def vend(argv: list[str]) -> int:
 def rating(argv: list[str]) -> int:
     """Run `ohmesh bench rating`."""
     return _run("rating", "Rate months of half-hours.", prepaid.rating, argv, (2_000, 200))
+
+
+def topup(argv: list[str]) -> int:
+    """Run `ohmesh bench topup`."""
+    from headend.bench import wallet  # noqa: PLC0415 - the others need no database
+
+    return _on_database("topup", "Book top-ups on a database.", wallet.topup, argv, (4000, 1000))
+
+
+def sweep(argv: list[str]) -> int:
+    """Run `ohmesh bench sweep`."""
+    from headend.bench import wallet  # noqa: PLC0415 - the others need no database
+
+    text = "Look at the balance of every contract once."
+    return _on_database("sweep", text, wallet.sweep, argv, (100_000, 10_000))
+
+
+def _on_database(
+    name: str,
+    text: str,
+    measure: Callable[[int, str | None], dict[str, Any]],
+    argv: list[str],
+    sizes: tuple[int, int],
+) -> int:
+    parser = _parser(name, text)
+    parser.add_argument("--count", type=int, default=0, help="how many, instead of the default")
+    parser.add_argument("--database", metavar="URL", help="a superuser's address; else our own")
+    options = parser.parse_args(argv)
+    _print(measure(options.count or sizes[1 if options.quick else 0], options.database), options)
+    return 0
 
 
 def vee(argv: list[str]) -> int:

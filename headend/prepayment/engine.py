@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from headend.prepayment import charges, contract, cutoff, notices, supplying
-from headend.prepayment.terms import policy
+from headend.prepayment.states import State
+from headend.prepayment.terms import parse_terms, policy
 from headend.store.plan import Plan, Queries
 from ohmesh.model.errors import PrepaymentError
 
@@ -125,6 +126,9 @@ def sweep(
 def _would_change(row: Row, now: datetime) -> bool:
     if row["idle_to"] is not None and _day_ended(row, now):
         return True
+    terms = parse_terms(row["terms"])
+    if row["state"] == State.ACTIVE and row["wallet_mu"] > max(terms.low_mu, terms.reconnect_mu):
+        return False
     agreed = policy(row["name"], row["terms"], row["zone"])
     before = supplying.supply_of(row["kept"])
     after, effects = cutoff.apply(

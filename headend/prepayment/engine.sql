@@ -136,7 +136,8 @@ on conflict do nothing
 
 -- name: sweep_page
 -- What a decision needs, for many accounts at once and without a lock.
-select a.id, a.name, a.terms::text as terms, coalesce(p.zone, 'UTC') as zone, s.kept::text as kept,
+select a.id, a.name, a.terms::text as terms, coalesce(p.zone, 'UTC') as zone, s.state,
+       s.kept::text as kept,
        coalesce(w.credits_mu - w.debits_mu, 0)::bigint as wallet_mu,
        coalesce(b.opened_at is not null, false) or ls.tenant_id is not null as breaker_open,
        r.idle_to
