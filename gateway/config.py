@@ -27,7 +27,7 @@ class BrokerSettings(BaseModel):
 
     model_config = settings.FROZEN
     url: _Url = "mqtt://127.0.0.1:1883"
-    others: list[_Url] = []
+    others: Annotated[list[str], Field(repr=False)] = []
     identity: Path = Path("identity")
     reconnect_cap_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
 
