@@ -8,6 +8,7 @@ not synced to disk. Without a folder everything lives in memory and ends with th
 | meter | the state of each meter and of its mesh station |
 | message | sealed messages that no mesh station has taken over yet |
 | kept | payloads that a mesh station keeps until they are acknowledged end to end |
+| network_key | the network keys that a node was granted, by index |
 | fact | numbers by name, such as the length of a truth file |
 """
 
@@ -22,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Self
 from ohmesh.model.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _SCHEMA = """
@@ -37,6 +39,9 @@ create table if not exists kept (
     node integer not null, oseq integer not null, priority integer not null, payload blob not null,
     primary key (node, oseq)
 ) strict, without rowid;
+create table if not exists network_key (
+    node integer not null, number integer not null, key blob not null, primary key (node, number)
+) strict, without rowid;
 create table if not exists fact (name text primary key, number integer not null) strict;
 """
 _FILE = "fleet.sqlite"
@@ -51,12 +56,14 @@ class Remembered:
         mesh: of its station, None when it never booted.
         messages: (id, priority, payload), oldest first.
         kept: (oseq, priority, payload), oldest first.
+        keys: network keys by index.
     """
 
     state: bytes | None
     mesh: bytes | None
     messages: list[tuple[int, int, bytes]]
     kept: list[tuple[int, int, bytes]]
+    keys: dict[int, bytes]
 
 
 class FleetStore:
@@ -100,8 +107,9 @@ class FleetStore:
         kept = self._sql.execute(
             "select oseq, priority, payload from kept where node = ? order by oseq", (node,)
         )
+        keys = self._sql.execute("select number, key from network_key where node = ?", (node,))
         state, mesh = row or (None, None)
-        return Remembered(state, mesh, messages.fetchall(), kept.fetchall())
+        return Remembered(state, mesh, messages.fetchall(), kept.fetchall(), dict(keys.fetchall()))
 
     def put_state(self, node: int, state: bytes) -> None:
         """Keep the state of a meter."""
@@ -118,6 +126,14 @@ class FleetStore:
             " on conflict (node) do update set mesh = excluded.mesh",
             (node, mesh),
         )
+
+    def put_keys(self, node: int, keys: Mapping[int, bytes]) -> None:
+        """Keep the network keys of a node, these and no others."""
+        self._write("delete from network_key where node = ?", (node,))
+        for number, key in keys.items():
+            self._write(
+                "insert into network_key (node, number, key) values (?, ?, ?)", (node, number, key)
+            )
 
     def add_message(self, node: int, priority: int, payload: bytes) -> int:
         """Keep a message; returns its id."""

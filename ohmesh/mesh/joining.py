@@ -57,10 +57,13 @@ class Candidate:
         """When to ask next; None while nothing is wished for."""
 
     def wish(self, now_ms: int) -> None:
-        """Ask soon, if that is not under way."""
+        """Ask soon: we have just booted, or heard somebody who has keys that we do not have."""
+        first_ms = self._config.scaled(c.JOIN_RETRY_MS)
         if self.due_ms is None:
-            self._wait_ms = self._config.scaled(c.JOIN_RETRY_MS)
-            self.due_ms = now_ms + self._rng.randrange(self._wait_ms)
+            self._wait_ms = first_ms
+            self.due_ms = now_ms + self._rng.randrange(first_ms)
+        elif self.due_ms > now_ms + 2 * first_ms:
+            self.due_ms = now_ms + self._rng.randrange(2 * first_ms)
 
     def ask(self, now_ms: int) -> Join:
         """The next request; the one after it comes later and later."""
