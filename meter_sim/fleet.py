@@ -80,7 +80,8 @@ class Fleet:
             epoch=0,
             timer_divisor=roster.timer_divisor,
         )
-        meter = Meter(config, roster.start_ms, snapshot)
+        flash = self._around.store.flash(entry.node)
+        meter = Meter(config, roster.start_ms, snapshot, flash=flash)
         join = JoinCipher(join_key(entry.key), net=roster.net, node=entry.node)
         return MeterNode(meter, station, roster.seed, self._around, join if roster.closed else None)
 
