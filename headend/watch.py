@@ -82,7 +82,11 @@ class Watch:
         return sum(gone.values())
 
     def _alone(self, connection: Connection, plan: Plan[int]) -> int:
-        with db.transaction(connection):
-            if not db.try_lock(connection, LOCK):
-                return 0
-            return db.run(connection, plan)
+        try:
+            with db.transaction(connection):
+                return db.run(connection, plan) if db.try_lock(connection, LOCK) else 0
+        except db.Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - the supervisor: what fails here is tried again later
+            _log.exception("a round of the watch failed; it is tried again")
+            return 0
