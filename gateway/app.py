@@ -21,6 +21,7 @@ from gateway.drivers.bench import BenchPort
 from gateway.drivers.line import LineSettings
 from gateway.drivers.mesh import COMMAND_PAYLOAD_MAX, MeshDriver, MeshSettings
 from gateway.field import Field
+from gateway.identity import Identity
 from gateway.limiter import Census, Guard, Limiter
 from gateway.mqtt import Link, LinkError, LinkSettings
 from gateway.outbox import Outbox, OutboxSettings
@@ -29,6 +30,7 @@ from gateway.uplink import Uplink
 from ohmesh.model.ids import GatewayId
 from ohmesh.program.backoff import Backoff
 from ohmesh.wire import topics
+from ohmesh.wire.meshkeys import read_mesh_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +62,7 @@ class Gateway:
     def __init__(self, settings: GatewaySettings, outbox: Outbox, clock: BootClock) -> None:
         self._settings = settings
         self._outbox = outbox
+        self._identity = Identity(settings.broker.identity)
         name = GatewayId(settings.gateway)
         limits = SendingLimits(
             batch_telegrams=settings.uplink.batch_telegrams,
@@ -70,7 +73,7 @@ class Gateway:
         self._census = Census()
         outbox.on_taken = self._taken
         self._commands = CommandPump(
-            Downlink(mesh_payload_max=payload_max, guard=_guard(settings, self._census)),
+            Downlink(mesh_payload_max=payload_max, guard=self._guard()),
             outbox,
             clock_ms=utc_ms,
             submit=self._submit,
@@ -83,7 +86,8 @@ class Gateway:
         }
         self._link = Link(
             LinkSettings(
-                broker=settings.broker_url,
+                brokers=settings.broker_urls,
+                context=self._identity.context,
                 client_id=f"ohmesh-gw-{name}",
                 topics=list(self._handlers),
                 on_message=self._dispatch,
@@ -134,9 +138,11 @@ class Gateway:
             node=mesh.node,
             net=mesh.net,
             air=self._settings.air_url,
+            context=self._identity.context,
             timer_divisor=mesh.timer_divisor,
             state_path=self._settings.outbox.path.with_suffix(".mesh"),
             modem=LineSettings(mesh.modem, mesh.modem_baud) if mesh.modem else None,
+            keys=read_mesh_keys(mesh.keys_file) if mesh.keys_file else None,
         )
         return MeshDriver(
             settings, self._outbox, clock_ms=utc_ms, command_ended=self._commands.ended
@@ -145,6 +151,20 @@ class Gateway:
     def _submit(self, command: MeshCommand) -> None:
         assert self._mesh is not None
         self._mesh.command(command)
+
+    def _guard(self) -> Guard:
+        path = self._settings.outbox.path.with_suffix(".limiter")
+        octets = path.read_bytes() if path.exists() else None
+        settings, enrolment = self._settings.limiter, self._identity.enrolment
+        keys = [*settings.gate_keys, *(enrolment.gate_keys if enrolment else ())]
+        return Guard(
+            gate_keys=frozenset(map(bytes.fromhex, keys)),
+            people={name: bytes.fromhex(key) for name, key in settings.approvers.items()},
+            limiter=Limiter.load(octets, _boot(), _uptime_ms() // 1000),
+            census=self._census,
+            uptime_s=lambda: _uptime_ms() // 1000,
+            keep=lambda kept: replace_file(path, kept),
+        )
 
     def _taken(self, telegrams: Sequence[Telegram]) -> None:
         self._census.hear((telegram.meter for telegram in telegrams), _uptime_ms() // 1000)
@@ -158,20 +178,6 @@ class Gateway:
         self._uplink.connection_changed(up)
         if self._mesh:
             self._mesh.set_grounded(up)
-
-
-def _guard(settings: GatewaySettings, census: Census) -> Guard:
-    path = settings.outbox.path.with_suffix(".limiter")
-    octets = path.read_bytes() if path.exists() else None
-    limiter = settings.limiter
-    return Guard(
-        gate_keys=frozenset(map(bytes.fromhex, limiter.gate_keys)),
-        people={name: bytes.fromhex(key) for name, key in limiter.approvers.items()},
-        limiter=Limiter.load(octets, _boot(), _uptime_ms() // 1000),
-        census=census,
-        uptime_s=lambda: _uptime_ms() // 1000,
-        keep=lambda kept: replace_file(path, kept),
-    )
 
 
 async def run(settings: GatewaySettings) -> None:

@@ -27,6 +27,8 @@ class BrokerSettings(BaseModel):
 
     model_config = settings.FROZEN
     url: _Url = "mqtt://127.0.0.1:1883"
+    others: Annotated[list[str], Field(repr=False)] = []
+    identity: Path = Path("identity")
     reconnect_cap_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
 
 
@@ -49,6 +51,7 @@ class MeshRootSettings(BaseModel):
     air_url: _Url = ""
     modem: str = ""
     modem_baud: Baud = 115_200
+    keys_file: Path | None = None
     timer_divisor: Annotated[int, Field(ge=1, le=20)] = 1
 
 
@@ -103,6 +106,11 @@ class GatewaySettings(FieldSections):
         return BrokerUrl.parse(self.broker.url)
 
     @property
+    def broker_urls(self) -> list[BrokerUrl]:
+        """It, and the others that are tried when it fails. Raises ConfigError."""
+        return [BrokerUrl.parse(url) for url in (self.broker.url, *self.broker.others)]
+
+    @property
     def air_url(self) -> BrokerUrl:
         """The broker of the air; the head-end's if none is set. Raises ConfigError."""
         return BrokerUrl.parse(self.mesh.air_url or self.broker.url)
@@ -117,7 +125,8 @@ def load(path: Path | None) -> GatewaySettings:
 
 
 def _check_addresses(found: GatewaySettings) -> None:
-    for name, url in (("broker.url", found.broker.url), ("mesh.air_url", found.mesh.air_url)):
+    named = [("broker.url", found.broker.url), ("mesh.air_url", found.mesh.air_url)]
+    for name, url in [*named, *(("broker.others", url) for url in found.broker.others)]:
         try:
             if url:
                 BrokerUrl.parse(url)
@@ -132,8 +141,12 @@ DEFAULT: Final = """\
 gateway = "gw1"                 # this gateway's name: A-Z a-z 0-9 _ -, unique in the fleet
 
 [broker]
-url = "mqtt://127.0.0.1:1883"   # mqtt://[user:password@]host:port; a password is better kept in
-                                # the secrets directory, as the file ohmesh_gateway__broker__url
+url = "mqtt://127.0.0.1:1883"   # mqtt://[user:password@]host:port, mqtts:// for TLS; a password is
+                                # better kept in the secrets directory, as the file
+                                # ohmesh_gateway__broker__url
+others = []                     # further addresses, tried in turn when one fails
+identity = "identity"           # folder of the key and certificate for mqtts://, as
+                                # 'ohmesh gateway enrol' writes them
 reconnect_cap_s = 300.0         # longest pause between two attempts to connect
 
 [outbox]
@@ -144,6 +157,7 @@ keep_hours = 72                 # how long acknowledged telegrams are kept
 [mesh]
 enabled = false                 # true: this gateway is a root of the mesh
 node = 1                        # its number in the mesh
+# keys_file = "mesh-keys.json"  # who may join, and the network's keys; without, anybody may
 net = 1                         # network id
 air_url = ""                    # broker of the air; empty: the broker above
 modem = ""                      # line of a serial radio modem; then no broker carries the air

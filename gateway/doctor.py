@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gateway.field import KINDS
+from gateway.identity import Identity
 from gateway.mqtt import reachable
 from gateway.outbox_start import inspect_outbox
 from gateway.sqlite import BusyError, DamagedError
@@ -126,9 +127,12 @@ def _space(settings: GatewaySettings) -> Check:
 
 
 async def _broker(name: str, broker: BrokerUrl, settings: GatewaySettings) -> Check:
-    address = f"{broker.host}:{broker.port}"
+    address = broker.address
     wrong = await reachable(
-        broker, f"ohmesh-doctor-{settings.gateway}", timeout_s=_BROKER_TIMEOUT_S
+        broker,
+        f"ohmesh-doctor-{settings.gateway}",
+        timeout_s=_BROKER_TIMEOUT_S,
+        context=Identity(settings.broker.identity).context,
     )
     if wrong is None:
         return Check(name, ok=True, detail=f"{address} answers")

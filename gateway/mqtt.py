@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from ohmesh.model.errors import OhmeshError
+from gateway.identity import refusal
+from ohmesh.model.errors import ConfigError, OhmeshError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from ohmesh.wire.brokerurl import BrokerUrl
 
 _log = logging.getLogger(__name__)
+_library_log = logging.getLogger(f"{__name__}.library")
+_library_log.setLevel(logging.CRITICAL)  # it writes a line an attempt, we one a loss
 
 _KEEP_ALIVE_S = 30
 _PUBLISH_TIMEOUT_S = 120.0
@@ -55,22 +60,24 @@ class LinkSettings:
     """What one connection is for.
 
     Attributes:
-        broker: where to connect.
+        brokers: where to connect: the next one after each failure, in a circle.
         client_id: unique at the broker.
         topics: what to hear, with QoS 0.
         on_message: gets each message; must not block and must not raise.
         on_change: told True after each connection, False after each loss.
         birth: published first on each connection.
         will: published by the broker when the connection breaks; made anew for each connection.
+        context: how to speak TLS where an address wants it; made anew for each connection.
     """
 
-    broker: BrokerUrl
+    brokers: Sequence[BrokerUrl]
     client_id: str
     topics: Sequence[str]
     on_message: Callable[[str, bytes], None]
     on_change: Callable[[bool], None]
     birth: Callable[[], Message] | None = None
     will: Callable[[], Message] | None = None
+    context: Callable[[], ssl.SSLContext] = ssl.create_default_context
 
 
 class Link:
@@ -80,11 +87,12 @@ class Link:
         self._settings = settings
         self._backoff = backoff
         self._client: aiomqtt.Client | None = None
-        self._quiet = False
+        self._quiet: set[BrokerUrl] = set()
+        self._turn = 0
 
     @property
-    def _address(self) -> str:
-        return f"{self._settings.broker.host}:{self._settings.broker.port}"
+    def _broker(self) -> BrokerUrl:
+        return self._settings.brokers[self._turn % len(self._settings.brokers)]
 
     @property
     def up(self) -> bool:
@@ -105,9 +113,10 @@ class Link:
                 async with self._new_client() as client:
                     connected_at_s = time.monotonic()
                     await self._serve(client)
-            except (aiomqtt.MqttError, LinkError) as error:
+            except (aiomqtt.MqttError, LinkError, ConfigError) as error:
                 _cancel_if_asked(error)
-                self._lost(error)
+                await self._lost(error)
+                self._turn += 1
             held_s = 0.0 if connected_at_s is None else time.monotonic() - connected_at_s
             await asyncio.sleep(self._backoff.failed(held_s))
 
@@ -128,7 +137,7 @@ class Link:
                 self._settings.on_change(False)  # noqa: FBT003 - up or down
 
     def _new_client(self) -> aiomqtt.Client:
-        broker, will = self._settings.broker, self._settings.will
+        broker, will = self._broker, self._settings.will
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.MaximumPacketSize = _PACKET_BYTES_MAX
         return aiomqtt.Client(
@@ -140,6 +149,8 @@ class Link:
             protocol=aiomqtt.ProtocolVersion.V5,
             clean_start=True,
             properties=properties,
+            tls_context=self._settings.context() if broker.tls else None,
+            logger=_library_log,
             keepalive=_KEEP_ALIVE_S,
             will=_will(will()) if will else None,
             max_queued_incoming_messages=_INCOMING_MAX,
@@ -147,16 +158,18 @@ class Link:
 
     def _connected(self, client: aiomqtt.Client) -> None:
         self._client = client
-        self._quiet = False
-        _log.info("%s: connected to %s", self._settings.client_id, self._address)
+        self._quiet.clear()
+        _log.info("%s: connected to %s", self._settings.client_id, self._broker.address)
         self._settings.on_change(True)  # noqa: FBT003 - up or down
 
-    def _lost(self, error: Exception) -> None:
-        """One line when it is lost, none while it stays away."""
-        if not self._quiet:
+    async def _lost(self, error: Exception) -> None:
+        """One line when a broker is lost, none while it stays away."""
+        broker = self._broker
+        if broker not in self._quiet:
+            why = await explain(broker, self._settings.context, error)
             client = self._settings.client_id
-            _log.warning("%s: the broker %s is lost: %s", client, self._address, error)
-        self._quiet = True
+            _log.warning("%s: the broker %s is lost: %s", client, broker.address, why)
+        self._quiet.add(broker)
 
 
 def _cancel_if_asked(error: Exception | None = None) -> None:
@@ -198,7 +211,22 @@ async def _publish(client: aiomqtt.Client, message: Message) -> None:
     _cancel_if_asked()
 
 
-async def reachable(broker: BrokerUrl, client_id: str, *, timeout_s: float) -> str | None:
+async def explain(
+    broker: BrokerUrl, context: Callable[[], ssl.SSLContext], error: Exception
+) -> str:
+    """What is wrong, in words that say what to do where TLS is the reason."""
+    if isinstance(error, ConfigError) or not broker.tls:
+        return str(error)
+    return await refusal(broker, context(), datetime.now(UTC)) or str(error)
+
+
+async def reachable(
+    broker: BrokerUrl,
+    client_id: str,
+    *,
+    timeout_s: float,
+    context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+) -> str | None:
     """Connect once; None when it works, otherwise what is wrong."""
     try:
         async with aiomqtt.Client(
@@ -209,7 +237,9 @@ async def reachable(broker: BrokerUrl, client_id: str, *, timeout_s: float) -> s
             identifier=client_id,
             protocol=aiomqtt.ProtocolVersion.V5,
             timeout=timeout_s,
+            tls_context=context() if broker.tls else None,
+            logger=_library_log,
         ):
             return None
-    except aiomqtt.MqttError as error:
-        return str(error)
+    except (aiomqtt.MqttError, ConfigError) as error:
+        return await explain(broker, context, error)

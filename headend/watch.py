@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 PERIOD_S: Final = 2.0
+LOOK_EVERY: Final = timedelta(minutes=1)
+"""Days to close are looked for; at once again after one was found."""
 TIDY_EVERY: Final = timedelta(hours=1)
 LOCK: Final = "watch"
 
@@ -48,6 +50,7 @@ class Watch:
         self._session = Session(url, name="watch", channel="ohmesh_work")
         self._now = now
         self._keep = keep or Keep()
+        self._looked: datetime | None = None
         self._tidied: datetime | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -63,7 +66,10 @@ class Watch:
         """One round; how much was done. Raises StoreError."""
         now = self._now()
         done = self._alone(connection, alarms.step(now))
-        done += self._alone(connection, closing.step(now))
+        if self._looked is None or now - self._looked >= LOOK_EVERY:
+            closed = self._alone(connection, closing.step(now))
+            self._looked = None if closed else now
+            done += closed
         if self._tidied is None or now - self._tidied >= TIDY_EVERY:
             self._tidied = now
             self._alone(connection, self._tidy(now))
@@ -76,7 +82,11 @@ class Watch:
         return sum(gone.values())
 
     def _alone(self, connection: Connection, plan: Plan[int]) -> int:
-        with db.transaction(connection):
-            if not db.try_lock(connection, LOCK):
-                return 0
-            return db.run(connection, plan)
+        try:
+            with db.transaction(connection):
+                return db.run(connection, plan) if db.try_lock(connection, LOCK) else 0
+        except db.Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - the supervisor: what fails here is tried again later
+            _log.exception("a round of the watch failed; it is tried again")
+            return 0

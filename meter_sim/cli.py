@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import secrets
 import sys
 from datetime import UTC, datetime
 from functools import partial
@@ -47,6 +48,7 @@ suburb-hard, rows, rural. What each experiment measures: docs/mesh-results.md.
 _METERS_MAX = 5000
 """A street is drawn node against node; larger ones are for `ohmesh sim load`."""
 _ROSTER_EXAMPLE = "example: ohmesh sim roster --meters 60 --gateways 2 --seed 1 > roster.json"
+_KEYS_EXAMPLE = "example: ohmesh sim keys --roster roster.json --out mesh-keys.json"
 _REPORT_EXAMPLE = "example: ohmesh sim report --nodes 300 --fault gateway --out report.html"
 _ETHER_EXAMPLE = "example: ohmesh sim ether --roster roster.json --air mqtt://127.0.0.1:1883"
 _FLEET_EXAMPLE = """\
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_roster(commands)
+    _add_keys(commands)
     _add_ether(commands)
     _add_fleet(commands)
     _add_experiment(commands)
@@ -116,6 +119,11 @@ def _add_roster(commands: _Commands) -> None:
     )
     parser.add_argument(
         "--prepaid", type=int, default=1, metavar="N", help="prepaying customers, default 1"
+    )
+    parser.add_argument(
+        "--closed",
+        action="store_true",
+        help="meters must join; `ohmesh sim keys` makes the gateways' keys file",
     )
     parser.add_argument(
         "--start",
@@ -256,6 +264,24 @@ def _part(text: str) -> tuple[int, int]:
     return int(first), int(count)
 
 
+def _add_keys(commands: _Commands) -> None:
+    what = "make the keys file of a closed roster's gateways"
+    parser = _add(commands, "keys", what, _KEYS_EXAMPLE, _keys)
+    parser.add_argument("--roster", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="[mesh] keys_file")
+
+
+def _keys(options: argparse.Namespace) -> None:
+    from meter_sim.roster import read_roster  # noqa: PLC0415 - start lean
+    from ohmesh.wire.joining import KEY_BYTES  # noqa: PLC0415 - start lean
+    from ohmesh.wire.meshkeys import write_mesh_keys  # noqa: PLC0415 - start lean
+
+    roster = read_roster(options.roster)
+    if not roster.closed:
+        raise ConfigError(f"{options.roster} is open to everybody; draw it with --closed")
+    write_mesh_keys(options.out, roster.mesh_keys(secrets.token_bytes(KEY_BYTES)))
+
+
 def _roster(options: argparse.Namespace) -> None:
     from meter_sim.street import StreetPlan, make_roster  # noqa: PLC0415 - start lean
 
@@ -269,6 +295,7 @@ def _roster(options: argparse.Namespace) -> None:
         interval_s=options.interval,
         calendar_speed=options.speed,
         timer_divisor=options.timer_divisor,
+        closed=options.closed,
     )
     sys.stdout.write(make_roster(plan).to_json().decode())
 

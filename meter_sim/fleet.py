@@ -18,6 +18,7 @@ from meter_sim.node import MeterNode, Surroundings
 from meter_sim.registers import check_channels
 from ohmesh.mesh import StationConfig
 from ohmesh.wire.aircontrol import AirAction, AirControl, AirStatus
+from ohmesh.wire.joining import JoinCipher, join_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -79,8 +80,10 @@ class Fleet:
             epoch=0,
             timer_divisor=roster.timer_divisor,
         )
-        meter = Meter(config, roster.start_ms, snapshot)
-        return MeterNode(meter, station, roster.seed, self._around)
+        flash = self._around.store.flash(entry.node)
+        meter = Meter(config, roster.start_ms, snapshot, flash=flash)
+        join = JoinCipher(join_key(entry.key), net=roster.net, node=entry.node)
+        return MeterNode(meter, station, roster.seed, self._around, join if roster.closed else None)
 
     @property
     def nodes(self) -> list[int]:

@@ -16,6 +16,8 @@ from zlib import crc32
 
 from ohmesh.mesh import (
     ForgetPayload,
+    KeyedSealer,
+    KeysGranted,
     Output,
     Persist,
     PersistPayload,
@@ -25,6 +27,7 @@ from ohmesh.mesh import (
     Transmit,
 )
 from ohmesh.model.errors import WireError
+from ohmesh.wire.joining import MeterApplicant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from meter_sim.meter import Message, Meter
     from meter_sim.store import FleetStore
     from meter_sim.truth import TruthFile
+    from ohmesh.wire.joining import JoinCipher
 
 MESSAGES_MAX = 4_320
 """Messages a meter keeps while its mesh is dead: 45 days of 15-min reports; the oldest go first."""
@@ -61,16 +65,23 @@ class MeterNode:
         config: of its station.
         seed: of the station's randomness.
         around: what it shares with others.
+        join: its part of joining a closed network; None: the network is open.
     """
 
     def __init__(
-        self, meter: Meter, config: StationConfig, seed: int, around: Surroundings
+        self,
+        meter: Meter,
+        config: StationConfig,
+        seed: int,
+        around: Surroundings,
+        join: JoinCipher | None = None,
     ) -> None:
         self.meter = meter
         self.number = config.node
         self._config = config
         self._seed = seed
         self._around = around
+        self._join = join
         self._phase = crc32(config.node.to_bytes(8, "big")) % _PHASE_STEPS
         self._waiting: list[tuple[int, int, int, bytes]] = []
         self._station: Station | None = None
@@ -108,11 +119,14 @@ class MeterNode:
         """Start the mesh processor from what is stored; what waits is sent at once."""
         remembered = self._around.store.recall(self.number)
         self._waiting = [(now_ms, *message) for message in remembered.messages]
+        coin = Random(f"{self._seed}/{self.number}/{now_ms}")  # noqa: S311 - a simulated meter
         self._station = Station(
             self._config,
-            Random(f"{self._seed}/{self.number}/{now_ms}"),  # noqa: S311 - jitter, not a secret
+            coin,
             remembered.mesh,
             pending=[PersistPayload(*row) for row in remembered.kept],
+            sealer=KeyedSealer(remembered.keys) if self._join else None,
+            applicant=MeterApplicant(self._join, coin.randbytes) if self._join else None,
         )
         self._carry_out(now_ms, self._station.start(now_ms))
         self._hand_over(now_ms)
@@ -184,6 +198,8 @@ class MeterNode:
                     store.forget_payload(number, oseq)
                 case Persist(state):
                     store.put_mesh(number, state)
+                case KeysGranted(keys):
+                    store.put_keys(number, keys)
                 case Received(payload, _):
                     self._obey(now_ms, payload)
                 case _:  # what only metrics want

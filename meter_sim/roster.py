@@ -15,6 +15,8 @@ import msgspec
 from meter_sim.radio import RadioModel, Site
 from ohmesh.model.errors import ConfigError
 from ohmesh.model.ids import mesh_address
+from ohmesh.wire.joining import join_key
+from ohmesh.wire.meshkeys import MeshKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,6 +91,7 @@ class Roster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         interval_s: load-profile interval of all meters.
         calendar_speed: how much faster than the clock the calendar runs.
         timer_divisor: mesh timers and airtime are divided by it.
+        closed: meters need the network's key, and join with one of their own to get it.
     """
 
     net: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
@@ -100,6 +103,7 @@ class Roster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateways: list[RosterGateway]
     meters: list[RosterMeter]
     radio: RosterRadio = msgspec.field(default_factory=RosterRadio)
+    closed: bool = False
 
     @property
     def start_ms(self) -> int:
@@ -111,6 +115,11 @@ class Roster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Where the nodes are; gateways hang higher."""
         poles = [Site(g.node, g.x_m, g.y_m, GATEWAY_GAIN_DB) for g in self.gateways]
         return poles + [Site(m.node, m.x_m, m.y_m) for m in self.meters]
+
+    def mesh_keys(self, network_key: bytes) -> MeshKeys:
+        """The keys file of a gateway of this network, when it is closed."""
+        members = {meter.node: join_key(meter.key).hex() for meter in self.meters}
+        return MeshKeys(seal=1, keys={1: network_key.hex()}, join_keys=members)
 
     def to_json(self) -> bytes:
         """The JSON text, a node a line."""

@@ -8,6 +8,8 @@ not synced to disk. Without a folder everything lives in memory and ends with th
 | meter | the state of each meter and of its mesh station |
 | message | sealed messages that no mesh station has taken over yet |
 | kept | payloads that a mesh station keeps until they are acknowledged end to end |
+| network_key | the network keys that a node was granted, by index |
+| flash | the big memory of each meter: load profile, firmware images |
 | fact | numbers by name, such as the length of a truth file |
 """
 
@@ -22,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Self
 from ohmesh.model.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _SCHEMA = """
@@ -37,6 +40,13 @@ create table if not exists kept (
     node integer not null, oseq integer not null, priority integer not null, payload blob not null,
     primary key (node, oseq)
 ) strict, without rowid;
+create table if not exists network_key (
+    node integer not null, number integer not null, key blob not null, primary key (node, number)
+) strict, without rowid;
+create table if not exists flash (
+    node integer not null, area text not null, slot integer not null, octets blob not null,
+    primary key (node, area, slot)
+) strict, without rowid;
 create table if not exists fact (name text primary key, number integer not null) strict;
 """
 _FILE = "fleet.sqlite"
@@ -51,12 +61,14 @@ class Remembered:
         mesh: of its station, None when it never booted.
         messages: (id, priority, payload), oldest first.
         kept: (oseq, priority, payload), oldest first.
+        keys: network keys by index.
     """
 
     state: bytes | None
     mesh: bytes | None
     messages: list[tuple[int, int, bytes]]
     kept: list[tuple[int, int, bytes]]
+    keys: dict[int, bytes]
 
 
 class FleetStore:
@@ -100,8 +112,9 @@ class FleetStore:
         kept = self._sql.execute(
             "select oseq, priority, payload from kept where node = ? order by oseq", (node,)
         )
+        keys = self._sql.execute("select number, key from network_key where node = ?", (node,))
         state, mesh = row or (None, None)
-        return Remembered(state, mesh, messages.fetchall(), kept.fetchall())
+        return Remembered(state, mesh, messages.fetchall(), kept.fetchall(), dict(keys.fetchall()))
 
     def put_state(self, node: int, state: bytes) -> None:
         """Keep the state of a meter."""
@@ -118,6 +131,14 @@ class FleetStore:
             " on conflict (node) do update set mesh = excluded.mesh",
             (node, mesh),
         )
+
+    def put_keys(self, node: int, keys: Mapping[int, bytes]) -> None:
+        """Keep the network keys of a node, these and no others."""
+        self._write("delete from network_key where node = ?", (node,))
+        for number, key in keys.items():
+            self._write(
+                "insert into network_key (node, number, key) values (?, ?, ?)", (node, number, key)
+            )
 
     def add_message(self, node: int, priority: int, payload: bytes) -> int:
         """Keep a message; returns its id."""
@@ -141,6 +162,25 @@ class FleetStore:
     def forget_payload(self, node: int, oseq: int) -> None:
         """The payload is acknowledged end to end."""
         self._write("delete from kept where (node, oseq) = (?, ?)", (node, oseq))
+
+    def flash(self, node: int) -> NodeFlash:
+        """The big memory of a meter (`meter_sim.flash`)."""
+        return NodeFlash(self, node)
+
+    def put_flash(self, node: int, area: str, slot: int, octets: bytes) -> None:
+        """Keep a slot of a meter's flash."""
+        self._write("insert or replace into flash values (?, ?, ?, ?)", (node, area, slot, octets))
+
+    def get_flash(self, node: int, area: str, slot: int) -> bytes | None:
+        """A slot of a meter's flash, None when nothing was written there."""
+        row = self._sql.execute(
+            "select octets from flash where (node, area, slot) = (?, ?, ?)", (node, area, slot)
+        ).fetchone()
+        return row and bytes(row[0])
+
+    def erase_flash(self, node: int, area: str) -> None:
+        """Empty an area of a meter's flash."""
+        self._write("delete from flash where (node, area) = (?, ?)", (node, area))
 
     def fact(self, name: str) -> int:
         """A number by its name, 0 when there is none."""
@@ -168,6 +208,25 @@ class FleetStore:
             return self._sql.execute(statement, values)
         except sqlite3.Error as error:
             raise StoreError(f"the meters cannot remember: {error}") from error
+
+
+class NodeFlash:
+    """One meter's flash in the fleet's file, durable with its state at the end of the turn."""
+
+    def __init__(self, store: FleetStore, node: int) -> None:
+        self._store, self._node = store, node
+
+    def put(self, area: str, slot: int, octets: bytes) -> None:
+        """Write one slot."""
+        self._store.put_flash(self._node, area, slot, octets)
+
+    def get(self, area: str, slot: int) -> bytes | None:
+        """One slot; None when nothing was written there."""
+        return self._store.get_flash(self._node, area, slot)
+
+    def erase(self, area: str) -> None:
+        """Empty an area."""
+        self._store.erase_flash(self._node, area)
 
 
 def _lock(path: Path) -> IO[str]:

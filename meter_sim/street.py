@@ -47,6 +47,7 @@ class StreetPlan:
         calendar_speed: how much faster than the clock the calendar runs.
         timer_divisor: mesh timers and airtime are divided by it.
         net: network number on the air.
+        closed: whether meters must join with a key of their own.
     """
 
     meters: int
@@ -60,6 +61,7 @@ class StreetPlan:
     calendar_speed: int = 600
     timer_divisor: int = 20
     net: int = 1
+    closed: bool = False
 
 
 def make_roster(plan: StreetPlan) -> Roster:
@@ -170,5 +172,6 @@ def _roster(plan: StreetPlan, draw: _Draw) -> Roster:
             gateways=gateways,
             meters=meters,
             radio=plan.radio,
+            closed=plan.closed,
         )
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firmware_profiles import registry
 from meter_sim.fleet import Fleet
@@ -48,13 +48,19 @@ class Desk:
 
     meter: Meter
     counter: int = 0
+    key: bytes = b""
+    """Of the seal, once it was changed."""
     seen_counters: set[int] = field(default_factory=set)
 
     @classmethod
     def of(
-        cls, profile: str = "nl_dsmr", household: Household = STEADY, interval_s: int = 900
+        cls,
+        profile: str = "nl_dsmr",
+        household: Household = STEADY,
+        interval_s: int = 900,
+        **more: Any,
     ) -> Desk:
-        """A new meter and its desk."""
+        """A new meter and its desk; `more` goes to the MeterConfig."""
         config = MeterConfig(
             meter="M0001",
             address=mesh_address(100),
@@ -62,6 +68,7 @@ class Desk:
             profile=registry.load(profile),
             interval_s=interval_s,
             household=household,
+            **more,
         )
         return cls(Meter(config, START_MS))
 
@@ -72,13 +79,17 @@ class Desk:
         sequence: int = 1,
         not_after_s: int = NEVER_S,
         ident: bytes | None = None,
+        argument: int = 0,
+        body: bytes = b"",
     ) -> bytes:
         """A sealed command; a random id when none is given."""
         self.counter += 1
         ident = secrets.token_bytes(16) if ident is None else ident
-        body = encode_command(Command(ident, kind, sequence, not_after_s))
+        octets = encode_command(Command(ident, kind, sequence, not_after_s, argument, body))
         config = self.meter.config
-        return seal(config.key, config.address, kind_of_command(kind), self.counter, body)
+        return seal(
+            self.key or config.key, config.address, kind_of_command(kind), self.counter, octets
+        )
 
     def answer(
         self, octets: bytes, *, now_ms: int = START_MS, clock_s: int = START_MS // 1000
@@ -90,14 +101,18 @@ class Desk:
 
     def open(self, message: Message) -> Opened:
         """Open a message of the meter; its counter must never have been seen before."""
-        opened = unseal(self.meter.config.key, self.meter.config.address, message.payload)
+        key = self.key or self.meter.config.key
+        opened = unseal(key, self.meter.config.address, message.payload)
         assert opened.counter not in self.seen_counters
         self.seen_counters.add(opened.counter)
         return opened
 
     def reboot(self) -> None:
         """Power lost and back, the state kept."""
-        self.meter = Meter(self.meter.config, START_MS, self.meter.snapshot())
+        old = self.meter
+        self.meter = Meter(
+            old.config, START_MS, old.snapshot(), flash=old.flash, contactor=old.contactor
+        )
 
 
 class Street:

@@ -26,6 +26,8 @@ from ohmesh.mesh import (
     Delivered,
     ForgetRoute,
     FrameRejected,
+    JoinAsked,
+    KeyedSealer,
     Persist,
     PersistRoute,
     StateError,
@@ -40,6 +42,7 @@ from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.program.backoff import Backoff
 from ohmesh.wire import topics
 from ohmesh.wire.air import Hello, decode_heard, encode_air
+from ohmesh.wire.joining import Doorkeeper
 from ohmesh.wire.report import (
     MAX_ROUTES,
     DeliveryStatus,
@@ -49,6 +52,7 @@ from ohmesh.wire.report import (
 )
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
     from ohmesh.mesh import Output
     from ohmesh.model.ids import GatewayId
     from ohmesh.wire.brokerurl import BrokerUrl
+    from ohmesh.wire.meshkeys import MeshKeys
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -95,18 +100,22 @@ class MeshSettings:
         node: its number in the mesh.
         net: network id.
         air: broker of the air.
+        context: how to speak TLS to it.
         timer_divisor: divides the protocol's timers, 1..20.
         state_path: file for the root's state.
         modem: line of a radio modem that takes the place of the air's broker, None without.
+        keys: who may join, and the network's keys; None: an open network.
     """
 
     gateway: GatewayId
     node: int
     net: int
     air: BrokerUrl
+    context: Callable[[], ssl.SSLContext]
     timer_divisor: int
     state_path: Path
     modem: LineSettings | None = None
+    keys: MeshKeys | None = None
 
 
 class MeshDriver:
@@ -133,6 +142,7 @@ class MeshDriver:
         self._clock_ms = clock_ms
         self._command_ended = command_ended
         self._memory = RootState(settings.state_path)
+        self._door = _door(settings)
         self._station = _root_station(settings, self._memory, clock_ms() // 1000)
         self._link = self._new_link()
         self._modem = self._new_modem(settings.modem) if settings.modem else None
@@ -161,7 +171,8 @@ class MeshDriver:
         settings = self._settings
         return Link(
             LinkSettings(
-                broker=settings.air,
+                brokers=[settings.air],
+                context=settings.context,
                 client_id=f"ohmesh-air-{settings.gateway}",
                 topics=[topics.air_rx(settings.net, settings.gateway)],
                 on_message=self._heard,
@@ -204,7 +215,7 @@ class MeshDriver:
             if heard.node == self._settings.node:
                 self._carry_out(self._station.receive(_now_ms(), heard.frame, heard.rssi_dbm))
 
-    def _carry_out(self, outputs: Iterable[Output]) -> None:
+    def _carry_out(self, outputs: Iterable[Output]) -> None:  # noqa: C901 - a table
         """Do what the root says, in its order: state is on disk before frames that rest on it."""
         for output in outputs:
             match output:
@@ -218,6 +229,8 @@ class MeshDriver:
                     self._memory.keep_route(node, record)
                 case ForgetRoute(node):
                     self._memory.forget_route(node)
+                case JoinAsked(_, node, request):
+                    self._admit(output, node, request)
                 case CommandResult(token, _, reason):
                     self._command_ended(token, _STATUS[reason], reason.value)
                 case FrameRejected(reason):
@@ -227,6 +240,13 @@ class MeshDriver:
                 case _:
                     self.counts["output.unused"] += 1
         self._rearmed.set()
+
+    def _admit(self, asked: JoinAsked, node: int, request: bytes) -> None:
+        """Let a meter in that proves its key; others get no answer."""
+        answer = self._door.answer(node, request) if self._door else None
+        self.counts["join.refused" if answer is None else "join.admitted"] += 1
+        if answer is not None:
+            self._carry_out(self._station.admit(_now_ms(), asked, answer))
 
     def _put(self, queue: asyncio.Queue[_T], item: _T, dropped: str) -> None:
         try:
@@ -357,9 +377,16 @@ def _root_station(settings: MeshSettings, memory: RootState, epoch_s: int) -> St
         timer_divisor=settings.timer_divisor,
     )
     routes = [PersistRoute(node, record) for node, record in memory.routes.items()]
+    keys = settings.keys
+    sealer = KeyedSealer(keys.network_keys, keys.seal) if keys else None
     try:
-        return Station(config, random.SystemRandom(), memory.blob, routes=routes)
+        return Station(config, random.SystemRandom(), memory.blob, routes=routes, sealer=sealer)
     except StateError as error:
         aside = memory.set_aside()
         _log.error("the mesh state is damaged (%s), kept as %s", error, aside.name)
-        return Station(config, random.SystemRandom())
+        return Station(config, random.SystemRandom(), sealer=sealer)
+
+
+def _door(settings: MeshSettings) -> Doorkeeper | None:
+    keys = settings.keys
+    return Doorkeeper(settings.net, keys.members, keys.network_keys) if keys else None

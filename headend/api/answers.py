@@ -91,6 +91,10 @@ _PROBLEMS = {
     429: "more requests than the caller's share; Retry-After says when",
     503: "the database does not answer, or not in time",
 }
+_RARE = {
+    412: "If-Match names an older version",
+    415: "a file of a kind that is not taken",
+}
 
 
 def documented(
@@ -100,6 +104,7 @@ def documented(
     repeats: bool = True,
     files: bool = False,
     only: Sequence[int] = tuple(_PROBLEMS),
+    also: Sequence[int] = (),
 ) -> Any:
     """The `responses` of an operation: its answer and the problems that it may end in.
 
@@ -109,6 +114,7 @@ def documented(
         repeats: whether a repeat is answered at all; otherwise it is a conflict.
         files: whether the list can be a CSV or XLSX file too (`export.lists`).
         only: the problems that can happen.
+        also: rare ones, which most operations cannot end in.
     """
     found: dict[int | str, dict[str, Any]] = {}
     if schema and (repeats or created is None):
@@ -123,6 +129,8 @@ def documented(
     for status, description in _PROBLEMS.items():
         if status in only:
             found[status] = problem_entry(description)
+    for status in also:
+        found[status] = problem_entry(_RARE[status])
     return found
 
 

@@ -32,6 +32,7 @@ from headend.api.routes import (
     exports,
     gateways,
     health,
+    imports,
     meters,
     outages,
     people,
@@ -126,14 +127,19 @@ def create_app(
     routed = (
         *(contracts, tariffs, tokens, webhooks),
         *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
-        *(billing, vee, outages),
+        *(billing, vee, outages, imports),
         *(pages, places, reading, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     _serve_document(app)
-    app.add_middleware(Gate, access=access, is_open=_open_paths(app))
+    app.add_middleware(
+        Gate,
+        access=access,
+        is_open=_open_paths(app),
+        takes_file=lambda path: path.startswith(imports.PREFIX),
+    )
     app.add_middleware(Counting, metrics=metrics)
     return app
 

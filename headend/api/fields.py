@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 from fastapi import Header, Path
 from pydantic import (
@@ -38,6 +40,17 @@ def _in_range(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+def _known_zone(name: str) -> str:
+    if name not in _zones():
+        raise ValueError("no time zone of the IANA database, such as Europe/Amsterdam")
+    return name
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 Instant = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_range)]
 Id = Annotated[str, StringConstraints(pattern=_ID)]
 """A meter, gateway, account or tariff id: 1 to 64 of A-Z a-z 0-9 _ -"""
@@ -46,6 +59,12 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,80}$")]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
 Integer = Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX)]
 Positive = Annotated[int, Field(strict=True, gt=0, le=INTEGER_MAX)]
+Zone = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_+/-]{1,64}$"),
+    AfterValidator(_known_zone),
+]
+"""A name of the IANA time zone database."""
 Metres = Annotated[
     float,
     Field(ge=-1e7, le=1e7, allow_inf_nan=False),

@@ -11,7 +11,8 @@ is asked when the route is known (`permissions.admit`). In order:
    page of this origin (SameSite=Strict does the rest).
 3. Share: each caller and each tenant may ask so many times a second.
 4. Body: at most 1 MiB and within BODY_S, read here in full, so that no route waits for a slow
-   sender with a database connection in its hand.
+   sender with a database connection in its hand. Routes that take files (`headend.api.imports`)
+   read theirs alone, to disk, under limits of their own.
 5. Headers: no frame, no sniffing, no script that is not ours.
 """
 
@@ -92,12 +93,20 @@ class Gate:
         app: what it guards.
         access: who callers are.
         is_open: whether a path needs no credentials.
+        takes_file: whether a path's route reads the body itself.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, is_open: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        access: Access,
+        is_open: Callable[[str], bool],
+        takes_file: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._app = app
         self._access = access
         self._is_open = is_open
+        self._takes_file = takes_file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or end it here with a problem document."""
@@ -108,14 +117,15 @@ class Gate:
         headers = Headers(scope=scope)
         try:
             scope.setdefault("state", {})["principal"] = await self._admit(scope, headers)
-            body = await _body(headers, receive)
+            if not self._takes_file(scope["path"]):
+                receive = _replay(await _body(headers, receive), receive)
         except Problem as problem:
             await self._end(problem, scope, headers)(scope, receive, guarded)
             return
         except StoreError as error:
             await respond(from_ours(error), scope["path"])(scope, receive, guarded)
             return
-        await self._app(scope, _replay(body, receive), guarded)
+        await self._app(scope, receive, guarded)
 
     @staticmethod
     def _end(problem: Problem, scope: Scope, headers: Headers) -> Response:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
-from headend.api import contract_views, outage_views, people_views, reads_views, vee_views
+from headend.api import (
+    contract_views,
+    data_views,
+    outage_views,
+    people_views,
+    reads_views,
+    vee_views,
+)
 from headend.api.access import SESSION_COOKIE
 from headend.api.answers import PROBLEMS_ANYWHERE, problem_entry
 from headend.api.permissions import needed
@@ -50,6 +57,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     own.update(schemas(vee_views.KINDS, vee_views.PAGED))
     own.update(schemas(contract_views.KINDS, contract_views.PAGED))
     own.update(schemas(reads_views.KINDS, reads_views.PAGED))
+    own.update(schemas(data_views.KINDS, data_views.PAGED))
     own.update(schemas(outage_views.KINDS, outage_views.PAGED))
     own.update(
         msgspec.json.schema_components(

@@ -35,7 +35,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_events", "stream", "read_metrics", "document", "export_readings"),
         *("list_intervals", "list_interval_versions", "list_interval_totals"),
         *("list_vee_exceptions", "list_edits", "list_swaps"),
-        *("read_success_days", "list_read_misses"),
+        *("read_success_days", "list_read_misses", "list_overdue"),
         *("list_alarms", "list_service_points", "list_routes", "get_billing_mark"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
         *("vee_page", "map_page", "map_places", "reads_page"),
@@ -43,8 +43,11 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.FLEET_WRITE: (
         *("set_map_origin", "register_meter", "register_gateway"),
         *("connect_service_point", "acknowledge_alarm", "close_alarm"),
+        "import_meters",
     ),
-    Permission.DATA_EDIT: ("edit_intervals", "note_swap", "settle_exception"),
+    Permission.DATA_EDIT: (
+        *("edit_intervals", "note_swap", "settle_exception", "import_readings"),
+    ),
     Permission.COMMAND_SEND: ("send_command", "cancel_command"),
     Permission.MONEY_READ: (
         *("list_tariffs", "list_accounts", "get_account", "list_transfers"),

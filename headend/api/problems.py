@@ -119,6 +119,18 @@ TOO_LARGE = Kind(
     "The request's body is too large",
     "A body may have at most 1 MiB; send several requests.",
 )
+UNSUPPORTED = Kind(
+    "unsupported-media-type",
+    415,
+    "A file of this kind is not taken here",
+    "Name the file's kind in Content-Type: text/csv or application/vnd.apache.parquet.",
+)
+CHANGED_MEANWHILE = Kind(
+    "changed-meanwhile",
+    412,
+    "It has been changed meanwhile",
+    "If-Match names an older version. Read it again, decide, and send the ETag that it has now.",
+)
 TOO_SLOW_SENDER = Kind(
     "too-slow-sender",
     408,
@@ -179,6 +191,8 @@ KINDS = {
         APPROVAL_NEEDED,
         TOO_MANY,
         TOO_LARGE,
+        UNSUPPORTED,
+        CHANGED_MEANWHILE,
         TOO_SLOW_SENDER,
         INVALID,
         INVALID_CURSOR,

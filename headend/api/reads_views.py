@@ -106,5 +106,19 @@ class ReadMiss(View, frozen=True):
     node: int | None
 
 
-PAGED = (ReadMiss,)
-KINDS = (ReadMiss, ReadDays)
+class OverdueMeter(View, frozen=True):
+    """A meter whose next interval is due for a quarter of an hour and longer, at `clock`.
+
+    `clock` is the newest interval of the utility; `missing` counts the intervals since `last`.
+    """
+
+    meter: str
+    last: Instant
+    interval_s: int
+    gateway: str | None
+    clock: Instant
+    missing: int
+
+
+PAGED = (ReadMiss, OverdueMeter)
+KINDS = (*PAGED, ReadDays)

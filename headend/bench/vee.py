@@ -213,9 +213,9 @@ def _bytes(connection: Connection) -> dict[str, float]:
     found: dict[str, float] = {}
     for table in ("reading", "interval"):
         rows = connection.execute(
-            "select pg_total_relation_size(%s::regclass) as bytes,"  # noqa: S608 - names of ours
-            f" (select count(*) from bulk.{table}) as n",
+            "select (select sum(pg_total_relation_size(relid))"  # noqa: S608 - names of ours
+            f" from pg_partition_tree(%s)) as bytes, (select count(*) from bulk.{table}) as n",
             (f"bulk.{table}",),
         ).fetchall()
-        found[f"bytes_per_{table}"] = round(rows[0]["bytes"] / rows[0]["n"], 1)
+        found[f"bytes_per_{table}"] = round(float(rows[0]["bytes"]) / rows[0]["n"], 1)
     return found

@@ -14,9 +14,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from headend.readsuccess.causes import Facts, Miss, Slot, Way, misses
 from headend.readsuccess.definition import CHANNEL, DEADLINE, Day, local_day, slot_of, slots
 from headend.store.plan import Plan, Queries
+from headend.vee.model import Check, Limits
+from headend.vee.rules import low_days
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,8 +106,41 @@ def close(group: Group, day: date, channels: list[int], now: datetime) -> Plan[i
         reads=[len(one.expected) - len(one.missing) for one in reads],
     )
     yield from _save(found, day, facts.length_s)
+    if lacking:
+        ids = [one.meter["id"] for one in lacking]
+        yield SQL("estimate", meters=ids, begin=span.begin, end=span.end)
+    yield from _low(reads, day, span, now)
     yield SQL("save_closing", tenant=group.tenant, zone=group.zone, day=day)
     return len(reads)
+
+
+def _low(reads: Sequence[Read], day: date, span: Day, now: datetime) -> Plan[None]:
+    """An exception for each whole day far below the usual one."""
+    rows = yield SQL(
+        "totals",
+        day=day,
+        meters=[one.meter["id"] for one in reads],
+        seconds=int((span.end - span.begin).total_seconds()),
+    )
+    limits = Limits()
+    totals, usual, days = (
+        np.array([row[name] for row in rows], dtype=np.int64)
+        for name in ("total", "usual_day", "days")
+    )
+    fails = low_days(totals, usual, days, limits)
+    some = [row for row, low in zip(rows, fails, strict=True) if low]
+    if some:
+        yield SQL(
+            "low",
+            rule=int(Check.LOW),
+            begin=span.begin,
+            end=span.end,
+            now=now,
+            meters=[row["meter_id"] for row in some],
+            channels=[row["channel"] for row in some],
+            found=[row["total"] for row in some],
+            allowed=[row["usual_day"] // limits.low_divisor for row in some],
+        )
 
 
 def read(group: Group, span: Day, channels: list[int]) -> Plan[list[Read]]:

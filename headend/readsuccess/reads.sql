@@ -113,6 +113,25 @@ on conflict do nothing
 insert into bulk.read_closing (tenant_id, zone, day) values (%(tenant)s, %(zone)s, %(day)s)
 on conflict (tenant_id, zone) do update set day = excluded.day
 
+-- name: estimate
+-- The day is over: validation may estimate what is missing in it, to its end.
+insert into bulk.touched (meter_id, from_ts, to_ts, closes)
+select m, %(begin)s::timestamptz, %(end)s::timestamptz, true from unnest(%(meters)s::int[]) m
+
+-- name: totals
+-- Whole days of a group's series with what is usual for them.
+select d.meter_id, d.channel, d.total, s.usual_day, s.days
+from bulk.rollup_day d
+join bulk.series s on s.meter_id = d.meter_id and s.channel = d.channel
+where d.day = %(day)s and d.meter_id = any(%(meters)s)
+  and d.intervals * (select m.interval_s from ohmesh.meter m where m.id = d.meter_id) >= %(seconds)s
+
+-- name: low
+insert into bulk.vee_exception (meter_id, channel, rule, from_ts, to_ts, found, allowed, found_at)
+select m, c, %(rule)s, %(begin)s, %(end)s, f, a, %(now)s
+from unnest(%(meters)s::int[], %(channels)s::int[], %(found)s::bigint[], %(allowed)s::bigint[]) u(m, c, f, a)
+on conflict do nothing
+
 -- name: stale
 select meter_id, day from bulk.read_day where stale order by meter_id, day limit %(limit)s
 

@@ -77,6 +77,23 @@ where r.tenant_id = %(tenant_id)s and r.day >= %(first)s and r.day <= %(last)s
 order by r.from_ts, r.meter_id
 limit %(limit)s
 
+-- name: overdue
+-- Series whose next interval should have come: its END and a quarter of an hour have passed by the
+-- clock of the utility's data. A series that has been silent for 45 days is no longer listed.
+select m.name as meter, s.last_ts as last, m.interval_s, g.name as gateway, x.clock,
+       (extract(epoch from x.clock - s.last_ts) / m.interval_s)::int as missing, m.id as number
+from api.series s
+join ohmesh.meter m on m.id = s.meter_id and m.tenant_id = %(tenant_id)s
+join ohmesh.channel c on c.id = s.channel and c.name = %(name)s
+left join ohmesh.meter_status t on t.meter_id = m.id
+left join ohmesh.gateway g on g.id = t.gateway_id
+cross join (select least(max(n.last_ts), %(now)s) as clock from api.series n where n.tenant_id = %(tenant_id)s) x
+where s.tenant_id = %(tenant_id)s
+  and s.last_ts < x.clock - m.interval_s * interval '1 second' - interval '15 minutes'
+  and s.last_ts > x.clock - interval '45 days'
+  and m.name > %(after)s
+order by m.name limit %(limit)s
+
 -- name: raw
 -- Everything that the definition needs, and nothing that the head-end has worked out: for checking.
 select m.id, m.name, m.interval_s, m.registered_at, coalesce(p.zone, 'UTC') as zone,

@@ -5,25 +5,29 @@ select id, meter_id, from_ts, to_ts from bulk.rollup_due order by id limit %(lim
 delete from bulk.rollup_due where id = any(%(ids)s)
 
 -- name: hours
--- Whole local hours around each stretch, from the intervals that end in them.
+-- Whole local hours around each stretch, from the intervals that end in them. Lateral, so that every
+-- stretch is a walk along a key, whatever the planner thinks of the tables' sizes.
 with stretch as materialized (
-    select distinct u.m as meter, z.zone,
-           date_trunc('hour', u.f - interval '1 microsecond', z.zone) as low,
-           date_trunc('hour', u.t - interval '1 microsecond', z.zone) + interval '1 hour' as high
+    select u.m as meter, z.zone, unnest(range_agg(tstzrange(
+        date_trunc('hour', u.f - interval '1 microsecond', z.zone),
+        date_trunc('hour', u.t - interval '1 microsecond', z.zone) + interval '1 hour', '(]'))) as hours
     from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
-    cross join lateral (select bulk.zone_of(u.m) as zone) z
+    cross join lateral (select bulk.zone_of(u.m) as zone offset 0) z
+    group by 1, 2
 )
 insert into bulk.rollup_hour as h (meter_id, channel, hour, total, intervals, measured, most)
-select meter_id, channel, hour, sum(value), count(*), count(*) filter (where quality & 24 = 0), max(value)
-from (
-    select distinct on (i.meter_id, i.channel, i.ts) i.meter_id, i.channel, i.value, i.quality,
-           date_trunc('hour', i.ts - interval '1 microsecond', t.zone) as hour
-    from stretch t
-    join bulk.series s on s.meter_id = t.meter
-    join bulk.interval i on i.meter_id = s.meter_id and i.channel = s.channel
-        and i.ts > t.low and i.ts <= t.high
+select t.meter, s.channel, x.hour, x.total, x.intervals, x.measured, x.most
+from stretch t
+cross join lateral (select channel from bulk.series where meter_id = t.meter offset 0) s
+cross join lateral (
+    select date_trunc('hour', i.ts - interval '1 microsecond', t.zone) as hour, sum(i.value) as total,
+           count(*) as intervals, count(*) filter (where i.quality & 24 = 0) as measured,
+           max(i.value) as most
+    from bulk.interval i
+    where i.meter_id = t.meter and i.channel = s.channel
+      and i.ts > lower(t.hours) and i.ts <= upper(t.hours)
+    group by 1
 ) x
-group by 1, 2, 3
 on conflict (meter_id, channel, hour) do update
 set total = excluded.total, intervals = excluded.intervals, measured = excluded.measured,
     most = excluded.most
@@ -34,7 +38,7 @@ where (h.total, h.intervals, h.measured, h.most)
 with stretch as materialized (
     select distinct u.m as meter, z.zone, d.day
     from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
-    cross join lateral (select bulk.zone_of(u.m) as zone) z
+    cross join lateral (select bulk.zone_of(u.m) as zone offset 0) z
     cross join lateral (
         select ((u.f - interval '1 microsecond') at time zone z.zone)::date + n as day
         from generate_series(0, ((u.t - interval '1 microsecond') at time zone z.zone)::date
@@ -42,13 +46,18 @@ with stretch as materialized (
     ) d
 )
 insert into bulk.rollup_day as r (meter_id, channel, day, total, intervals, measured, most)
-select s.meter_id, s.channel, t.day, sum(h.total), sum(h.intervals), sum(h.measured), max(h.most)
+select t.meter, s.channel, t.day, x.total, x.intervals, x.measured, x.most
 from stretch t
-join bulk.series s on s.meter_id = t.meter
-join bulk.rollup_hour h on h.meter_id = s.meter_id and h.channel = s.channel
-    and h.hour >= t.day::timestamp at time zone t.zone
-    and h.hour < (t.day + 1)::timestamp at time zone t.zone
-group by 1, 2, 3
+cross join lateral (select channel from bulk.series where meter_id = t.meter offset 0) s
+cross join lateral (
+    select sum(h.total) as total, sum(h.intervals) as intervals, sum(h.measured) as measured,
+           max(h.most) as most
+    from bulk.rollup_hour h
+    where h.meter_id = t.meter and h.channel = s.channel
+      and h.hour >= t.day::timestamp at time zone t.zone
+      and h.hour < (t.day + 1)::timestamp at time zone t.zone
+    having count(*) > 0
+) x
 on conflict (meter_id, channel, day) do update
 set total = excluded.total, intervals = excluded.intervals, measured = excluded.measured,
     most = excluded.most
@@ -70,18 +79,23 @@ where r.meter_id = t.meter and r.day between t.low and t.high and not r.stale
 with stretch as materialized (
     select distinct u.m as meter, d.month
     from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
-    cross join lateral (select bulk.zone_of(u.m) as zone) z
+    cross join lateral (select bulk.zone_of(u.m) as zone offset 0) z
     cross join lateral generate_series(
         date_trunc('month', (u.f - interval '1 microsecond') at time zone z.zone),
         (u.t - interval '1 microsecond') at time zone z.zone, interval '1 month') d(month)
 )
 insert into bulk.rollup_month as r (meter_id, channel, month, total, intervals, measured, most)
-select s.meter_id, s.channel, t.month::date, sum(d.total), sum(d.intervals), sum(d.measured), max(d.most)
+select t.meter, s.channel, t.month::date, x.total, x.intervals, x.measured, x.most
 from stretch t
-join bulk.series s on s.meter_id = t.meter
-join bulk.rollup_day d on d.meter_id = s.meter_id and d.channel = s.channel
-    and d.day >= t.month::date and d.day < (t.month + interval '1 month')::date
-group by 1, 2, 3
+cross join lateral (select channel from bulk.series where meter_id = t.meter offset 0) s
+cross join lateral (
+    select sum(d.total) as total, sum(d.intervals) as intervals, sum(d.measured) as measured,
+           max(d.most) as most
+    from bulk.rollup_day d
+    where d.meter_id = t.meter and d.channel = s.channel
+      and d.day >= t.month::date and d.day < (t.month + interval '1 month')::date
+    having count(*) > 0
+) x
 on conflict (meter_id, channel, month) do update
 set total = excluded.total, intervals = excluded.intervals, measured = excluded.measured,
     most = excluded.most

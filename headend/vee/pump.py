@@ -13,6 +13,7 @@ where no later reading says how much was used in all.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from headend.store.db import Connection
+    from headend.store.plan import Row
     from headend.vee.shape import Shape
     from headend.vee.store import Loaded, Stretch
 
@@ -39,6 +41,7 @@ _log = logging.getLogger(__name__)
 PERIOD_S: Final = 0.5
 LOCK: Final = "vee"
 """One validation at a time in a database: it alone writes intervals."""
+AVOID: Final = timedelta(minutes=10)
 TOUCHES_MAX: Final = 3000
 GAP_US_MAX: Final = 45 * 86_400 * 1_000_000
 _STREAMED: Final = (
@@ -87,6 +90,7 @@ class Validator:
         self._session = Session(url, name="vee", channel="ohmesh_work")
         self._rulebook = rulebook or Rulebook()
         self._now = now
+        self._avoided: dict[int, datetime] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Pump until `stop` is set. Raises ConfigError, SchemaMismatch."""
@@ -103,22 +107,46 @@ class Validator:
             if not db.try_lock(connection, LOCK):
                 return 0
             done = edits.apply(connection, self._rulebook, now)
-            done += take(connection, self._rulebook, now)
+            done += self._take(connection, now)
         with db.transaction(connection):
             if not db.try_lock(connection, LOCK):
                 return done
             return done + db.run(connection, roll())
 
+    def _take(self, connection: Connection, now: datetime) -> int:
+        """Validate some of the touched stretches; how many touches."""
+        self._avoided = {m: until for m, until in self._avoided.items() if until > now}
+        touches = db.rows(connection, SQL("take", limit=TOUCHES_MAX, avoid=list(self._avoided)))
+        try:
+            return self._together(connection, touches, now)
+        except db.Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - the supervisor: one meter's data stops nobody else's
+            _log.exception("%d stretches cannot be validated together; by meter now", len(touches))
+        of_meter: dict[int, list[Row]] = defaultdict(list)
+        for row in touches:
+            of_meter[row["meter_id"]].append(row)
+        return sum(self._alone(connection, rows, now) for rows in of_meter.values())
 
-def take(connection: Connection, rulebook: Rulebook, now: datetime) -> int:
-    """Validate some of the touched stretches, in the caller's transaction; how many touches."""
-    touches = db.rows(connection, SQL("take", limit=TOUCHES_MAX))
-    if not touches:
-        return 0
-    asked = store.stretches(touches)
-    validate(connection, asked, rulebook, now)
-    db.execute(connection, SQL("done", ids=[row["id"] for row in touches]))
-    return len(touches)
+    def _alone(self, connection: Connection, touches: Sequence[Row], now: datetime) -> int:
+        """One meter; if it cannot be validated it is left alone for a while, and told about."""
+        try:
+            return self._together(connection, touches, now)
+        except db.Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            meter = touches[0]["meter_id"]
+            _log.exception("the meter %d cannot be validated; left alone for a while", meter)
+            self._avoided[meter] = now + AVOID
+            return 0
+
+    def _together(self, connection: Connection, touches: Sequence[Row], now: datetime) -> int:
+        if not touches:
+            return 0
+        with db.transaction(connection):  # a savepoint
+            validate(connection, store.stretches(touches), self._rulebook, now)
+            db.execute(connection, SQL("done", ids=[row["id"] for row in touches]))
+        return len(touches)
 
 
 def validate(

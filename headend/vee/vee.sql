@@ -1,7 +1,7 @@
 -- name: take
 select id, meter_id, (extract(epoch from from_ts) * 1000000)::bigint - 946684800000000 as from_us,
        (extract(epoch from to_ts) * 1000000)::bigint - 946684800000000 as to_us, closes
-from bulk.touched order by id limit %(limit)s
+from bulk.touched where meter_id <> all(%(avoid)s) order by id limit %(limit)s
 
 -- name: done
 delete from bulk.touched where id = any(%(ids)s)

@@ -72,3 +72,17 @@ limit %(limit)s
 select min(x_m)::float8 as west_m, max(x_m)::float8 as east_m, min(y_m)::float8 as south_m,
        max(y_m)::float8 as north_m, count(*)::int as places
 from ohmesh.service_point where tenant_id = %(tenant_id)s and x_m is not null and y_m is not null
+
+-- name: supplies
+-- Prepaid supplies that are not simply on, those nearest to the dark first.
+select a.name as account, m.name as meter, a.currency, s.state, s.kept::text as kept, s.reason,
+       s.decided_at,
+       coalesce((select sum(b.credits_mu - b.debits_mu) from ohmesh.account_balance b
+                 where b.account_id = a.id and b.book = 'wallet'), 0)::bigint as balance_mu
+from ohmesh.account a
+join ohmesh.supply s on s.account_id = a.id
+join ohmesh.meter m on m.id = a.meter_id
+where a.tenant_id = %(tenant_id)s and s.state <> 'ACTIVE'
+order by array_position(array['CUT_PENDING', 'RECONNECT_PENDING', 'OFF', 'ARMED', 'HOLD',
+                              'PROTECTED', 'EMERGENCY', 'LOW'], s.state), a.name
+limit %(limit)s

@@ -15,6 +15,15 @@ _REASONS: Final = {
     "credit_exhausted": mark("the credit is used up"),
     "credit_restored": mark("there is credit again"),
     "relay_differs": mark("the relay was found in another position than decided"),
+    "breaker_open": mark("too many would have been cut at once"),
+    "cut_limit": mark("the limit of cuts is reached"),
+    "minimum_debt": mark("the debt is too small to cut for"),
+    "no_rules": mark("no rules are known that permit a cut"),
+    "stale_data": mark("no actual readings have come lately"),
+    "weekend_or_holiday": mark("weekend or holiday"),
+    "weekend": mark("weekend"),
+    "holiday": mark("holiday"),
+    "medical_dependency": mark("somebody depends on it for their health"),
 }
 OFF: Final = ("disconnected", "ready_for_reconnection")
 

@@ -44,6 +44,7 @@ def run(options: Options, view: View) -> Facts:
         interval_s=_INTERVAL_S,
         calendar_speed=_CALENDAR_SPEED,
         timer_divisor=_TIMER_DIVISOR,
+        closed=True,
     )
     roster = make_roster(plan)
     with Stack(options, roster) as stack:

@@ -8,7 +8,7 @@ the one in the table, in the register's unit.
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -52,6 +52,7 @@ _STAGE = """
             where g.name = %(gateway)s and q.epoch = %(epoch)s and q.seq = %(seq)s
               and q.resolved_at is null limit 1)
 """
+_EVENTS = "select kind, count(*) from ohmesh.event group by kind"
 _DUPLICATES = """
     select count(*) - count(distinct (r.meter_id, c.name, r.ts))
     from bulk.reading r join ohmesh.channel c on c.id = r.channel
@@ -157,6 +158,19 @@ class Audit:
         """Every reading in the table, in the register's unit."""
         rows = self._connection.execute(_ALL_READINGS)
         return {(m, c, ts): Decimal(value).scaleb(scaler) for m, c, ts, value, scaler in rows}
+
+    def events(self) -> dict[str, int]:
+        """Kind -> how many."""
+        return dict(self._connection.execute(_EVENTS).fetchall())
+
+    def archived_or_none(self) -> int | None:
+        """`telegrams`, None while the server is away; connects again by itself."""
+        try:
+            return self.telegrams()
+        except psycopg.Error:
+            with suppress(psycopg.Error):
+                self.reopen()
+            return None
 
     def all_readings(self) -> int:
         """How many readings are in the table."""

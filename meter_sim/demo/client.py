@@ -94,6 +94,18 @@ class HeadEnd:
             if not cursor:
                 return lines
 
+    async def order(self, meter: str, kind: str, key: str) -> None:
+        """Queue a command: `relay_off`, `read_now` ..."""
+        body = {"meter": meter, "kind": kind}
+        await self._post("/v1/commands", body, headers={"Idempotency-Key": key})
+
+    async def commands(self, count: int) -> list[dict[str, Any]]:
+        """The newest commands."""
+        found: list[dict[str, Any]] = (await self._get("/v1/commands", {"page_size": count}))[
+            "items"
+        ]
+        return found
+
     async def top_up(self, account: str, amount_mu: int, key: str) -> int:
         """Book a payment; the balance after it, in mu."""
         body = {"amount_mu": amount_mu}

@@ -18,7 +18,9 @@ from meter_sim.demo import audit
 from meter_sim.servers.broker import Broker
 from meter_sim.servers.database import Database
 from meter_sim.servers.process import LOOPBACK, ServerError, free_port, spawn, stop, tail
+from ohmesh.wire import joining
 from ohmesh.wire.brokerurl import BrokerUrl
+from ohmesh.wire.meshkeys import write_mesh_keys
 from ohmesh.wire.release import KEY_BYTES, public_key
 
 if TYPE_CHECKING:
@@ -167,6 +169,10 @@ class Stack:
         return self.folder / "roster.json"
 
     @property
+    def _keys_file(self) -> Path:
+        return self.folder / "mesh-keys.json"
+
+    @property
     def _headend_file(self) -> Path:
         return self.folder / "headend.toml"
 
@@ -177,6 +183,9 @@ class Stack:
     def _write_roster(self) -> None:
         self._roster_file.touch(mode=0o600)  # it holds the meters' keys
         self._roster_file.write_bytes(self.roster.to_json())
+        if self.roster.closed:
+            keys = self.roster.mesh_keys(secrets.token_bytes(joining.KEY_BYTES))
+            write_mesh_keys(self._keys_file, keys)
 
     def _make_gate_key(self) -> str:
         """The public half; bootstrap keeps the private one that it finds."""
@@ -202,6 +211,7 @@ class Stack:
                 "net": self.roster.net,
                 "air_url": self.broker_url,
                 "timer_divisor": self.roster.timer_divisor,
+                **self._closed(),
             },
             "bench": {
                 "enabled": True,
@@ -213,6 +223,10 @@ class Stack:
         file.write_text(_toml(settings), encoding="utf-8")
         file.chmod(0o600)
         self._run(gateway, "gateway", "run", "--config", file)
+
+    def _closed(self) -> dict[str, object]:
+        """Where a gateway of a closed network finds its keys."""
+        return {"keys_file": str(self._keys_file)} if self.roster.closed else {}
 
     def _bootstrap(self) -> None:
         words = ("--admin-url", self.admin_url, "--database", audit.DATABASE)

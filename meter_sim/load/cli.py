@@ -49,7 +49,6 @@ after; the exit code is 1 when one is missing. --register makes the fleet known 
 _METERS_MAX, _GATEWAYS_MAX, _ROUNDS_MAX = 2_000_000, 100_000, 96
 _WINDOWS_MAX = 200
 _SETTLE_S = 600.0
-_STILL_S = 30.0
 
 
 def add_commands(add: Add) -> None:
@@ -68,6 +67,9 @@ def add_commands(add: Add) -> None:
     parser.add_argument("--api", metavar="URL", help="count what is stored")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the API's token")
     parser.add_argument("--register", action="store_true", help="make the fleet known first")
+    parser.add_argument(
+        "--settle", type=float, default=30, metavar="S", help="count when still for so long"
+    )
     parser.add_argument("--json", action="store_true", help="print the last line only")
 
 
@@ -194,9 +196,9 @@ def _send(
             played = player.play(lambda: messages)
         cpu_s = time.process_time() - cpu_s
         if acks is not None:
-            acks.wait()
+            acks.wait(options.settle)
         stored_s = time.perf_counter() - began_s
-    after = _settled(plan, api, before)
+    after = _settled(plan, api, before, still_s=options.settle)
     return _facts(plan, target, played, cpu_s=cpu_s, stored_s=stored_s) | {
         "acknowledged": None if acks is None else acks.total,
         "stored": None if after is None or before is None else after - before,
@@ -235,15 +237,15 @@ class _Acks:
         """Telegrams of this run that are committed."""
         return sum(self._through.values())
 
-    def wait(self) -> None:
-        """Until all are, or nothing has come for a while."""
-        deadline = time.monotonic() + _STILL_S
+    def wait(self, still_s: float) -> None:
+        """Until all are, or nothing has come for so long."""
+        deadline = time.monotonic() + still_s
         while self.total < self._plan.telegrams and time.monotonic() < deadline:
             if not select.select(self._tap.descriptors(), [], [], 0.5)[0]:
                 continue
             for record in self._tap.read():
                 if self._take(record):
-                    deadline = time.monotonic() + _STILL_S
+                    deadline = time.monotonic() + still_s
 
     def close(self) -> None:
         """Leave the broker."""
@@ -269,7 +271,7 @@ def _stored(plan: LoadPlan, api: Api | None) -> int | None:
     return asyncio.run(api.stored(plan.profile.spec.reported[0], first, last))
 
 
-def _settled(plan: LoadPlan, api: Api | None, before: int | None) -> int | None:
+def _settled(plan: LoadPlan, api: Api | None, before: int | None, *, still_s: float) -> int | None:
     """The count at the end: when it is whole, or no longer grows."""
     if api is None or before is None:
         return None
@@ -281,6 +283,6 @@ def _settled(plan: LoadPlan, api: Api | None, before: int | None) -> int | None:
             return now
         if now != last:
             last, since_s = now, time.monotonic()
-        elif time.monotonic() - since_s > _STILL_S:
+        elif time.monotonic() - since_s > still_s:
             return now
         time.sleep(1)

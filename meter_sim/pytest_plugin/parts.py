@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -21,7 +22,6 @@ from meter_sim.scenario.sources import build_fleet
 if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
-    from pathlib import Path
 
     from meter_sim.capture.record import Record
 
@@ -177,6 +177,11 @@ class HeadEndPart:
     def token(self) -> str:
         """An API token."""
         return self._stack.token
+
+    @property
+    def token_file(self) -> Path:
+        """Where that token stands."""
+        return Path(self._stack.headend_settings["api"]["token_file"])
 
     def get(self, path: str, **query: Any) -> Any:
         """GET of the API. Raises httpx.HTTPStatusError."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from meter_sim.scenario.model import Driver, LoadKind, What, span_s
-from meter_sim.scenario.outcome import FACTS
+from meter_sim.scenario.outcome import EVENTS_OF, FACTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ _FAULTS: dict[What, tuple[set[Driver], tuple[str, ...], tuple[str, ...]]] = {
     What.OUTAGE: (_FEED, (), ("feeder",)),
     What.TARIFF: (_FEED, ("price_mu_per_kwh",), ()),
     What.TOP_UP: (_FEED, ("amount_mu",), ()),
+    What.COMMAND: ({Driver.STACK}, ("command",), ("node", "share_percent")),
     What.UNREGISTERED: (_FEED, (), ("share_percent",)),
 }
 _LOADS: dict[LoadKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -114,7 +115,7 @@ def _options(
 
 def _expect(expect: Expect) -> Iterator[tuple[str, str]]:
     for name in (expect.fact, expect.equals):
-        if isinstance(name, str) and name not in FACTS:
+        if isinstance(name, str) and name not in FACTS and not name.startswith(EVENTS_OF):
             near = get_close_matches(name, FACTS, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(FACTS)}"
             yield "fact" if name == expect.fact else "equals", f"no fact {name!r}: {hint}"

@@ -24,10 +24,12 @@ from meter_sim.demo.options import Options
 from meter_sim.demo.stack import Stack
 from meter_sim.scenario import feed_facts
 from meter_sim.scenario.feed_faults import Faults
+from meter_sim.scenario.mesh import event_facts
 from meter_sim.scenario.model import span_s
 from meter_sim.scenario.mouth import Mouth
 from meter_sim.scenario.outcome import Key, Outcome, compare, difference
 from meter_sim.scenario.sources import build_fleet
+from meter_sim.scenario.watch import Watch
 from meter_sim.servers.process import ServerError
 from ohmesh.model.errors import OhmeshError
 
@@ -83,6 +85,7 @@ class Feed:
         self.mouths: list[Mouth] = []
         self.start_ms = round(scenario.fleet.start.timestamp() * 1000)
         self._faults = Faults(self)
+        self._watch = Watch()
         self._last_fed_s = 0.0
 
     def run(self) -> Outcome:
@@ -96,10 +99,12 @@ class Feed:
             stack.callback(self._shut)
             audit = stack.enter_context(closing(Audit(self.stack.audit_url)))
             self._faults.audit = audit
+            stack.enter_context(self._watch.over(self.stack.audit_url))
             self._faults.register()
             self._feed()
             self._last_fed_s = time.monotonic()
             self._settle(audit)
+            self._watch.end()
             outcome = self._count(audit)
         outcome.facts["seconds"] = round(time.monotonic() - began_s, 2)
         return outcome
@@ -179,6 +184,7 @@ class Feed:
 
     def _answered(self, gateway: str, record: Record, epoch: int, seq: int) -> None:
         self.counts.answered.add((gateway, epoch, seq))
+        self._watch.taken()
         self.counts.ways.setdefault((record.place, record.at_us), (gateway, epoch, seq))
 
     # ------------------------------------------------------------ the count
@@ -213,6 +219,7 @@ class Feed:
         }
         facts |= feed_facts.of_energy(self.fleet.sources, expected, got)
         facts |= feed_facts.of_days(self.fleet.sources, got)
+        facts |= event_facts(audit) | {"latency_p95_s": self._watch.p95_s()}
         if self.scenario.fleet.prepaid:
             facts |= self._faults.ledger()
         first = differing[:DIFFERENCES_MAX]

@@ -107,7 +107,8 @@ def _number(value: float | None) -> str:
 
 def _facts(facts: Mapping[str, float]) -> str:
     rows = "".join(
-        f"<tr><td><code>{name}</code></td><td>{escape(FACTS[name])}</td>"
+        f"<tr><td><code>{escape(name)}</code></td>"
+        f"<td>{escape(FACTS.get(name, 'events of this kind'))}</td>"
         f"<td class='n'>{_number(value)}</td></tr>"
         for name, value in facts.items()
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from meter_sim.demo import topology
 from meter_sim.scenario.model import span_s
-from meter_sim.scenario.outcome import Key
+from meter_sim.scenario.outcome import EVENTS_OF, Key
 from meter_sim.street import StreetPlan, make_roster
 from ohmesh.model.errors import OhmeshError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from meter_sim.demo.audit import Audit
     from meter_sim.roster import Roster
     from meter_sim.scenario.model import Fault, Scenario
 
@@ -84,6 +85,13 @@ def halves(roster: Roster) -> tuple[list[int], list[int]]:
     sites = sorted((site.x_m, site.node) for site in roster.sites)
     nodes = [node for _, node in sites]
     return nodes[: len(nodes) // 2], nodes[len(nodes) // 2 :]
+
+
+def event_facts(audit: Audit) -> dict[str, float]:
+    """Events of the head-end, all and by kind."""
+    kinds = audit.events()
+    facts: dict[str, float] = {"events": sum(kinds.values())}
+    return facts | {f"{EVENTS_OF}{kind}": count for kind, count in kinds.items()}
 
 
 def moments(faults: Iterable[Fault]) -> list[tuple[float, bool, int, Fault]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -144,6 +144,8 @@ class What(StrEnum):
     """The prepaid tariff's price becomes `price_mu_per_kwh`."""
     TOP_UP = "top_up"
     """Every prepaying customer pays `amount_mu`."""
+    COMMAND = "command"
+    """`stack`: a meter, or a share of them, gets a `command`: relay_off, relay_on, read_now."""
     UNREGISTERED = "unregistered"
     """A share of the meters is not registered before the end of it."""
 
@@ -169,6 +171,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     percent: _Percent | None = None
     times: Annotated[int, msgspec.Meta(ge=2, le=1000)] | None = None
     seconds: int | None = None
+    command: Literal["relay_off", "relay_on", "relay_read", "read_now"] | None = None
     price_mu_per_kwh: Annotated[int, msgspec.Meta(ge=0)] | None = None
     amount_mu: _Positive | None = None
 

@@ -41,11 +41,18 @@ FACTS: dict[str, str] = {
     "ledger_expected_mu": "what their energy costs by the tariffs in force",
     "ledger_paid_mu": "paid into prepaid accounts, by the ledger",
     "ledger_topped_up_mu": "paid by the scenario",
+    "latency_p95_s": "95th percentile of the time from a gateway's outbox to the archive",
+    "commands": "commands that the scenario ordered",
+    "commands_done": "of these, done: the relay was read back as wanted, or the answer came",
+    "command_p95_s": "95th percentile of the time from order to result",
+    "events": "events in the head-end; `events:KIND` counts one kind",
     "energy_expected_wh": "energy that meters counted",
     "energy_stored_wh": "energy between the first and the last stored reading",
     "seconds": "seconds of the real clock",
 }
 """Name -> meaning; the words that expectations may use."""
+EVENTS_OF = "events:"
+"""`events:KIND` is a fact too: events of one kind, 0 when there is none."""
 
 
 class Key(NamedTuple):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,12 @@ from meter_sim.demo.client import HeadEnd
 from meter_sim.demo.options import Options
 from meter_sim.demo.stack import Stack
 from meter_sim.register import register
+from meter_sim.replay.schedule import percentile
 from meter_sim.scenario.mesh import (
     DIFFERENCES_MAX,
     MeshRunError,
     chosen,
+    event_facts,
     moments,
     read_truth,
     roster_of,
@@ -28,7 +31,6 @@ from meter_sim.scenario.outcome import Happening, Key, Outcome, compare, differe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from meter_sim.scenario.model import Fault, Scenario
 
@@ -47,6 +49,7 @@ class StackRun:
         self._cut: tuple[float, datetime, set[str]] | None = None
         self._names = {meter.node: meter.meter for meter in stack.roster.meters}
         self.cut_off = 0
+        self.commands = 0
         self.heal_s: list[float] = []
 
     async def run(self) -> Outcome:
@@ -78,6 +81,8 @@ class StackRun:
             if begins:
                 running[number] = chosen(fault, self.stack.roster, self, dice)
                 timeline.append(Happening(fault.what.value, at_s, at_s + span_s(fault.lasts)))
+            if fault.what is What.COMMAND and begins:
+                await self._order(fault, running[number], number)
             await asyncio.to_thread(self.act, fault, running[number], begins=begins)
         await self._pass_until(began_s + span_s(self.scenario.fleet.lasts))
         return timeline
@@ -102,6 +107,31 @@ class StackRun:
                 (stack.kill if begins else stack.restart)(name)
         else:
             self._hit_server(fault.what, begins=begins)
+
+    async def _order(self, fault: Fault, nodes: list[int], number: int) -> None:
+        for node in nodes:
+            meter = self._names[node]
+            await self.headend.order(meter, str(fault.command), f"{number}-{meter}")
+            self.commands += 1
+
+    async def _commanded(self) -> dict[str, float]:
+        """What became of the orders, once all have come to an end."""
+        if not self.commands:
+            return {}
+
+        async def ended() -> bool:
+            return all(c["resolved_at"] for c in await self.headend.commands(self.commands))
+
+        with suppress(MeshRunError):
+            await self._until("all commands to end", ended)
+        found = await self.headend.commands(self.commands)
+        took_s = [_seconds(c["created_at"], c["resolved_at"]) for c in found if c["resolved_at"]]
+        done = [c for c in found if c["state"] == "done"]
+        return {
+            "commands": self.commands,
+            "commands_done": len(done),
+            "command_p95_s": round(percentile(took_s, 95), 2),
+        }
 
     def _kill_nodes(self, nodes: list[int], *, begins: bool) -> None:
         if begins:
@@ -172,6 +202,7 @@ class StackRun:
             "catch_up_s": round(caught_up_s, 2),
             "cut_off": self.cut_off,
         }
+        facts |= await self._commanded() | event_facts(self.audit)
         if self.heal_s and self._cut is None:
             facts["heal_s"] = round(max(self.heal_s), 2)
         way = ("the meter's ring or a gateway's outbox", "not in the head-end's table")
@@ -192,6 +223,10 @@ class StackRun:
             if time.monotonic() > deadline:
                 raise MeshRunError(f"waited {_PATIENCE_S:g} s for {what}")
             await asyncio.sleep(_POLL_S)
+
+
+def _seconds(begin: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
 def run_stack(scenario: Scenario) -> Outcome:

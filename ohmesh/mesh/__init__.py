@@ -18,6 +18,7 @@ from ohmesh.mesh.config import StationConfig
 from ohmesh.mesh.constants import BROADCAST, INFINITE_RANK, MAX_PAYLOAD_BYTES, MTU_BYTES
 from ohmesh.mesh.engine import Engine
 from ohmesh.mesh.errors import FrameError, MeshError, MeshUsageError, RejectReason, StateError
+from ohmesh.mesh.joining import Applicant
 from ohmesh.mesh.outputs import (
     CommandReason,
     CommandResult,
@@ -25,6 +26,8 @@ from ohmesh.mesh.outputs import (
     ForgetPayload,
     ForgetRoute,
     FrameRejected,
+    JoinAsked,
+    KeysGranted,
     Output,
     Persist,
     PersistPayload,
@@ -44,6 +47,7 @@ __all__ = [
     "INFINITE_RANK",
     "MAX_PAYLOAD_BYTES",
     "MTU_BYTES",
+    "Applicant",
     "ChecksumSealer",
     "CommandReason",
     "CommandResult",
@@ -53,7 +57,9 @@ __all__ = [
     "ForgetRoute",
     "FrameError",
     "FrameRejected",
+    "JoinAsked",
     "KeyedSealer",
+    "KeysGranted",
     "MeshError",
     "MeshUsageError",
     "Output",

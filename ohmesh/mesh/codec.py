@@ -3,7 +3,7 @@
 ::
 
     TAG     0 root4   4 epoch4   8 seq2  10 rank2  12 hops1  13 flags1  14 load1          15 B
-    ADV     TAG  15 dtsn1  16 size_code1  17 config_version1  18 time4                    22 B
+    ADV     TAG  15 dtsn1  16 size_code1  17 key_newest1      18 time4                    22 B
     SOL     0 flags1  1 root4  5 epoch4  9 seq2                                           11 B
     UPHEAD  0 origin4  4 fseq4  8 root4  12 rank2  14 hop_limit1  15 age2  17 flags1      18 B
     UP      UPHEAD  18 life2  20 base_oseq4  then records: delta2 age2 length1 payload    24 B +
@@ -16,6 +16,8 @@
     HACK    0 lseq2  2 status1  3 TAG  and with RESYNC  18 counter4                       18 / 22 B
     JOIN    0 stage1  1 eui8  9 blob                                                       9 B +
     PROBE   empty
+    VOUCH   UPHEAD  18 eui8  26 blob                                                      26 B +
+    ADMIT   DNHEAD  eui8 blob
 
 ETX in REG is in 32nds of a transmission, saturating at 255.
 """
@@ -42,6 +44,7 @@ _DOWNHEAD = struct.Struct(">IIBHBB")
 _REGACK = struct.Struct(">IHBHIQI")
 _HACK = struct.Struct(">HB")
 _JOIN = struct.Struct(">BQ")
+_EUI = struct.Struct(">Q")
 
 _REG_ETX_STEP: Final = 4
 """128ths of a transmission per unit of the ETX octet in REG."""
@@ -145,7 +148,7 @@ def _encode_adv(frame: f.Adv) -> bytes:
     return _pack_tag(frame.tag) + _ADV_TAIL.pack(
         frame.dtsn,
         frame.size_code,
-        frame.config_version,
+        frame.key_newest,
         frame.time_s,
     )
 
@@ -279,9 +282,32 @@ def _encode_join(frame: f.Join) -> bytes:
 
 
 def _decode_join(body: bytes) -> f.Join:
-    stage, eui64 = _JOIN.unpack_from(body)
-    _require(len(body) <= _JOIN.size + c.JOIN_BLOB_MAX)
-    return f.Join(stage, eui64, body[_JOIN.size :])
+    _require(len(body) > 0 and body[0] in _JOIN_STAGES)
+    return f.Join(body[0], *_join_at(body, 1))
+
+
+def _encode_vouch(frame: f.Vouch) -> bytes:
+    return _pack_up(frame.head) + _EUI.pack(frame.eui64) + frame.blob
+
+
+def _decode_vouch(body: bytes) -> f.Vouch:
+    return f.Vouch(_up_head(body), *_join_at(body, _UPHEAD.size))
+
+
+def _encode_admit(frame: f.Admit) -> bytes:
+    return _pack_down(frame.head) + _EUI.pack(frame.eui64) + frame.blob
+
+
+def _decode_admit(body: bytes) -> f.Admit:
+    head, offset = _down_head(body)
+    return f.Admit(head, *_join_at(body, offset))
+
+
+def _join_at(body: bytes, offset: int) -> tuple[int, bytes]:
+    (eui64,) = _EUI.unpack_from(body, offset)
+    blob = body[offset + _EUI.size :]
+    _require(len(blob) <= c.JOIN_BLOB_MAX)
+    return eui64, blob
 
 
 def _encode_probe(_frame: f.Probe) -> bytes:
@@ -296,6 +322,7 @@ def _decode_probe(body: bytes) -> f.Probe:
 _REPORT_STATUSES: Final = frozenset(f.ReportStatus)
 _OUTAGE_KINDS: Final = frozenset(f.OutageKind)
 _HACK_STATUSES: Final = frozenset(f.HackStatus)
+_JOIN_STAGES: Final = frozenset(f.JoinStage)
 
 _ENCODERS: Final[dict[type, tuple[f.FrameType, Callable[..., bytes]]]] = {
     f.Adv: (f.FrameType.ADV, _encode_adv),
@@ -309,6 +336,8 @@ _ENCODERS: Final[dict[type, tuple[f.FrameType, Callable[..., bytes]]]] = {
     f.Join: (f.FrameType.JOIN, _encode_join),
     f.Probe: (f.FrameType.PROBE, _encode_probe),
     f.Outage: (f.FrameType.OUTAGE, _encode_outage),
+    f.Vouch: (f.FrameType.VOUCH, _encode_vouch),
+    f.Admit: (f.FrameType.ADMIT, _encode_admit),
 }
 _DECODERS: Final[dict[int, Callable[[bytes], f.Frame]]] = {
     f.FrameType.ADV: _decode_adv,
@@ -322,4 +351,6 @@ _DECODERS: Final[dict[int, Callable[[bytes], f.Frame]]] = {
     f.FrameType.JOIN: _decode_join,
     f.FrameType.PROBE: _decode_probe,
     f.FrameType.OUTAGE: _decode_outage,
+    f.FrameType.VOUCH: _decode_vouch,
+    f.FrameType.ADMIT: _decode_admit,
 }

@@ -25,7 +25,6 @@ class StationConfig:
         neighbour_limit: rows of the neighbour table; 0 means the default of the role.
         command_lifetime_ms: a command not accepted by then is given up.
         ack_every: a root acknowledges an origin at the latest after this many payloads.
-        key_index: index of the network key in use, 8 bit.
     """
 
     node: int
@@ -39,7 +38,6 @@ class StationConfig:
     neighbour_limit: int = 0
     command_lifetime_ms: int = c.COMMAND_LIFETIME_MS
     ack_every: int = c.ACK_EVERY_PAYLOADS
-    key_index: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values the frame format or the protocol cannot carry."""
@@ -53,7 +51,6 @@ class StationConfig:
         _within("neighbour_limit", self.neighbour_limit, 0, 65_536)
         _within("command_lifetime_ms", self.command_lifetime_ms, 1, 7 * 86_400_000)
         _within("ack_every", self.ack_every, 1, 64)
-        _within("key_index", self.key_index, 0, 0xFF)
 
     @property
     def neighbours_max(self) -> int:

@@ -106,6 +106,8 @@ COLLECT_MIN_MS: Final = 2_000
 COLLECT_MAX_MS: Final = 4_000
 PROBE_BEST: Final = 5
 """Only the best five candidates are probed (wsrd); unbounded probing starves them all."""
+PROBE_FIRST: Final = 3
+"""So many are proven before the first parent is taken; the others later, at leisure."""
 PROBE_RELAY_MS: Final = 180_000
 """Keep-alive of a node with children; what it relays proves its parent as well."""
 PROBE_LEAF_MS: Final = 600_000
@@ -184,6 +186,10 @@ OUTAGE_GATHER_MS: Final = 2_000
 JOIN_PROXY_GAP_MS: Final = 5_000
 """A proxy relays one join request per this time."""
 JOIN_RETRY_MS: Final = 10_000
+"""Between two requests at first; doubles to JOIN_RETRY_MAX_MS."""
+JOIN_RETRY_MAX_MS: Final = 160_000
+JOIN_SPREAD_MS: Final = 2_000
+"""Proxies that hear one request vouch at different times within this."""
 JOIN_BLOB_MAX: Final = 120
 
 # --- table and queue bounds ---------------------------------------------------------------------

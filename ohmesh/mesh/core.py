@@ -76,6 +76,7 @@ class Core:
         "flags",
         "generation",
         "hops",
+        "key_newest",
         "load",
         "neighbours",
         "parents",
@@ -103,6 +104,8 @@ class Core:
         # A boot forgets what was advertised; a random start makes it show.
         self.generation = rng.randrange(GENERATIONS)
         self.load = 0
+        self.key_newest = 0
+        """Highest index of a network key that we hold; advertised, so that others ask for it."""
         self.parents: tuple[int, ...] = ()
         self.effects: list[Effect] = []
         self._tag_of: tuple[int, ...] = ()

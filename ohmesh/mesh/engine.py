@@ -34,17 +34,19 @@ from dataclasses import replace
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.commands import Inbox, next_index
 from ohmesh.mesh.config import StationConfig
-from ohmesh.mesh.core import Core, Effect
+from ohmesh.mesh.core import Core, Effect, LinkBroadcast
 from ohmesh.mesh.counter import Counter
 from ohmesh.mesh.formation import Formation
 from ohmesh.mesh.forwarding import Forwarder, Job, JobKind
 from ohmesh.mesh.frames import (
+    Admit,
     Adv,
     DownFrame,
     Frame,
     Hack,
     HackStatus,
     Join,
+    JoinStage,
     Outage,
     Probe,
     RegAck,
@@ -52,6 +54,7 @@ from ohmesh.mesh.frames import (
     Sol,
     UpFlag,
     UpFrame,
+    Vouch,
 )
 from ohmesh.mesh.neighbours import Neighbour
 from ohmesh.mesh.outage import OutageRelay
@@ -63,6 +66,7 @@ from ohmesh.mesh.trickle import Rng
 from ohmesh.mesh.uplink import Uplink
 
 _DOWN_PRIORITY = 2
+_JOIN_PRIORITY = 1
 
 
 class Engine:
@@ -160,6 +164,13 @@ class Engine:
         self.uplink.submit(now_ms, payload, priority)
         self._settle(now_ms)
 
+    def vouch(self, now_ms: int, join: Join) -> None:
+        """Pass a stranger's request on to the root, if we have a way."""
+        if self.core.attached:
+            frame = Vouch(self.uplink.head(_JOIN_PRIORITY), join.eui64, join.blob)
+            self.forwarder.submit(Job(JobKind.UP, frame, now_ms, priority=_JOIN_PRIORITY))
+        self._settle(now_ms)
+
     def settle(self, now_ms: int) -> None:
         """Let the parts act after a root procedure was called directly."""
         self._settle(now_ms)
@@ -188,8 +199,6 @@ class Engine:
             self._up(now_ms, src, frame, lseq)
         elif isinstance(frame, DownFrame):
             answer(src, lseq, self._down(now_ms, src, frame))
-        elif isinstance(frame, Join):
-            answer(src, lseq, HackStatus.NOROUTE)
         elif isinstance(frame, Adv | Sol | Probe):
             answer(src, lseq, HackStatus.OK)
             if isinstance(frame, Adv):
@@ -261,6 +270,9 @@ class Engine:
     def _for_us(self, now_ms: int, frame: DownFrame) -> None:
         if isinstance(frame, RegAck):
             self.uplink.acknowledged(now_ms, frame)
+            return
+        if isinstance(frame, Admit):
+            self.core.emit(LinkBroadcast(Join(JoinStage.ACCEPT, frame.eui64, frame.blob)))
             return
         if self._inbox.is_new(frame.head):
             self.core.emit(Received(frame.payload, frame.head.dseq))

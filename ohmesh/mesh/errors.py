@@ -20,6 +20,8 @@ class RejectReason(Enum):
     NETWORK = "network"
     SOURCE = "source"
     SEAL = "seal"
+    KEY = "key"
+    """Sealed with a key that is newer than ours."""
     REPLAY = "replay"
     BODY = "body"
     UNEXPECTED = "unexpected"

@@ -217,7 +217,8 @@ class Formation:
         if now_ms == self._started_ms and not self._core.config.is_root:
             tag = Tag(tag.root, tag.epoch, tag.seq, tag.rank, tag.hops, TagFlag.BOOT, tag.load)
         self._advertised_rank = tag.rank
-        self._core.emit(LinkBroadcast(Adv(tag, self.dtsn, self.size_code, 0, self.time_s(now_ms))))
+        adv = Adv(tag, self.dtsn, self.size_code, self._core.key_newest, self.time_s(now_ms))
+        self._core.emit(LinkBroadcast(adv))
 
     def time_s(self, now_ms: int) -> int:
         """Return the network's unix time, 0 if not known."""
@@ -383,7 +384,7 @@ class Formation:
         routed.sort(key=lambda row: row.cost)
         fresh = [row for row in routed if not row.is_denied(now_ms)]
         # The denied are asked again only at the pace of soliciting: they may be off for hours.
-        for row in (fresh or routed)[: c.PROBE_BEST]:
+        for row in (fresh or routed)[: c.PROBE_FIRST]:
             self._probe(now_ms, row)
         if fresh:
             core.timers.set(Timer.DECIDE, now_ms + self._collect_ms())
@@ -452,11 +453,11 @@ class Formation:
 
     def _candidates(self) -> list[Neighbour]:
         """Return the best few that could serve us, or better than now, if their links are good."""
-        core = self._core
+        core, near = self._core, self._core.rank - c.ETX_ONE
         rows = [
             row
             for row in core.neighbours
-            if row.tag.rank + c.ETX_ONE <= core.rank and row.has_route() and row.id != core.parents[0]
+            if row.tag.rank <= near and row.has_route() and row.id != core.parents[0]
         ]
         rows.sort(key=lambda row: row.cost)
         return rows[: c.PROBE_BEST]
@@ -484,7 +485,7 @@ class Formation:
         """A frame came up from a rank that is not above ours: its sender is out of date."""
         core = self._core
         core.trace("rank.inconsistent")
-        adv = Adv(core.tag(), self.dtsn, self.size_code, 0, self.time_s(now_ms))
+        adv = Adv(core.tag(), self.dtsn, self.size_code, core.key_newest, self.time_s(now_ms))
         job = Job(JobKind.DIRECT, adv, now_ms, dst=src, priority=_PROBE_PRIORITY, attempts=2)
         self._forwarder.submit(job)
         if again:

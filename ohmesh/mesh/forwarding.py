@@ -316,9 +316,7 @@ class Forwarder:
 
     def _deny(self, now_ms: int, row: Neighbour) -> None:
         core = self._core
-        row.deny(
-            now_ms, first_ms=core.scaled(c.DENY_MIN_MS), max_ms=core.scaled(c.DENY_MAX_MS)
-        )
+        row.deny(now_ms, first_ms=core.scaled(c.DENY_MIN_MS), max_ms=core.scaled(c.DENY_MAX_MS))
         core.look_again(row.deny_until_ms)
 
     def _drop_aged(self, now_ms: int) -> None:

@@ -28,6 +28,8 @@ class FrameType(IntEnum):
     JOIN = 9
     PROBE = 10
     OUTAGE = 11
+    VOUCH = 12
+    ADMIT = 13
 
 
 class HackStatus(IntEnum):
@@ -134,12 +136,12 @@ NO_TAG = Tag(root=0, epoch=0, seq=0, rank=INFINITE_RANK, hops=0, flags=0, load=0
 
 @dataclass(frozen=True, slots=True)
 class Adv:
-    """Advertisement (RPL DIO)."""
+    """Advertisement (RPL DIO); ``key_newest``: index of the newest network key the sender holds."""
 
     tag: Tag
     dtsn: int
     size_code: int
-    config_version: int
+    key_newest: int
     time_s: int
 
 
@@ -293,15 +295,45 @@ class Probe:
     """Wants a HACK and nothing else."""
 
 
+class JoinStage(IntEnum):
+    """Where a Join comes from."""
+
+    REQUEST = 0
+    """The meter that wants to join."""
+    ACCEPT = 1
+    """The proxy next to it, with the root's answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A join message, opaque to the mesh; ``eui64`` names the joining meter."""
+    """A join message on the last hop, opaque to the mesh; ``eui64`` names the joining meter.
+
+    It is the one frame without a hop seal: its sender has no network key yet.
+    """
 
     stage: int
     eui64: int
     blob: bytes
 
 
-UpFrame = Up | Reg | Report | Outage
-DownFrame = Down | RegAck
-Frame = Adv | Sol | Reg | RegAck | Up | Down | Hack | Report | Join | Probe | Outage
+@dataclass(frozen=True, slots=True)
+class Vouch:
+    """A join request on its way to the root; the origin is the proxy that heard it."""
+
+    head: UpHead
+    eui64: int
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """The root's answer to a join request on its way down to the proxy."""
+
+    head: DownHead
+    eui64: int
+    blob: bytes
+
+
+UpFrame = Up | Reg | Report | Outage | Vouch
+DownFrame = Down | RegAck | Admit
+Frame = Adv | Sol | Reg | RegAck | Up | Down | Hack | Report | Join | Probe | Outage | Vouch | Admit

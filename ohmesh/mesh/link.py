@@ -12,7 +12,8 @@ Header, 17 B, big-endian::
     17  body, then the 8 B seal
 
 The low 16 bits of the counter are the link sequence a HACK names. A retransmission is the same
-octets, so its counter is known and it is answered again but not processed again.
+octets, so its counter is known and it is answered again but not processed again. Join frames have
+an unkeyed checksum in the place of the seal.
 """
 
 import struct
@@ -26,13 +27,15 @@ from ohmesh.mesh import constants as c
 from ohmesh.mesh.config import StationConfig
 from ohmesh.mesh.counter import Counter
 from ohmesh.mesh.errors import FrameError, RejectReason
-from ohmesh.mesh.frames import Frame, HackStatus
+from ohmesh.mesh.frames import Frame, FrameType, HackStatus
 from ohmesh.mesh.replay import Freshness, ReplayWindow
-from ohmesh.mesh.sealing import Sealer
+from ohmesh.mesh.sealing import ChecksumSealer, Sealer
 
 _HEADER: Final = struct.Struct(">BBHIIBI")
 _SEQ_MASK: Final = 0xFFFF
 _STATUSES_MAX: Final = 16
+_OPEN: Final = ChecksumSealer()
+"""Of join frames: damage is found; who sent them is told by what they carry."""
 
 
 class Arrival(Enum):
@@ -90,9 +93,10 @@ class Link:
         counter = self._counter.draw()
         config = self._config
         first = c.PROTOCOL_VERSION << 4 | kind
-        header = _HEADER.pack(first, 0, config.net, config.node, dst, config.key_index, counter)
+        sealer: Sealer = _OPEN if kind == FrameType.JOIN else self._sealer
+        header = _HEADER.pack(first, 0, config.net, config.node, dst, sealer.index, counter)
         message = header + body
-        mic = self._sealer.seal(message, config.key_index)
+        mic = sealer.seal(message, sealer.index)
         return message + mic, counter & _SEQ_MASK
 
     def unwrap(self, data: bytes) -> Heard | None:
@@ -112,10 +116,14 @@ class Link:
             return None
         if src in (0, self._config.node, c.BROADCAST):
             raise FrameError(RejectReason.SOURCE)
-        if not self._sealer.verify(data[: -c.MIC_BYTES], data[-c.MIC_BYTES :], key_index):
-            raise FrameError(RejectReason.SEAL)
-        body = data[c.HEADER_BYTES : -c.MIC_BYTES]
-        frame = codec.decode(first & 0xF, body)
+        kind = first & 0xF
+        sealer: Sealer = _OPEN if kind == FrameType.JOIN else self._sealer
+        if not sealer.verify(data[: -c.MIC_BYTES], data[-c.MIC_BYTES :], key_index):
+            newer = key_index > self._sealer.newest
+            raise FrameError(RejectReason.KEY if newer else RejectReason.SEAL)
+        frame = codec.decode(kind, data[c.HEADER_BYTES : -c.MIC_BYTES])
+        if kind == FrameType.JOIN:  # anybody may have sent it: it must not touch what is remembered
+            return Heard(src, dst == c.BROADCAST, counter & _SEQ_MASK, Arrival.FRESH, frame)
         arrival = self._judge(src, counter)
         fresh = frame if arrival is Arrival.FRESH else None
         return Heard(src, dst == c.BROADCAST, counter & _SEQ_MASK, arrival, fresh)

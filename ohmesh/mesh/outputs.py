@@ -76,6 +76,28 @@ class PowerReport:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinAsked:
+    """A root heard that a node wants to join; answer with ``Station.admit``.
+
+    Attributes:
+        proxy: the neighbour of the node that heard it; the root's own id if it heard it itself.
+        eui64: names the node.
+        blob: its request, opaque to the mesh.
+    """
+
+    proxy: int
+    eui64: int
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeysGranted:
+    """This meter has joined: keep the network keys (index -> key) and seal with them at boot."""
+
+    keys: dict[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Persist:
     """The small state blob (under 64 B); keep the last one and pass it as ``state`` at boot."""
 
@@ -134,6 +156,8 @@ Output = (
     | Received
     | CommandResult
     | PowerReport
+    | JoinAsked
+    | KeysGranted
     | Persist
     | PersistPayload
     | ForgetPayload

@@ -11,14 +11,17 @@ from collections.abc import Iterable
 
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.commands import CommandDesk
-from ohmesh.mesh.core import Core
+from ohmesh.mesh.core import Core, LinkBroadcast
 from ohmesh.mesh.custody import CustodyDesk
 from ohmesh.mesh.duplicates import Verdict
 from ohmesh.mesh.formation import Formation, ResetCause
 from ohmesh.mesh.forwarding import Forwarder, Job, JobKind
 from ohmesh.mesh.frames import (
+    Admit,
     DownHead,
     HackStatus,
+    Join,
+    JoinStage,
     Outage,
     OutageKind,
     Reg,
@@ -32,9 +35,10 @@ from ohmesh.mesh.frames import (
     Up,
     UpFlag,
     UpFrame,
+    Vouch,
 )
 from ohmesh.mesh.outage import OutageWatch
-from ohmesh.mesh.outputs import Delivered, ForgetRoute, PersistRoute, PowerReport
+from ohmesh.mesh.outputs import Delivered, ForgetRoute, JoinAsked, PersistRoute, PowerReport
 from ohmesh.mesh.routes import Registration, RouteTable
 from ohmesh.mesh.state import State
 from ohmesh.mesh.timers import Timer
@@ -238,6 +242,21 @@ class RootSide:
             self._reported(now_ms, frame)
         elif isinstance(frame, Outage):
             self.outage(now_ms, frame)
+        elif isinstance(frame, Vouch):
+            self._core.emit(JoinAsked(head.origin, frame.eui64, frame.blob))
+
+    def admit(self, now_ms: int, asked: JoinAsked, blob: bytes) -> None:
+        """Send the answer to a join request back the way it came; a lost one is asked for again."""
+        if asked.proxy == self._core.config.node:
+            self._core.emit(LinkBroadcast(Join(JoinStage.ACCEPT, asked.eui64, blob)))
+            return
+        path = self.routes.path(now_ms, asked.proxy)
+        if path is None:
+            self._core.trace("join.no_route")
+            return
+        head = DownHead(self._core.config.node, self.commands.draw_dseq(), c.HOP_LIMIT, 0, 0, path)
+        job = Job(JobKind.DOWN, Admit(head, asked.eui64, blob), now_ms, dst=path[0])
+        self._forwarder.submit(job)
 
     def _deliver(self, now_ms: int, src: int, lseq: int, frame: Up) -> None:
         if self._custody.is_full:

@@ -10,12 +10,23 @@ from typing import Protocol
 from ohmesh.mesh.constants import MIC_BYTES
 from ohmesh.mesh.errors import MeshUsageError
 
+NO_KEY = -1
 _KEY_BYTES_MIN = 16
 _KEY_BYTES_MAX = 64
 
 
 class Sealer(Protocol):
     """Makes and checks the integrity code of a frame."""
+
+    @property
+    def index(self) -> int:
+        """Index of the key that new frames are sealed with."""
+        ...
+
+    @property
+    def newest(self) -> int:
+        """Highest index of a key that is held; NO_KEY with none."""
+        ...
 
     def seal(self, message: bytes, key_index: int) -> bytes:
         """Return MIC_BYTES octets over header and body."""
@@ -28,6 +39,8 @@ class Sealer(Protocol):
 
 class ChecksumSealer:
     """Integrity without a key (unkeyed BLAKE2b): finds damage, keeps nobody out."""
+
+    index = newest = 0
 
     def seal(self, message: bytes, key_index: int) -> bytes:
         """See Sealer."""
@@ -42,16 +55,39 @@ class ChecksumSealer:
 class KeyedSealer:
     """A real message authentication code from the standard library: keyed BLAKE2b (RFC 7693).
 
+    Two live keys let the network change keys without a gap: every node is given the new one while
+    all still seal with the old; the root begins with the new, and who hears it follows.
+
     Args:
-        keys: key index -> network key of 16..64 octets; two live indices allow rotation.
+        keys: key index -> network key of 16..64 octets; empty on a meter that has not joined.
+        index: the root: seal with this one. A meter follows what it hears.
     """
 
-    def __init__(self, keys: dict[int, bytes]) -> None:
-        """Keep a copy of the keys."""
+    def __init__(self, keys: dict[int, bytes], index: int | None = None) -> None:
+        """Keep a copy of the keys. Raises MeshUsageError."""
+        self._leads = index is not None
+        self._index = NO_KEY if index is None else index
+        self._keys: dict[int, bytes] = {}
+        self.install(keys)
+
+    @property
+    def index(self) -> int:
+        """See Sealer."""
+        return self._index
+
+    @property
+    def newest(self) -> int:
+        """See Sealer."""
+        return max(self._keys, default=NO_KEY)
+
+    def install(self, keys: dict[int, bytes]) -> None:
+        """Hold these keys and no others. Raises MeshUsageError."""
         if not all(_KEY_BYTES_MIN <= len(key) <= _KEY_BYTES_MAX for key in keys.values()):
             msg = f"a network key has {_KEY_BYTES_MIN}..{_KEY_BYTES_MAX} octets"
             raise MeshUsageError(msg)
         self._keys = dict(keys)
+        if not self._leads and self._index not in keys:
+            self._index = min(keys, default=NO_KEY)
 
     def seal(self, message: bytes, key_index: int) -> bytes:
         """See Sealer."""
@@ -63,14 +99,18 @@ class KeyedSealer:
 
     def verify(self, message: bytes, mic: bytes, key_index: int) -> bool:
         """See Sealer."""
-        if key_index not in self._keys:
-            return False
         # Lengths are fixed and an attacker on a radio cannot time us: plain comparison is enough.
-        return self.seal(message, key_index) == mic
+        if key_index not in self._keys or self.seal(message, key_index) != mic:
+            return False
+        if key_index > self._index and not self._leads:
+            self._index = key_index
+        return True
 
 
 class StubSealer:
     """Right length, no work: for simulators that count octets and not attackers."""
+
+    index = newest = 0
 
     def seal(self, message: bytes, key_index: int) -> bytes:
         """See Sealer."""

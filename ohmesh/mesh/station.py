@@ -9,10 +9,13 @@ from ohmesh.mesh.core import LinkAnswer, LinkBroadcast, LinkSend
 from ohmesh.mesh.counter import Counter
 from ohmesh.mesh.engine import Engine
 from ohmesh.mesh.errors import FrameError, MeshUsageError, RejectReason
-from ohmesh.mesh.frames import Frame, Hack, HackStatus
+from ohmesh.mesh.frames import Adv, Frame, Hack, HackStatus, Join, JoinStage
+from ohmesh.mesh.joining import Applicant, Candidate, Proxy
 from ohmesh.mesh.link import Arrival, Heard, Link
 from ohmesh.mesh.outputs import (
     FrameRejected,
+    JoinAsked,
+    KeysGranted,
     Output,
     Persist,
     PersistPayload,
@@ -21,7 +24,7 @@ from ohmesh.mesh.outputs import (
 )
 from ohmesh.mesh.root import RootSide
 from ohmesh.mesh.routes import RouteEntry
-from ohmesh.mesh.sealing import ChecksumSealer, Sealer
+from ohmesh.mesh.sealing import NO_KEY, ChecksumSealer, KeyedSealer, Sealer
 from ohmesh.mesh.state import State
 from ohmesh.mesh.store import Store
 from ohmesh.mesh.trickle import Rng
@@ -44,10 +47,26 @@ class Station:
       per end-to-end acknowledgement, never per payload.
     * Root: ``PersistRoute`` and ``ForgetRoute`` need not be durable at once; pass what is kept as
       ``routes`` and commands work again right after a reboot. Without, the nodes register anew.
+    * A meter whose ``KeyedSealer`` holds no key is outside: it asks to join with its
+      ``applicant`` and hears nobody until ``KeysGranted``, which must be durable at once.
+    * Root: answer a ``JoinAsked`` of a meter that may join with ``admit``, others not at all.
     * Root: answer each ``Delivered`` with ``custody``; until then the sender keeps the frame.
     """
 
-    __slots__ = ("_arq", "_config", "_counter", "_engine", "_link", "_now_ms", "_out", "_started")
+    __slots__ = (
+        "_arq",
+        "_candidate",
+        "_config",
+        "_counter",
+        "_engine",
+        "_inside",
+        "_link",
+        "_now_ms",
+        "_out",
+        "_proxy",
+        "_sealer",
+        "_started",
+    )
 
     def __init__(
         self,
@@ -58,6 +77,7 @@ class Station:
         pending: Iterable[PersistPayload] = (),
         routes: Iterable[PersistRoute] = (),
         sealer: Sealer | None = None,
+        applicant: Applicant | None = None,
     ) -> None:
         """Create a station.
 
@@ -68,6 +88,7 @@ class Station:
             pending: the payloads kept and not forgotten, in any order.
             routes: root only: the registrations kept and not forgotten.
             sealer: hop seal; integrity without a key if not given.
+            applicant: meter only: makes and reads what join messages hold.
 
         Raises:
             StateError: ``state`` is not a state blob.
@@ -75,7 +96,11 @@ class Station:
         held = State.decode(state) if state is not None else _first_state(rng)
         self._config = config
         self._counter = Counter(held.ceiling)
-        self._link = Link(config, self._counter, sealer or ChecksumSealer())
+        self._sealer = sealer or ChecksumSealer()
+        self._link = Link(config, self._counter, self._sealer)
+        self._proxy = Proxy(config, rng)
+        self._candidate = Candidate(config, rng, applicant) if applicant else None
+        self._inside = False
         self._arq = Arq(rng, config.ack_timeout_ms)
         store = Store(config.store_limit, held.next_oseq)
         for kept in sorted(pending, key=lambda kept: kept.oseq):
@@ -97,7 +122,10 @@ class Station:
         self._started = True
         self._now_ms = now_ms
         self._engine.uplink.store.rebase(now_ms)
-        self._engine.start(now_ms)
+        if self._sealer.newest != NO_KEY:
+            self._enter()
+        elif self._candidate is not None:
+            self._candidate.wish(now_ms)
         return self._finish()
 
     def receive(self, now_ms: int, frame: bytes, rssi_dbm: int) -> list[Output]:
@@ -109,13 +137,16 @@ class Station:
                 self._heard(heard, rssi_dbm)
         except FrameError as error:
             self._out.append(FrameRejected(error.reason))
+            if error.reason is RejectReason.KEY:
+                self._wish_for_keys()
         return self._finish()
 
     def wake(self, now_ms: int) -> list[Output]:
         """Pass the deadlines that have come."""
         self._advance(now_ms)
         self._step_arq(self._arq.wake(self._now_ms))
-        due_ms = self._engine.next_wake_ms
+        self._wake_joining()
+        due_ms = self._engine_due_ms
         if due_ms is not None and due_ms <= self._now_ms:
             self._engine.wake(self._now_ms)
         return self._finish()
@@ -166,6 +197,14 @@ class Station:
         self._engine.settle(self._now_ms)
         return self._finish()
 
+    def admit(self, now_ms: int, asked: JoinAsked, blob: bytes) -> list[Output]:
+        """Root: let a meter in; ``blob`` is the answer to its request, opaque to the mesh."""
+        root = self._root_side()
+        self._advance(now_ms)
+        root.admit(self._now_ms, asked, blob)
+        self._engine.settle(self._now_ms)
+        return self._finish()
+
     def set_grounded(self, now_ms: int, grounded: bool) -> list[Output]:  # noqa: FBT001 - seam
         """Root: the uplink to the head-end was lost or is back."""
         root = self._root_side()
@@ -207,10 +246,9 @@ class Station:
     @property
     def next_wake_ms(self) -> int | None:
         """When ``wake`` wants to be called; None if never."""
-        engine_ms, arq_ms = self._engine.next_wake_ms, self._arq.due_ms
-        if engine_ms is None or arq_ms is None:
-            return arq_ms if engine_ms is None else engine_ms
-        return min(engine_ms, arq_ms)
+        candidate_ms = self._candidate.due_ms if self._candidate else None
+        due = (self._engine_due_ms, self._arq.due_ms, self._proxy.due_ms, candidate_ms)
+        return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
     @property
     def rank(self) -> int:
@@ -292,8 +330,56 @@ class Station:
             raise MeshUsageError(msg)
         self._now_ms = max(self._now_ms, now_ms)
 
+    @property
+    def _engine_due_ms(self) -> int | None:
+        return self._engine.next_wake_ms if self._inside else None
+
+    def _enter(self) -> None:
+        """We hold a key: from now on we are a node of the network."""
+        self._engine.core.key_newest = self._sealer.newest
+        if not self._inside:
+            self._inside = True
+            self._engine.start(self._now_ms)
+
+    def _wish_for_keys(self) -> None:
+        if self._candidate is not None:
+            self._candidate.wish(self._now_ms)
+
+    def _wake_joining(self) -> None:
+        candidate, proxy, now_ms = self._candidate, self._proxy, self._now_ms
+        if candidate and candidate.due_ms is not None and candidate.due_ms <= now_ms:
+            self._transmit(c.BROADCAST, candidate.ask(now_ms))
+        if proxy.due_ms is not None and proxy.due_ms <= now_ms:
+            join = proxy.take()
+            assert join is not None
+            self._vouch(join)
+
+    def _vouch(self, join: Join) -> None:
+        if self._config.is_root:
+            self._out.append(JoinAsked(self._config.node, join.eui64, join.blob))
+        elif self._engine.uplink.joined:
+            self._engine.vouch(self._now_ms, join)
+
+    def _join(self, join: Join) -> None:
+        """A join message: of a stranger, or the answer to one."""
+        if join.stage == JoinStage.REQUEST:
+            if self._inside:
+                self._proxy.heard(self._now_ms, join)
+            return
+        self._proxy.overheard(join)
+        keys = self._candidate.accepted(join) if self._candidate else None
+        if keys and isinstance(self._sealer, KeyedSealer):
+            self._sealer.install(keys)
+            self._out.append(KeysGranted(keys))
+            self._enter()
+
     def _heard(self, heard: Heard, rssi_dbm: int) -> None:
         now_ms, frame = self._now_ms, heard.frame
+        if isinstance(frame, Join):
+            self._join(frame)
+            return
+        if isinstance(frame, Adv) and frame.key_newest > self._sealer.newest:
+            self._wish_for_keys()
         if heard.arrival is Arrival.STALE:
             self._resync(heard)
         elif isinstance(frame, Hack):
@@ -341,7 +427,8 @@ class Station:
                     attempts=effect.attempts,
                 )
             elif isinstance(effect, LinkBroadcast):
-                self._transmit(c.BROADCAST, effect.frame)
+                if self._inside:
+                    self._transmit(c.BROADCAST, effect.frame)
             elif isinstance(effect, LinkAnswer):
                 self._link.answered(self._now_ms, effect.dst, effect.lseq, effect.status)
                 self._hack(effect.dst, effect.lseq, effect.status)

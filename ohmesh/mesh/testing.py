@@ -10,15 +10,19 @@ import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from ohmesh.mesh.config import StationConfig
 from ohmesh.mesh.constants import BROADCAST
+from ohmesh.mesh.joining import Applicant
 from ohmesh.mesh.outputs import (
     CommandResult,
     Delivered,
     ForgetPayload,
     ForgetRoute,
     FrameRejected,
+    JoinAsked,
+    KeysGranted,
     Output,
     Persist,
     PersistPayload,
@@ -28,6 +32,7 @@ from ohmesh.mesh.outputs import (
     Trace,
     Transmit,
 )
+from ohmesh.mesh.sealing import Sealer
 from ohmesh.mesh.station import Station
 
 _AIR_MS = 4
@@ -44,6 +49,7 @@ class Disk:
     state: bytes | None = None
     payloads: dict[int, PersistPayload] = field(default_factory=dict)
     routes: dict[int, PersistRoute] = field(default_factory=dict)
+    keys: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -55,6 +61,22 @@ class Node:
     boots: int = 0
     station: Station | None = None
     wake_ms: int = -1
+
+
+class Guard(Protocol):
+    """Who seals with what, and who may join; a test brings its own."""
+
+    def sealer(self, node: int, keys: dict[int, bytes]) -> Sealer:
+        """The hop seal of a node that was granted these keys."""
+        ...
+
+    def applicant(self, node: int) -> Applicant | None:
+        """What makes the join messages of a meter; None for a root."""
+        ...
+
+    def answer(self, eui64: int, blob: bytes) -> bytes | None:
+        """The root's answer to a request, None for a stranger."""
+        ...
 
 
 @dataclass(slots=True)
@@ -88,6 +110,7 @@ class World:
         self.power: list[PowerReport] = []
         self.totals = Totals()
         self.tap: Callable[[int, bytes], None] | None = None
+        self.guard: Guard | None = None
         self.delay_spread_ms = 0
         """Up to this much is added to each frame's way: frames overtake each other."""
         self.commit: Callable[[Delivered], bool] = lambda _delivered: True
@@ -127,6 +150,8 @@ class World:
             slot.disk.state,
             pending=slot.disk.payloads.values(),
             routes=slot.disk.routes.values(),
+            sealer=self.guard.sealer(node, slot.disk.keys) if self.guard else None,
+            applicant=self.guard.applicant(node) if self.guard else None,
         )
         slot.wake_ms = -1
         self._carry_out(node, slot.station.start(self.now_ms))
@@ -244,7 +269,7 @@ class World:
             self._carry(node, self.nodes[node], output)
         self._arm(node)
 
-    def _carry(self, node: int, slot: Node, output: Output) -> None:  # noqa: C901 - table
+    def _carry(self, node: int, slot: Node, output: Output) -> None:  # noqa: C901, PLR0912 - table
         disk = slot.disk
         match output:
             case Transmit(frame):
@@ -264,6 +289,10 @@ class World:
             case Delivered():
                 delay_ms = _COMMIT_MIN_MS + self._coin.randrange(_COMMIT_SPREAD_MS)
                 self.at(self.now_ms + delay_ms, lambda: self._commit(node, output))
+            case KeysGranted(keys):
+                disk.keys = keys
+            case JoinAsked():
+                self._admit(node, output)
             case Received(payload):
                 self.received.setdefault(node, []).append(payload)
             case CommandResult(token):
@@ -273,6 +302,11 @@ class World:
             case FrameRejected(reason):
                 name = reason.value
                 self.totals.rejected[name] = self.totals.rejected.get(name, 0) + 1
+
+    def _admit(self, root: int, asked: JoinAsked) -> None:
+        blob = self.guard.answer(asked.eui64, asked.blob) if self.guard else None
+        if blob is not None:
+            self._carry_out(root, self.station(root).admit(self.now_ms, asked, blob))
 
     def _commit(self, root: int, delivered: Delivered) -> None:
         station = self.nodes[root].station

@@ -4,14 +4,16 @@ Theory of operation. A command is a row in the head-end's store. It is QUEUED by
 the dispatcher (and sent again until something comes back or the deadline passes), IN_FIELD when
 the gateway says that the meter has it, and ends in exactly one of DONE, FAILED, EXPIRED or
 CANCELLED. A relay command is DONE only when the relay state that the meter read back is the one
-that was asked for; a result with another state is FAILED. The meter executes each command id at
-most once and repeats its result for a repeated id, so resending is harmless.
+that was asked for; a result with another state is FAILED. A tariff and a firmware are DONE only
+when the digest that the meter read back agrees. The meter executes each command id at most once and
+repeats its result for a repeated id, so resending is harmless.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from hashlib import sha256
 
 from ohmesh.model.errors import CommandError
 
@@ -24,6 +26,17 @@ class CommandKind(IntEnum):
     RELAY_ON = 2
     READ_NOW = 3
     CLOCK_SET = 4
+    LOAD_PROFILE_READ = 5
+    """Send the stored intervals of a past period; they come by the way of all readings."""
+    TARIFF_SET = 6
+    TOKEN_ENTER = 7
+    """Enter a token as if it were keyed in."""
+    KEY_CHANGE = 8
+    """Take a new key for the seal; the result comes under it."""
+    FIRMWARE = 9
+    """Take an image, check it, and run it; the answer names the blocks that are wanted."""
+    FIRMWARE_BLOCK = 10
+    """A piece of an image; nobody answers it. Never in a table."""
 
 
 NEEDS_RELEASE = frozenset({CommandKind.RELAY_OFF})
@@ -50,6 +63,8 @@ class ResultStatus(IntEnum):
     """A newer command of this kind was executed before: the fence refused it."""
     UNSUPPORTED = 4
     FAILED = 5
+    IN_PROGRESS = 6
+    """Not ended yet: the proof says what is wanted; asking again goes on."""
 
 
 class CommandState(StrEnum):
@@ -114,7 +129,9 @@ class Command:
         kind: what to do.
         sequence: rising per meter; the meter refuses a relay command older than the last executed.
         not_after_s: UTC seconds since 1970; the meter refuses it later than that.
-        argument: meaning by kind: seconds since 1970 for CLOCK_SET, otherwise 0.
+        argument: meaning by kind: seconds since 1970 for CLOCK_SET, the number of a
+            FIRMWARE_BLOCK, otherwise 0.
+        body: what else the kind needs (`ohmesh.wire.commandbody`).
     """
 
     id: bytes
@@ -122,6 +139,7 @@ class Command:
     sequence: int
     not_after_s: int
     argument: int = 0
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +151,14 @@ class CommandResult:
         status: what became of it.
         relay: the relay state read back after execution.
         at_s: UTC seconds since 1970 at the meter.
+        proof: what was read back, by kind (`ohmesh.wire.commandbody`).
     """
 
     id: bytes
     status: ResultStatus
     relay: RelayState
     at_s: int
+    proof: bytes = b""
 
 
 _WANTED = {
@@ -147,9 +167,34 @@ _WANTED = {
 }
 
 
-def outcome(kind: CommandKind, result: CommandResult) -> CommandEvent:
-    """SUCCEED or FAIL: OK alone is not enough for a relay, the state read back must agree."""
+DIGEST_BYTES = 8
+
+
+def digest(octets: bytes) -> bytes:
+    """What a meter reads back of a tariff: the first bytes of its SHA-256."""
+    return sha256(octets).digest()[:DIGEST_BYTES]
+
+
+def outcome(kind: CommandKind, result: CommandResult, body: bytes = b"") -> CommandEvent:
+    """SUCCEED or FAIL: OK alone is not enough where something can be read back.
+
+    Args:
+        kind: of the command.
+        result: with the relay's state and the proof as read back.
+        body: of the command, with which the proof must agree.
+    """
     if result.status is not ResultStatus.OK:
         return CommandEvent.EXPIRE if result.status is ResultStatus.EXPIRED else CommandEvent.FAIL
-    wanted = _WANTED.get(kind)
-    return CommandEvent.SUCCEED if wanted is None or result.relay in wanted else CommandEvent.FAIL
+    return CommandEvent.SUCCEED if _agrees(kind, result, body) else CommandEvent.FAIL
+
+
+def _agrees(kind: CommandKind, result: CommandResult, body: bytes) -> bool:
+    match kind:
+        case CommandKind.RELAY_OFF | CommandKind.RELAY_ON:
+            return result.relay in _WANTED[kind]
+        case CommandKind.TARIFF_SET:
+            return result.proof == digest(body)
+        case CommandKind.FIRMWARE:
+            return result.proof == body  # the meter runs the very image that was offered
+        case _:
+            return True

@@ -27,7 +27,10 @@ PURE = (
     "headend/security/access_token.py",
     "headend/ingest/decode.py",
     "meter_sim/city",
+    "meter_sim/firmware.py",
     "meter_sim/meter.py",
+    "meter_sim/supply.py",
+    "meter_sim/tokenslot.py",
     "meter_sim/radio.py",
 )
 CLOCKS = {

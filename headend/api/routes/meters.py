@@ -24,6 +24,7 @@ from headend.api.fields import (
     Metres,
     PageQuery,
     PathId,
+    Zone,
     is_id,
 )
 from headend.api.problems import invalid, not_found
@@ -79,7 +80,7 @@ class RegisterMeter(Body):
     unicast_key_hex: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
     authentication_key_hex: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
     service_point: Id | None = None
-    zone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]{1,64}$")] = "UTC"
+    zone: Zone = "UTC"
     x_m: Metres | None = None
     y_m: Metres | None = None
 
@@ -159,17 +160,24 @@ async def register(parts: Parts, who: Caller, body: RegisterMeter) -> Response:
 
 
 def _register(tenant_id: int, body: RegisterMeter, parts: Services) -> Plan[None]:
-    if body.address and body.node is not None:
-        raise invalid("/body/address", "give address or node, not both")
-    place = body.service_point
-    if place is None and body.x_m is not None:
-        place = body.meter
+    place = place_of(body)
+    meter = new_meter(body, place, parts)
     if place is not None:
         yield from add_service_point(tenant_id, place, zone=body.zone, x_m=body.x_m, y_m=body.y_m)
-    yield from register_meter(tenant_id, _new_meter(body, place, parts))
+    yield from register_meter(tenant_id, meter)
 
 
-def _new_meter(body: RegisterMeter, place: str | None, parts: Services) -> NewMeter:
+def place_of(body: RegisterMeter) -> str | None:
+    """The service point of a new meter: as named, or one of its own when it has a position."""
+    if body.service_point is None and body.x_m is not None:
+        return body.meter
+    return body.service_point
+
+
+def new_meter(body: RegisterMeter, place: str | None, parts: Services) -> NewMeter:
+    """The registration as the service takes it. Raises Problem(invalid), ModelError."""
+    if body.address and body.node is not None:
+        raise invalid("/body/address", "give address or node, not both")
     own = address(body.address or body.meter)
     return NewMeter(
         name=meter_id(body.meter),

@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from headend.api import reads_views
 from headend.api.answers import Pager, answer, documented
-from headend.api.fields import YEAR_MIN, Id
+from headend.api.fields import YEAR_MIN, Id, PageQuery
 from headend.api.problems import invalid
 from headend.api.services import Caller, Parts
 from headend.readsuccess import report
+from headend.readsuccess.definition import CHANNEL
 from headend.readsuccess.report import SQL, Period
 
 if TYPE_CHECKING:
@@ -98,6 +99,34 @@ async def list_read_misses(
         who.tenant_id, _misses(who.tenant_id, query, after, pager.limit, parts.now())
     )
     return pager.page(rows, _miss, _key)
+
+
+@router.get("/read-success/overdue", responses=documented("OverdueMeterPage"))
+async def list_overdue(
+    request: Request, parts: Parts, who: Caller, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """List meters whose next interval should have come by now, by name.
+
+    Gaps inside a series are exceptions of the rule `gap` at `/v1/vee/exceptions`.
+    """
+    scope = query.scope("overdue", tenant=who.tenant_id)
+    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else ""
+    pager = Pager(request, parts.cursors, scope, query.page_size)
+    rows = await parts.store.run(
+        who.tenant_id, _overdue(who.tenant_id, after, pager.limit, parts.now())
+    )
+    return pager.page(rows, _late, lambda row: (row["meter"],))
+
+
+def _overdue(tenant: int, after: str, limit: int, now: datetime) -> Plan[list[Row]]:
+    which = {"tenant_id": tenant, "name": CHANNEL, "now": now}
+    return (yield SQL("overdue", **which, after=after, limit=limit))
+
+
+def _late(row: Row) -> reads_views.OverdueMeter:
+    return reads_views.OverdueMeter(
+        **{name: row[name] for name in reads_views.OverdueMeter.__struct_fields__}
+    )
 
 
 def _misses(

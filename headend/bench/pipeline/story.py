@@ -70,6 +70,7 @@ def made(place: Servers, name: str, street: Street) -> Home:
         place.database, database=name, file=home.config, broker_url=place.broker, api_port=0
     )
     with db.connect(home.url, name="bench", autocommit=True) as admin:
+        admin.execute("set session_replication_role = replica")  # nobody listens: no triggers
         admin.execute(
             "insert into ohmesh.gateway (tenant_id, name)"
             " select 1, 'gw' || g from generate_series(0, %s) g",
@@ -81,12 +82,11 @@ def made(place: Servers, name: str, street: Street) -> Home:
             (street.profile, street.meters - 1),
         )
         admin.execute(  # a fleet that was heard before, not one that is seen for the first time
-            "update ohmesh.meter_status s set gateway_id = g.id, last_seen = now()"
-            " from ohmesh.meter m join ohmesh.gateway g"
-            " on g.name = 'gw' || substr(m.name, 2)::int %% %s where s.meter_id = m.id",
+            "insert into ohmesh.meter_status (meter_id, gateway_id, last_seen)"
+            " select m.id, g.id, now() from ohmesh.meter m join ohmesh.gateway g"
+            " on g.name = 'gw' || substr(m.name, 2)::int %% %s",
             (street.gateways,),
         )
-        admin.execute("vacuum full analyze ohmesh.meter_status")
         admin.execute("vacuum analyze")
     return home
 
@@ -119,7 +119,10 @@ def drained(home: Home, street: Street, **settings: str) -> tuple[int, float, in
 def copied_per_s(home: Home) -> float:
     """Rows a second that a raw binary COPY of the stored readings takes."""
     with db.connect(home.url, name="bench", autocommit=True) as admin:
-        with admin.cursor().copy("copy bulk.reading to stdout (format binary)") as source:
+        with admin.cursor().copy(
+            "copy (select meter_id, channel, ts, value, status from bulk.reading)"
+            " to stdout (format binary)"
+        ) as source:
             stream = b"".join(bytes(part) for part in source)
         admin.execute("create table yardstick (like bulk.reading including all)")
         rows = (len(stream) - _HEADER_BYTES - 2) // _ROW_BYTES
@@ -136,8 +139,10 @@ def bytes_per_reading(home: Home) -> tuple[float, float]:
     """Bytes on disk for each reading: of the readings with their key, and of the archive."""
     with db.connect(home.url, name="bench") as admin:
         row = admin.execute(
-            "select pg_total_relation_size('bulk.reading') as r,"
-            " pg_total_relation_size('bulk.telegram') as t,"
+            "select (select sum(pg_total_relation_size(relid))"
+            "        from pg_partition_tree('bulk.reading'))::float as r,"
+            " (select sum(pg_total_relation_size(relid))"
+            "  from pg_partition_tree('bulk.telegram'))::float as t,"
             " (select count(*) from bulk.reading) as n"
         ).fetchone()
         assert row is not None

@@ -37,9 +37,13 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 STEP = timedelta(minutes=15)
 WINDOW = 4
 """Batches of one gateway under way."""
+UNDER_WAY_MAX = 600
+"""Batches of all gateways under way: Mosquitto drops what exceeds 1000 in a queue."""
+RESEND_S = 5
+PATIENCE_S = 60
 VARIETY = 32
 """Different sets of values in one interval: meters take turns with them."""
-_ACK_S = 120
+_ACK_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,36 @@ def messages(street: Street) -> dict[str, list[tuple[int, bytes]]]:
     return made
 
 
+class _Line:
+    """One gateway's messages: those acknowledged, then those under way, then the others."""
+
+    def __init__(self, parts: list[tuple[int, bytes]]) -> None:
+        self._parts = parts
+        self._acknowledged = 0
+        self._sent = 0
+
+    @property
+    def finished(self) -> bool:
+        return self._acknowledged == len(self._parts)
+
+    def unsent(self, count: int) -> list[bytes]:
+        """The next messages; they are under way now."""
+        taken = self._parts[self._sent : self._sent + count]
+        self._sent += len(taken)
+        return [message for _, message in taken]
+
+    def oldest(self) -> bytes:
+        """The oldest message under way."""
+        return self._parts[self._acknowledged][1]
+
+    def acknowledge(self, through: int) -> int:
+        """How many messages are acknowledged now that were not before."""
+        before = self._acknowledged
+        while not self.finished and self._parts[self._acknowledged][0] <= through:
+            self._acknowledged += 1
+        return self._acknowledged - before
+
+
 class Gateways:
     """The senders, and the acknowledgements that they hear."""
 
@@ -141,23 +175,28 @@ class Gateways:
     def drain(self, outboxes: dict[str, list[tuple[int, bytes]]]) -> float:
         """Seconds from the first message to the last acknowledgement."""
         begin = time.perf_counter()
-        sent = dict.fromkeys(outboxes, 0)
-        heard = dict.fromkeys(outboxes, 0)
-        waiting = {name for name, parts in outboxes.items() if parts}
-        for name in waiting:
-            for _, message in outboxes[name][:WINDOW]:
+        lines = {name: _Line(parts) for name, parts in outboxes.items() if parts}
+        window = max(1, min(WINDOW, UNDER_WAY_MAX // max(1, len(lines))))
+        for name, line in lines.items():
+            for message in line.unsent(window):
                 self.send(name, message)
-            sent[name] = min(WINDOW, len(outboxes[name]))
-        while waiting:
-            name, through, _ = self._acks.get(timeout=_ACK_S)
-            parts = outboxes[name]
-            while heard[name] < len(parts) and parts[heard[name]][0] <= through:
-                heard[name] += 1
-                if sent[name] < len(parts):
-                    self.send(name, parts[sent[name]][1])
-                    sent[name] += 1
-            if heard[name] == len(parts):
-                waiting.discard(name)
+        idle = 0
+        while lines:
+            try:
+                name, through, _ = self._acks.get(timeout=RESEND_S)
+                idle = 0
+            except queue.Empty:  # a broker may drop what it likes
+                idle += 1
+                if idle * RESEND_S > PATIENCE_S:
+                    raise SystemExit("nothing is acknowledged any more") from None
+                for name, line in lines.items():
+                    self.send(name, line.oldest())
+                continue
+            line = lines.get(name, _Line([]))
+            for message in line.unsent(line.acknowledge(through)):
+                self.send(name, message)
+            if line.finished:
+                lines.pop(name, None)
         return time.perf_counter() - begin
 
     def pace(self, outbox: list[tuple[int, bytes]], batches_per_s: float) -> list[float]:

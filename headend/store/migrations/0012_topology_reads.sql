@@ -86,6 +86,12 @@ create view api.read_miss with (security_barrier) as
     where m.tenant_id = ohmesh.current_tenant();
 
 grant select on ohmesh.route_history to ohmesh_worker, ohmesh_api;
+create view api.series with (security_barrier) as
+    select s.meter_id, s.channel, s.last_ts, m.tenant_id
+    from bulk.series s join ohmesh.meter m on m.id = s.meter_id
+    where m.tenant_id = ohmesh.current_tenant();
+
+grant select on api.series to ohmesh_api;
 grant select, insert, update, delete on bulk.read_day, bulk.read_miss to ohmesh_worker;
 grant select on api.read_day, api.read_miss to ohmesh_api;
 

@@ -8,7 +8,7 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from meter_sim.city.build import MINUTE_US, SECOND_US, build_city
+from meter_sim.city.build import MINUTE_US, SECOND_US, Radio, build_city
 from meter_sim.city.profiles import LIMITS, profile_named
 from ohmesh.usage import Parser
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from meter_sim.city.profiles import CityProfile
 
 _EXAMPLE = "example: ohmesh bench mesh --nodes 200 --json"
-_FORMING_MINUTES = 10
+_FORMING_MINUTES, _SETTLING_MINUTES = 30, 30
 
 
 def run_bench(
-    profile: CityProfile, nodes: int, *, seed: int, minutes: int
+    profile: CityProfile, nodes: int, *, seed: int, minutes: int, radio: Radio
 ) -> dict[str, float | str]:
     """Form a city, then measure some minutes of reports.
 
     Returns:
-        nodes, events, events_per_s (of CPU), sim_seconds_per_wall_second, bytes_per_node (of all
-        Python and numpy objects of a formed city), links, and the digest of the run.
+        nodes, radio, events, events_per_s (of CPU), cpu_s, sim_seconds_per_wall_second,
+        bytes_per_node (of all Python and numpy objects of a formed city), links, digest of the run.
     """
-    city = build_city(profile, nodes, seed)
+    city = build_city(profile, nodes, seed, radio=radio)
     world = city.world
-    world.boot_all(_FORMING_MINUTES * MINUTE_US // 2)
-    world.run(_FORMING_MINUTES * MINUTE_US)
+    world.boot_all(_FORMING_MINUTES * MINUTE_US)
+    world.run((_FORMING_MINUTES + _SETTLING_MINUTES) * MINUTE_US)
     world.start_reports()
     gc.collect()
     gc.freeze()
@@ -42,20 +42,22 @@ def run_bench(
     events = world.events - before
     return {
         "nodes": nodes,
+        "radio": radio.value,
         "events": events,
         "events_per_s": round(events / cpu_s),
+        "cpu_s": round(cpu_s, 2),
         "sim_seconds_per_wall_second": round(minutes * MINUTE_US / SECOND_US / wall_s, 1),
-        "bytes_per_node": _bytes_per_node(profile, nodes, seed),
+        "bytes_per_node": _bytes_per_node(profile, nodes, seed, radio),
         "links": len(city.links.receiver),
         "digest": world.digest,
     }
 
 
-def _bytes_per_node(profile: CityProfile, nodes: int, seed: int) -> int:
+def _bytes_per_node(profile: CityProfile, nodes: int, seed: int, radio: Radio) -> int:
     """What a city holds after a minute of forming, in a second run: tracing halves the speed."""
     tracemalloc.start()
     try:
-        city = build_city(profile, min(nodes, 500), seed)
+        city = build_city(profile, min(nodes, 500), seed, radio=radio)
         city.world.boot_all(30 * SECOND_US)
         city.world.run(MINUTE_US)
         gc.collect()
@@ -76,12 +78,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--minutes", type=int, default=30, help="simulated, default %(default)s")
     parser.add_argument("--profile", default="suburb-mid", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    parser.add_argument(
+        "--radio", choices=("exact", "fused"), default="fused", help="default %(default)s"
+    )
     parser.add_argument("--quick", action="store_true", help="60 meters, 10 minutes")
     parser.add_argument("--json", action="store_true", help="print the JSON line only")
     options = parser.parse_args(argv)
     streets = profile_named(options.profile)
     nodes, minutes = (60, 10) if options.quick else (options.nodes, options.minutes)
-    figures = run_bench(streets, nodes, seed=options.seed, minutes=minutes)
+    radio = Radio(options.radio)
+    figures = run_bench(streets, nodes, seed=options.seed, minutes=minutes, radio=radio)
     if not options.json:
         print(LIMITS)
     print(json.dumps(figures))

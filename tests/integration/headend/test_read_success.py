@@ -81,6 +81,8 @@ class Street:
         watch = Watch(url=self.store.urls["worker"], now=lambda: self.now)
         while watch.step(self.worker):
             pass
+        while validator.step(self.worker):  # what closing a day asks for
+            pass
 
     def days(self):
         rows = self.store.rows(
@@ -277,3 +279,52 @@ def test_the_command_refuses_wrong_use_in_one_line(words, capsys):
         cli.main(words)
     assert stop.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_a_closed_day_misses_is_estimated_until_it_comes(street):
+    first, *others = street.meters
+    for meter in others:
+        street.read(meter, range(1, 3 * 96))
+    street.read(first, range(1, 2 * 96 + 9))  # silent from 02:00 UTC of the third day on
+    street.settle()
+    estimated = "select count(*) from bulk.interval where quality & 8 <> 0"
+    assert street.store.value(estimated) == 0  # its third day is not closed yet
+    for meter in others:
+        street.read(meter, range(3 * 96, 3 * 96 + 40))
+    street.settle()
+    found = street.store.rows(
+        "select ts, quality, method from bulk.interval where meter_id = %(m)s order by ts", m=first
+    )
+    guessed = [row for row in found if row["quality"] & 8]
+    assert guessed[-1]["ts"] == datetime(2026, 3, 29, 22, tzinfo=UTC)
+    assert len(guessed) == 22 * 4 - 8
+    street.read(first, range(2 * 96 + 9, 3 * 96 + 40))
+    street.settle()
+    assert street.store.value(estimated) == 0
+    assert street.store.value("select count(*) from bulk.interval_version") == len(guessed)
+
+
+def test_a_day_far_below_the_usual_is_an_exception(street):
+    for meter in street.meters:
+        street.read(meter, range(1, DAYS * 96 + 1))
+    low = street.meters[0]
+    street.owner.execute(
+        "update bulk.reading set value = least(value, extract(epoch from %s::timestamptz)::bigint)"
+        " where meter_id = %s",
+        (START + timedelta(days=1, hours=23), low),
+    )
+    street.owner.execute("delete from bulk.touched")
+    for number in range(DAYS):  # day by day, as they come
+        for meter in street.meters:
+            day = START + timedelta(days=number)
+            street.ingest.execute(
+                "insert into bulk.touched (meter_id, from_ts, to_ts) values (%s, %s, %s)",
+                (meter, day, day + timedelta(days=1)),
+            )
+        street.settle()
+    rows = street.store.rows(
+        "select meter_id, from_ts, to_ts, found from bulk.vee_exception where rule = 6"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        (low, datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 3, 29, 22, tzinfo=UTC), 0)
+    ]

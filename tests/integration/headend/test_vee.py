@@ -10,6 +10,7 @@ from headend.ingest.work import sort
 from headend.ingest.writer import Writer
 from headend.mqtt import Delivery
 from headend.store import db
+from headend.vee import pump
 from headend.vee.model import Check, Method
 from headend.vee.pump import Validator
 from ohmesh.wire.uplink import encode_batch
@@ -228,6 +229,28 @@ def test_a_batch_through_ingest_is_touched_and_validated(store, kit):
         pass
     assert store.value("select count(*) from bulk.interval") == 11
     assert store.value("select sum(value)::int from bulk.interval") == 11_000
+
+
+def test_a_meter_that_cannot_be_validated_stops_no_other(vee, monkeypatch, caplog):
+    other = vee.store.meter("M2", key=None)
+    vee.read({0: 0, 1: 5})
+    vee.read({0: 0, 1: 7}, meter=other)
+    whole = pump.validate
+
+    def broken(connection, asked, *more):
+        whole(connection, asked, *more)  # what it wrote is rolled back
+        if any(stretch.meter == other for stretch in asked):
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(pump, "validate", broken)
+    vee.validate()
+    assert vee.values() == {1: 5}
+    assert vee.intervals(other) == {}
+    assert "left alone" in caplog.text
+    monkeypatch.undo()
+    vee.now += timedelta(minutes=11)
+    vee.validate()
+    assert vee.intervals(other)[1]["value"] == 7
 
 
 def test_two_validators_do_not_meet(store):

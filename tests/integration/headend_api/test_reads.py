@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from headend.store import db
 from headend.vee.pump import Validator
 from headend.watch import Watch
@@ -42,6 +44,36 @@ async def test_the_report_and_the_misses_agree(site, api, neighbour):
     assert missed == report["expected"] - report["on_time"]
     theirs = (await neighbour.get("/v1/reports/read-success/days", params=DAYS)).json()
     assert theirs["meters"] <= 8
+
+
+async def test_a_meter_that_falls_silent_is_overdue(site, api, neighbour):
+    """A tenth of an outage: the others move on, one does not."""
+    start = datetime(2026, 7, 1, tzinfo=UTC)
+    for name, slots in (("S-1", 8), ("S-2", 5)):
+        await api.post("/v1/meters", json={"meter": name, "profile": "nl_dsmr"})
+        with db.connect(site.urls["ingest"], name="test", autocommit=True) as ingest:
+            ingest.execute(
+                "insert into bulk.reading"
+                " select m.id, c.id, %s::timestamptz + s * interval '15 minutes', s, 0"
+                " from ohmesh.meter m, ohmesh.channel c, generate_series(0, %s) s"
+                " where m.name = %s and c.name = 'el.energy.import' and c.obis = '1-0:1.8.0'",
+                (start, slots, name),
+            )
+            ingest.execute(
+                "insert into bulk.touched (meter_id, from_ts, to_ts)"
+                " select id, %s, %s from ohmesh.meter where name = %s",
+                (start, start + timedelta(hours=3), name),
+            )
+    validator = Validator(url=site.urls["worker"])
+    with db.connect(site.urls["worker"], name="test", autocommit=True) as worker:
+        while validator.step(worker):
+            pass
+    items = (await api.get("/v1/reports/read-success/overdue?page_size=1000")).json()["items"]
+    found = {item["meter"]: item["missing"] for item in items}
+    assert found["S-2"] == 3
+    assert "S-1" not in found
+    theirs = (await neighbour.get("/v1/reports/read-success/overdue")).json()["items"]
+    assert theirs == [] or all(item["meter"].startswith("B-") for item in theirs)
 
 
 async def test_days_that_are_none_are_refused(api):

@@ -80,3 +80,15 @@ def test_the_example_with_the_plugin_runs(tmp_path):
     properties = {p.get("name"): p.get("value") for p in suite.iter("property")}
     assert properties["ohmesh_seed"] == "1"
     assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
+
+
+def test_a_load_is_counted_at_its_end_by_the_head_end_itself(ohmesh_headend, ohmesh_broker):
+    words = ("load", "--meters", 120, "--gateways", 3, "--broker", ohmesh_broker.url, "--json")
+    words += ("--api", ohmesh_headend.url, "--token-file", ohmesh_headend.token_file)
+    done = run(*words, "--register")
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["stored"] == facts["acknowledged"] == facts["delivered"] == 120
+    missing = run(*words, "--meters", 140, "--settle", 3)  # twenty that nobody has registered
+    assert missing.returncode == 1
+    assert json.loads(missing.stdout)["missing"] == 20

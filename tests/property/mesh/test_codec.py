@@ -71,7 +71,9 @@ FRAMES = st.one_of(
     st.builds(f.Down, downs(), st.binary(max_size=160)),
     st.builds(f.RegAck, downs(), U32, U16, U8, U16, U32, U64, U32),
     HACKS,
-    st.builds(f.Join, U8, U64, st.binary(max_size=120)),
+    st.builds(f.Join, st.sampled_from(f.JoinStage), U64, st.binary(max_size=120)),
+    st.builds(f.Vouch, UPS, U64, st.binary(max_size=120)),
+    st.builds(f.Admit, downs(), U64, st.binary(max_size=120)),
     st.just(f.Probe()),
 )
 

@@ -78,8 +78,8 @@ def off(machine, nodes):
     return [node for node in nodes if machine.order(node) is None]
 
 
-def test_a_hostile_head_end_switches_off_a_tenth_in_an_hour_on_each_of_a_hundred_gateways():
-    assert [len(off(Machine(), range(60))) for _ in range(100)] == [6] * 100
+def test_a_hostile_head_end_switches_off_a_tenth_in_an_hour_on_each_of_twenty_gateways():
+    assert [len(off(Machine(), range(60))) for _ in range(20)] == [6] * 20
 
 
 def test_the_next_come_when_an_hour_is_over_and_not_before():

@@ -20,7 +20,7 @@ DOWN_HEX = "00000001 0000abcd 3f 0001 01 02 00000065 00000066"
 
 GOLDEN = [
     (
-        f.Adv(TAG, dtsn=3, size_code=6, config_version=1, time_s=0x68000010),
+        f.Adv(TAG, dtsn=3, size_code=6, key_newest=1, time_s=0x68000010),
         1,
         TAG_HEX + "03 06 01 68000010",
     ),

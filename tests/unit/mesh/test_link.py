@@ -5,7 +5,7 @@ import pytest
 from ohmesh.mesh import KeyedSealer, MeshUsageError, StationConfig
 from ohmesh.mesh.counter import Counter
 from ohmesh.mesh.errors import FrameError, RejectReason
-from ohmesh.mesh.frames import HackStatus, Probe
+from ohmesh.mesh.frames import HackStatus, Join, JoinStage, Probe
 from ohmesh.mesh.link import Arrival, Link
 from ohmesh.mesh.replay import Freshness, ReplayWindow
 from ohmesh.mesh.sealing import ChecksumSealer
@@ -13,8 +13,8 @@ from ohmesh.mesh.sealing import ChecksumSealer
 KEY = bytes(range(16))
 
 
-def link(node, *, net=5, sealer=None, ceiling=0, key_index=0):
-    config = StationConfig(node=node, net=net, is_root=False, epoch=0, key_index=key_index)
+def link(node, *, net=5, sealer=None, ceiling=0):
+    config = StationConfig(node=node, net=net, is_root=False, epoch=0)
     return Link(config, Counter(ceiling), sealer or ChecksumSealer())
 
 
@@ -76,16 +76,43 @@ def test_impossible_sources_and_lengths():
 
 
 def test_keyed_seal():
-    one = link(1, sealer=KeyedSealer({3: KEY}), key_index=3)
+    one = link(1, sealer=KeyedSealer({3: KEY}))
     data, _ = one.wrap(2, Probe())
     assert link(2, sealer=KeyedSealer({3: KEY, 4: bytes(16)})).unwrap(data).frame == Probe()
     assert reason(link(2, sealer=KeyedSealer({3: bytes(16)})), data) is RejectReason.SEAL
     assert reason(link(2, sealer=KeyedSealer({4: KEY})), data) is RejectReason.SEAL
-    assert reason(link(2), data) is RejectReason.SEAL
+    assert reason(link(2), data) is RejectReason.KEY
+    assert reason(link(2, sealer=KeyedSealer({})), data) is RejectReason.KEY
     with pytest.raises(MeshUsageError):
         KeyedSealer({0: b"short"})
     with pytest.raises(MeshUsageError):
-        link(1, sealer=KeyedSealer({3: KEY}), key_index=4).wrap(2, Probe())
+        link(1, sealer=KeyedSealer({3: KEY}, 4)).wrap(2, Probe())
+
+
+def test_a_meter_follows_to_the_newer_key_and_a_root_leads():
+    old, new = {3: KEY}, {3: KEY, 4: bytes(16)}
+    root, meter = KeyedSealer(new, 3), KeyedSealer(new)
+    assert (meter.index, meter.newest) == (3, 4)
+    before, _ = link(1, sealer=root).wrap(2, Probe())
+    link(2, sealer=meter).unwrap(before)
+    assert meter.index == 3
+    after, _ = link(1, sealer=KeyedSealer(new, 4)).wrap(2, Probe())
+    link(2, sealer=meter).unwrap(after)
+    assert meter.index == 4
+    link(2, sealer=root).unwrap(link(3, sealer=meter).wrap(2, Probe())[0])
+    assert root.index == 3, "a root follows nobody"
+    meter.install({4: bytes(16)})
+    assert reason(link(2, sealer=meter), link(1, sealer=KeyedSealer(old)).wrap(2, Probe())[0])
+
+
+def test_a_join_frame_needs_no_key_and_leaves_no_trace():
+    stranger, member = link(1, sealer=KeyedSealer({})), link(2, sealer=KeyedSealer({3: KEY}))
+    octets, _ = stranger.wrap(0xFFFFFFFF, Join(JoinStage.REQUEST, 1, b"please"))
+    assert member.unwrap(octets).frame.blob == b"please"
+    assert member.unwrap(octets).frame is not None
+    assert member.peers == 0
+    damaged = octets[:20] + b"!" + octets[21:]
+    assert reason(member, damaged) is RejectReason.SEAL
 
 
 def test_replay_window():

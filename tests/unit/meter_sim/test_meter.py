@@ -156,10 +156,6 @@ def test_reading_the_relay_changes_nothing_and_needs_no_fence(desk):
     assert (result.status, result.relay) == (ResultStatus.OK, RelayState.DISCONNECTED)
 
 
-def test_setting_the_clock_is_not_supported(desk):
-    assert desk.answer(desk.sealed(CommandKind.CLOCK_SET)).status is ResultStatus.UNSUPPORTED
-
-
 def test_a_reading_on_demand_is_the_registers_at_that_second(desk):
     now_ms = START_MS + 100_400
     messages = desk.meter.execute(desk.sealed(READ), now_ms, 0)

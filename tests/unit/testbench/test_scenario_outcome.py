@@ -22,6 +22,7 @@ from meter_sim.scenario.outcome import Happening, Key, Outcome, compare, differe
 from meter_sim.scenario.report import as_dict, as_junit
 from meter_sim.scenario.runner import Result
 from meter_sim.scenario.sources import build_fleet
+from meter_sim.scenario.watch import latencies
 from ohmesh.model.errors import ConfigError
 
 T0 = datetime(2025, 1, 1, tzinfo=UTC)
@@ -234,3 +235,18 @@ def test_energy_costs_what_was_in_force_at_its_interval_s_end():
     prices = [(start_ms, 10_000), (start_ms + 2 * 900_000, 20_000)]
     # Quarters 1 and 2 end while the old price is in force, 3 and 4 under the new one.
     assert feed_facts.cost_mu([Meter], values, prices) == 2 * 10_000 + 2 * 20_000
+
+
+def test_latency_is_counted_from_both_sides():
+    taken_s = [1.0, 2.0, 3.0, 4.0]
+    assert latencies(taken_s, [(2.5, 1), (5.0, 3), (5.5, 3)]) == [1.5, 3.0, 2.0]
+    assert latencies(taken_s, [(0.5, 9)]) == [0.0, 0.0, 0.0, 0.0]  # more than were taken: repeats
+
+
+@pytest.mark.parametrize(
+    ("facts", "passed"),
+    [({"events": 2, "events:tamper": 2}, True), ({"events": 0}, False), ({}, False)],
+)
+def test_events_are_expected_by_kind(facts, passed):
+    (verdict,) = judge(scenario(Expect("events:tamper", min=1)), Outcome(facts))
+    assert verdict.passed is passed

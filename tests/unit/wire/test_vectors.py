@@ -15,7 +15,13 @@ from ohmesh.model.errors import (
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire import envelope, topics
 from ohmesh.wire.downlink import DownMessage, decode_down, encode_down
-from ohmesh.wire.metercommand import decode_command, decode_result, encode_command, encode_result
+from ohmesh.wire.metercommand import (
+    BODY_MAX_BYTES,
+    decode_command,
+    decode_result,
+    encode_command,
+    encode_result,
+)
 from ohmesh.wire.report import (
     DeliveryReport,
     DeliveryStatus,
@@ -206,9 +212,10 @@ def test_bytes_that_are_no_seal(octets, error):
 def test_meter_commands_of_wrong_length_or_kind():
     good = encode_command(Command(ID, CommandKind.CLOCK_SET, 1, 2, -3))
     assert decode_command(good).argument == -3
+    assert decode_command(good + b"x").body == b"x"
     for octets, error in (
         (good[:-1], Truncated),
-        (good + b"x", Malformed),
+        (good + bytes(BODY_MAX_BYTES + 1), Malformed),
         (good[:16] + b"\xee" + good[17:], Malformed),
     ):
         with pytest.raises(error):
