@@ -36,6 +36,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_intervals", "list_interval_versions", "list_interval_totals"),
         *("list_vee_exceptions", "list_edits", "list_swaps"),
         *("read_success_days", "list_read_misses", "list_overdue"),
+        *("list_channels", "read_registers", "list_groups", "list_feeders", "get_service_point"),
         *("list_alarms", "list_service_points", "list_routes", "get_billing_mark"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
         *("vee_page", "map_page", "map_places", "reads_page"),
@@ -43,7 +44,8 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.FLEET_WRITE: (
         *("set_map_origin", "register_meter", "register_gateway"),
         *("connect_service_point", "acknowledge_alarm", "close_alarm"),
-        "import_meters",
+        *("import_meters", "change_meter", "put_group", "drop_group"),
+        *("add_service_point", "change_service_point"),
     ),
     Permission.DATA_EDIT: (
         *("edit_intervals", "note_swap", "settle_exception", "import_readings"),
