@@ -92,6 +92,9 @@ cross join lateral (
 ) x
 order by c.name
 
+-- name: gateway_number
+select id from ohmesh.gateway where tenant_id = %(tenant_id)s and name = %(name)s
+
 -- name: gateways
 select g.name as gateway, g.node, round(g.x_m::numeric, 2)::float8 as x_m,
        round(g.y_m::numeric, 2)::float8 as y_m, g.registered_at,
