@@ -27,8 +27,11 @@ from headend.ingest.source import MqttSource
 from headend.ingest.writer import Writer
 from headend.keystore import Keystore
 from headend.mqtt import MqttClient, TlsFiles
+from headend.mqttconfig.write import authority
 from headend.security import people
+from headend.security.enrolment import Enroller
 from headend.security.oidc import Provider
+from headend.security.revocation import Place, Revocations
 from headend.store import db, guard, migrate
 from headend.store.retention import Keep
 from headend.vee import shape
@@ -173,8 +176,11 @@ def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
         url=required(settings.database.worker_url, "database.worker_url"),
         keystore=keystore(settings),
     )
+    revocations = _revocations(settings)
     client.start()
     try:
+        if revocations is not None:
+            roles.start("revocations", revocations.run)
         roles.start("worker", worker.run)
         roles.start("webhooks", sender.run)
         roles.start("vee", validator.run)
@@ -183,6 +189,14 @@ def worker_role(settings: Settings, roles: Roles) -> Iterator[None]:
     finally:
         roles.join()
         client.stop()
+
+
+def _revocations(settings: Settings) -> Revocations | None:
+    folder = settings.enrolment.folder
+    if folder is None:
+        return None
+    url = required(settings.database.worker_url, "database.worker_url")
+    return Revocations(url=url, place=Place(folder, settings.enrolment.broker_pid_file))
 
 
 @contextmanager
@@ -331,6 +345,7 @@ def make_api(settings: Settings, pool: db.AsyncPool) -> FastAPI:
         open_reads_tenant=OPERATOR_TENANT if is_open else None,
         requests_per_s=settings.api.requests_per_s,
         provider=_provider(settings, keys),
+        enroller=_enroller(settings),
     )
 
 
@@ -348,6 +363,17 @@ def _provider(settings: Settings, keys: Keystore) -> Provider | None:
         role_claim=oidc.role_claim,
         roles=oidc.roles,
         key=keys.derive(b"ohmesh oidc"),
+    )
+
+
+def _enroller(settings: Settings) -> Enroller | None:
+    folder, gate_keys = settings.enrolment.folder, settings.enrolment.gate_keys_file
+    if folder is None:
+        return None
+    return Enroller(
+        authority(folder, "fleet", datetime.now(UTC)),
+        authority(folder, "service", datetime.now(UTC)).pem.decode(),
+        _secret(gate_keys).split() if gate_keys else (),
     )
 
 

@@ -117,6 +117,15 @@ class GateSettings(BaseModel):
     approvers: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
 
 
+class EnrolmentSettings(BaseModel):
+    """Certificates for gateways."""
+
+    model_config = settings.FROZEN
+    folder: Path | None = None
+    gate_keys_file: Path | None = None
+    broker_pid_file: Path | None = None
+
+
 class VeeSettings(BaseModel):
     """Validation and estimation of intervals."""
 
@@ -144,6 +153,7 @@ class Settings(settings.ProgramSettings):
     secrets: SecretSettings = SecretSettings()
     gate: GateSettings = GateSettings()
     oidc: OidcSettings = OidcSettings()
+    enrolment: EnrolmentSettings = EnrolmentSettings()
     vee: VeeSettings = VeeSettings()
     retention: RetentionSettings = RetentionSettings()
 
@@ -215,6 +225,12 @@ issuer = ""
 # name = "OpenID"               # on the sign-in page
 # role_claim = "groups"
 # roles = { "ami-operators" = "operator", "ami-admins" = "admin" }
+
+[enrolment]
+# Certificates for gateways, and the list of revoked ones; off without a folder.
+# folder = "broker"             # as 'ohmesh headend mqtt-config --write' made it
+# gate_keys_file = "gate.pub"   # gateways are told to trust this gate
+# broker_pid_file = "mosquitto.pid"  # it gets SIGHUP when the list is renewed
 
 [vee]
 # shape_file = "h25.csv"        # load shape of estimates, in BDEW's layout of 2025; else built in

@@ -103,6 +103,7 @@ def documented(
     created: int | None = None,
     repeats: bool = True,
     files: bool = False,
+    kept: bool = False,
     only: Sequence[int] = tuple(_PROBLEMS),
     also: Sequence[int] = (),
 ) -> Any:
@@ -113,6 +114,7 @@ def documented(
         created: status of a first write; a repeat is 200.
         repeats: whether a repeat is answered at all; otherwise it is a conflict.
         files: whether the list can be a CSV or XLSX file too (`export.lists`).
+        kept: whether a caller may keep the answer (`etags.closed_periods`).
         only: the problems that can happen.
         also: rare ones, which most operations cannot end in.
     """
@@ -129,6 +131,8 @@ def documented(
     for status, description in _PROBLEMS.items():
         if status in only:
             found[status] = problem_entry(description)
+    if kept:
+        found[304] = {"description": "the answer that If-None-Match names still holds"}
     for status in also:
         found[status] = problem_entry(_RARE[status])
     return found

@@ -28,16 +28,20 @@ from headend.api.routes import (
     billing,
     commands,
     contracts,
+    enrol,
     events,
     exports,
     gateways,
+    groups,
     health,
     imports,
     meters,
     outages,
     people,
     reads,
+    registers,
     reports,
+    service_points,
     tariffs,
     tokens,
     vee,
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from headend.prepayment.tokens.vendor import TokenVendor
+    from headend.security.enrolment import Enroller
     from headend.security.oidc import Provider
     from headend.store.db import AsyncPool
 
@@ -74,6 +79,7 @@ def create_app(
     pulse_s: float = PULSE_S,
     requests_per_s: float = REQUESTS_PER_S,
     provider: Provider | None = None,
+    enroller: Enroller | None = None,
     vendor: TokenVendor | None = None,
 ) -> FastAPI:
     """The whole API with its pages.
@@ -89,6 +95,7 @@ def create_app(
         pulse_s: how often the live pages look for changes.
         requests_per_s: what one key, session or address may ask on average.
         provider: signs people in elsewhere.
+        enroller: issues certificates to gateways.
         vendor: makes tokens; None: the software test module, which refuses real supply groups.
     """
     assert len(secret) >= 16
@@ -122,12 +129,15 @@ def create_app(
         vendor=vendor or _software_vendor(),
         metrics=metrics,
         provider=provider,
+        enroller=enroller,
     )
     problems.install(app, error_page)
     routed = (
         *(contracts, tariffs, tokens, webhooks),
         *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
         *(billing, vee, outages, imports),
+        enrol,
+        *(registers, groups, service_points),
         *(pages, places, reading, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:

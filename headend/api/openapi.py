@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from headend.api import (
     contract_views,
     data_views,
+    enrol_views,
     outage_views,
     people_views,
     reads_views,
@@ -59,6 +60,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     own.update(schemas(reads_views.KINDS, reads_views.PAGED))
     own.update(schemas(data_views.KINDS, data_views.PAGED))
     own.update(schemas(outage_views.KINDS, outage_views.PAGED))
+    own.update(schemas(enrol_views.KINDS, enrol_views.PAGED))
     own.update(
         msgspec.json.schema_components(
             (ProblemDocument,), ref_template="#/components/schemas/{name}"

@@ -27,6 +27,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("healthz", "readyz", "problem", "choose_language"),
         *("show_sign_in", "sign_in", "sign_out", "show_setup", "set_up"),
         *("oidc_start", "oidc_return"),
+        *("enrol", "renew_certificate"),
     ),
     Permission.SELF: ("me", "issue_access_token"),
     Permission.FLEET_READ: (
@@ -36,14 +37,18 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_intervals", "list_interval_versions", "list_interval_totals"),
         *("list_vee_exceptions", "list_edits", "list_swaps"),
         *("read_success_days", "list_read_misses", "list_overdue"),
+        *("list_channels", "read_registers", "list_groups", "list_feeders", "get_service_point"),
         *("list_alarms", "list_service_points", "list_routes", "get_billing_mark"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
+        "list_certificates",
         *("vee_page", "map_page", "map_places", "reads_page"),
     ),
     Permission.FLEET_WRITE: (
+        *("add_enrolment", "revoke_certificates"),
         *("set_map_origin", "register_meter", "register_gateway"),
         *("connect_service_point", "acknowledge_alarm", "close_alarm"),
-        "import_meters",
+        *("import_meters", "change_meter", "put_group", "drop_group"),
+        *("add_service_point", "change_service_point"),
     ),
     Permission.DATA_EDIT: (
         *("edit_intervals", "note_swap", "settle_exception", "import_readings"),

@@ -7,13 +7,14 @@ select m.name as meter, m.address, m.profile, m.interval_s, m.registered_at,
        m.key_sealed is not null as sealed,
        p.name as service_point, coalesce(p.zone, 'UTC') as zone,
        round(p.x_m::numeric, 2)::float8 as x_m, round(p.y_m::numeric, 2)::float8 as y_m,
-       g.name as gateway, r.hops, s.last_seen, s.relay, s.relay_at, a.name as account
+       g.name as gateway, r.hops, s.last_seen, s.relay, s.relay_at, a.name as account, m.version
 from ohmesh.meter m
 left join ohmesh.service_point p on p.id = m.service_point_id
 left join ohmesh.meter_status s on s.meter_id = m.id
 left join ohmesh.gateway g on g.id = s.gateway_id
 left join ohmesh.route r on r.gateway_id = s.gateway_id
-    and m.address = 'mesh-' || lpad(to_hex(r.node), 8, '0')
+    and r.node = case when m.address ~ '^mesh-[0-9a-f]{8}$'
+                      then ('x' || right(m.address, 8))::bit(32)::bigint end
 left join ohmesh.account a on a.meter_id = m.id
 where m.tenant_id = %(tenant_id)s
   and m.name >= %(first)s and m.name <= %(last)s and m.name > %(after)s
@@ -22,6 +23,11 @@ where m.tenant_id = %(tenant_id)s
   and (%(gateway)s::text is null or g.name = %(gateway)s)
   and (%(silent_since)s::timestamptz is null
        or coalesce(s.last_seen, '-infinity') < %(silent_since)s)
+  and (%(feeder)s::text is null or p.feeder = %(feeder)s)
+  and (%(group)s::text is null or m.id in (
+      select x.meter_id from ohmesh.meter_group k
+      join ohmesh.meter_group_member x on x.group_id = k.id
+      where k.tenant_id = %(tenant_id)s and k.name = %(group)s))
 order by m.name
 limit %(limit)s
 
@@ -85,6 +91,9 @@ cross join lateral (
     limit 1
 ) x
 order by c.name
+
+-- name: gateway_number
+select id from ohmesh.gateway where tenant_id = %(tenant_id)s and name = %(name)s
 
 -- name: gateways
 select g.name as gateway, g.node, round(g.x_m::numeric, 2)::float8 as x_m,
@@ -172,7 +181,8 @@ select c.id, m.name as meter, c.kind, c.argument, c.not_after, c.priority, c.req
 from ohmesh.command c join ohmesh.meter m on m.id = c.meter_id
 where c.tenant_id = %(tenant_id)s
   and (%(id)s::uuid is null or c.id = %(id)s)
-  and (%(meter)s::text is null or m.name = %(meter)s)
+  and (%(meter)s::text is null or c.meter_id = (
+      select k.id from ohmesh.meter k where k.tenant_id = %(tenant_id)s and k.name = %(meter)s))
   and (%(state)s::text is null or c.state = %(state)s)
   and (%(before_at)s::timestamptz is null
        or (c.created_at, c.id) < (%(before_at)s, %(before_id)s))
@@ -233,7 +243,12 @@ left join ohmesh.gateway g on g.id = e.gateway_id
 where e.tenant_id = %(tenant_id)s
   and (%(before)s::bigint is null or e.id < %(before)s)
   and (%(kind)s::text is null or e.kind = %(kind)s)
-  and (%(meter)s::text is null or m.name = %(meter)s)
+  and (%(meter)s::text is null or e.meter_id = (
+      select k.id from ohmesh.meter k where k.tenant_id = %(tenant_id)s and k.name = %(meter)s))
+  and (%(gateway)s::text is null or e.gateway_id = (
+      select k.id from ohmesh.gateway k where k.tenant_id = %(tenant_id)s and k.name = %(gateway)s))
+  and (%(period_from)s::timestamptz is null or e.at >= %(period_from)s)
+  and (%(period_to)s::timestamptz is null or e.at < %(period_to)s)
 order by e.id desc
 limit %(limit)s
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headend.api.pulse import Pulses
     from headend.api.sign_ins import SignIns
     from headend.prepayment.tokens.vendor import TokenVendor
+    from headend.security.enrolment import Enroller
     from headend.security.oidc import Provider
     from headend.store.plan import Plan, Row, Statement
 
@@ -53,6 +54,7 @@ class Services:
         vendor: makes tokens.
         metrics: counts what this process does.
         provider: signs people in elsewhere; None: passwords and keys alone.
+        enroller: issues certificates to gateways; None: nobody does.
     """
 
     store: Store
@@ -65,6 +67,7 @@ class Services:
     vendor: TokenVendor
     metrics: Metrics
     provider: Provider | None = None
+    enroller: Enroller | None = None
 
     async def rows(self, tenant_id: int, query: str, /, **params: object) -> list[Row]:
         """The rows of one named query of the API for a tenant."""

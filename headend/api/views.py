@@ -49,6 +49,7 @@ class Meter(View, frozen=True):
     relay: str | None
     relay_at: Instant | None
     account: str | None
+    version: int
 
 
 class Reading(View, frozen=True):

@@ -9,7 +9,10 @@ names is denied: $SYS, $CONTROL, wildcards over other devices, the topics of oth
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HEADEND: Final = "ohmesh-headend"
 DEVICE_RULES: Final = """\
@@ -27,6 +30,12 @@ topic read ohmesh/v1/meter/+/up
 topic write ohmesh/v1/gw/+/ack
 topic write ohmesh/v1/gw/+/down
 """
+
+
+def device_rules(out: Iterable[str] = ()) -> str:
+    """`devices.acl`. Args: out: gateways that have no good certificate left."""
+    denied = [f"user gw/{name}\ntopic deny ohmesh/v1/gw/{name}/#\n" for name in sorted(set(out))]
+    return DEVICE_RULES + "".join(denied)
 
 
 def configuration(

@@ -131,7 +131,14 @@ def _ends(settings: Settings) -> list[Finding]:
         shown = x509.load_pem_x509_certificate(file.read_bytes())
         return judge_end(what, shown.not_valid_after_utc, now).advice
 
-    return [
+    def check_list(file: Path) -> str:
+        ends = x509.load_pem_x509_crl(file.read_bytes()).next_update_utc
+        return judge_end(str(file), ends or now, now).advice
+
+    folder = settings.enrolment.folder
+    lists = [folder / "fleet.crl", folder / "service.crl"] if folder else []
+    found = [_attempt(f"revocation list {file}", partial(check_list, file)) for file in lists]
+    return found + [
         _attempt(what, partial(check, what, file))
         for what, file in files.items()
         if file is not None

@@ -99,31 +99,46 @@ def _same_meter(known: Row, meter: NewMeter) -> bool:
     )
 
 
+def lock_meter(tenant_id: int, name: str) -> Plan[int | None]:
+    """The version of a meter, which nobody changes until the transaction ends; None: no such."""
+    row = first((yield SQL("lock_meter", tenant_id=tenant_id, name=name)))
+    return None if row is None else int(row["version"])
+
+
 def change_meter(
     tenant_id: int,
     name: str,
     *,
     profile: str | None = None,
     interval_s: int | None = None,
+    service_point: str | None = None,
     key_sealed: bytes | None = None,
     market_keys_sealed: bytes | None = None,
 ) -> Plan[bool]:
     """Change what is given; quarantined telegrams of the meter are then decoded again.
 
-    Returns: False when the tenant has no such meter. Raises ProfileError.
+    Returns: whether anything is another now. Raises: ProfileError, ModelError.
     """
     if profile is not None:
         registry.load(profile)
+    if service_point is not None:
+        yield from _check_place(tenant_id, service_point)
     rows = yield SQL(
         "change_meter",
         tenant_id=tenant_id,
         name=name,
         profile=profile,
         interval_s=interval_s,
+        service_point=service_point,
         key_sealed=key_sealed,
         market_keys_sealed=market_keys_sealed,
     )
     return bool(rows)
+
+
+def _check_place(tenant_id: int, name: str) -> Plan[None]:
+    if not (yield SQL("find_service_point", tenant_id=tenant_id, name=name)):
+        raise ModelError(f"no service point {name}")
 
 
 def add_service_point(

@@ -17,9 +17,24 @@ update ohmesh.meter
 set profile = coalesce(%(profile)s, profile),
     interval_s = coalesce(%(interval_s)s, interval_s),
     key_sealed = coalesce(%(key_sealed)s, key_sealed),
-    market_keys_sealed = coalesce(%(market_keys_sealed)s, market_keys_sealed)
+    market_keys_sealed = coalesce(%(market_keys_sealed)s, market_keys_sealed),
+    service_point_id = coalesce(
+        (select p.id from ohmesh.service_point p
+         where p.tenant_id = %(tenant_id)s and p.name = %(service_point)s), service_point_id)
 where tenant_id = %(tenant_id)s and name = %(name)s
+  and (profile <> coalesce(%(profile)s, profile) or interval_s <> coalesce(%(interval_s)s, interval_s)
+       or key_sealed is distinct from coalesce(%(key_sealed)s, key_sealed)
+       or market_keys_sealed is distinct from coalesce(%(market_keys_sealed)s, market_keys_sealed)
+       or (%(service_point)s::text is not null and service_point_id is distinct from (
+           select p.id from ohmesh.service_point p
+           where p.tenant_id = %(tenant_id)s and p.name = %(service_point)s)))
 returning id
+
+-- name: lock_meter
+select version from ohmesh.meter where tenant_id = %(tenant_id)s and name = %(name)s for update
+
+-- name: find_service_point
+select id from ohmesh.service_point where tenant_id = %(tenant_id)s and name = %(name)s
 
 -- name: insert_service_point
 insert into ohmesh.service_point (tenant_id, name, zone, x_m, y_m)

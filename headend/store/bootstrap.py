@@ -142,6 +142,9 @@ def _write_files(
     text = text.replace('# kek_file = "kek"  ', f'kek_file = "{kek_file}"  ')
     gate_file = _write_gate(file, urls["gate"])
     text = text.replace('# config_file = "gate.toml"  ', f'config_file = "{gate_file}"  ')
+    text = text.replace(
+        '# gate_keys_file = "gate.pub"', f'gate_keys_file = "{file.with_name("gate.pub")}"'
+    )
     write_private(file, text)
 
 

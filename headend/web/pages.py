@@ -18,6 +18,7 @@ from headend.api.money import MU_DIGITS, minor_digits
 from headend.api.problems import Problem, invalid, not_found
 from headend.api.routes import accounts as account_routes
 from headend.api.routes import commands as command_routes
+from headend.api.routes.events import NO_FILTER
 from headend.api.routes.gateways import read_topology
 from headend.api.routes.meters import LAST_NAME, find_meter, meter_view, span
 from headend.api.routes.reports import ReadSuccessQuery, read_success_plan
@@ -61,6 +62,8 @@ async def _meters(parts: Services, who: Principal, prefix: str, after: str) -> l
         profile=None,
         gateway=None,
         silent_since=None,
+        group=None,
+        feeder=None,
         limit=ROWS + 1,
     )
 
@@ -91,9 +94,7 @@ async def fleet(
 
 async def _happened(parts: Services, who: Principal) -> list[Happening]:
     """The newest events and commands in one list."""
-    events = await parts.rows(
-        who.tenant_id, "events", before=None, kind=None, meter=None, limit=HAPPENINGS
-    )
+    events = await parts.rows(who.tenant_id, "events", **NO_FILTER, meter=None, limit=HAPPENINGS)
     commands = await command_routes.find_commands(parts, who, limit=HAPPENINGS)
     return newest_first(
         [views.Event(**row) for row in events],
@@ -133,9 +134,7 @@ async def one_meter(
     view = meter_view(await find_meter(parts, who, meter))
     newest, channels = await _newest(parts, who, meter)
     commands = await command_routes.find_commands(parts, who, meter=meter, limit=20)
-    events = await parts.rows(
-        who.tenant_id, "events", before=None, kind=None, meter=meter, limit=EVENTS
-    )
+    events = await parts.rows(who.tenant_id, "events", **NO_FILTER, meter=meter, limit=EVENTS)
     curve, month, telegrams = await parts.store.run(
         who.tenant_id, _drawn(who.tenant_id, meter, day, view.last_seen)
     )

@@ -16,7 +16,7 @@ from meter_sim.capture.writer import CaptureWriter
 from meter_sim.replay.bench_target import BenchTarget
 from meter_sim.replay.broker_target import BrokerTarget
 from meter_sim.replay.link import LinkError
-from meter_sim.replay.player import Plan, Player
+from meter_sim.replay.player import Plan, Player, in_real_time
 from meter_sim.replay.serial_target import SerialTarget
 from meter_sim.replay.target import TargetGoneError
 from ohmesh.model.errors import ConfigError
@@ -63,6 +63,9 @@ def add_commands(add: Add) -> None:
     )
     parser.add_argument("--qos", type=int, choices=[0, 1], help="default: as captured")
     parser.add_argument("--patience", type=float, default=30, metavar="S", help="default 30")
+    parser.add_argument(
+        "--realtime", action="store_true", help="even pace on a busy machine; takes root"
+    )
     parser.add_argument("--undelivered", type=Path, metavar="OUT", help="keep what did not arrive")
     parser.add_argument("--json", action="store_true", help="print the last line only")
 
@@ -86,6 +89,8 @@ def _count(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.realtime:
+        in_real_time()
     with CaptureReader(options.file) as reader:
         plan = Plan(options.speed, options.loops, options.fan_out, _shift_ms(options, reader))
         with closing(_target(options)) as target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from meter_sim.replay.cast import play
 from meter_sim.replay.schedule import percentile, schedule
 from meter_sim.replay.target import TargetGoneError
+from ohmesh.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -56,6 +58,20 @@ class Played:
     def jitter_p99_ms(self) -> float:
         """Inter-arrival jitter at the sender, 99th percentile."""
         return round(percentile(self.jitters_s, 99) * 1000, 3)
+
+
+def in_real_time() -> None:
+    """From now on this process runs before all ordinary ones (SCHED_FIFO), as far as it has to.
+
+    Raises:
+        ConfigError: the system does not permit it.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except OSError as error:
+        raise ConfigError(
+            f"no real-time priority: {error.strerror}; it takes root or CAP_SYS_NICE"
+        ) from error
 
 
 @dataclass(slots=True)

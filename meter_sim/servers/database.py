@@ -28,6 +28,8 @@ from meter_sim.servers.process import (
 
 _NOBODY = 65534
 _OPTIONS = ("--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C")
+_RECOVERY_S = 300
+"""After a crash under load the log of minutes is played again."""
 _READY = "database system is ready to accept connections"
 
 
@@ -72,7 +74,12 @@ class Database:
                 user=self._user,
                 cwd=self._folder,
             )
-        wait_until(lambda: _READY in self._log_since(offset), self._process, self._log)
+        wait_until(
+            lambda: _READY in self._log_since(offset),
+            self._process,
+            self._log,
+            limit_s=_RECOVERY_S,
+        )
         return self
 
     def stop(self) -> None:

@@ -77,6 +77,8 @@ REPLAY_WINDOW_FRAMES: Final = 64
 
 HOP_LIMIT: Final = 64
 FRAME_AGE_MAX_S: Final = 600
+REG_AGE_MAX_S: Final = 30
+"""A registration that waited longer is dropped on its way: its origin has sent another."""
 DUPLICATE_HORIZON_MS: Final = 1_200_000
 """At least twice the age cap: Meshtastic #8790, history rolled over while the packet travelled."""
 BUSY_PAUSE_MS: Final = 1_000
@@ -143,12 +145,15 @@ HOUSEKEEPING_MS: Final = 600_000
 
 # --- registration and end-to-end acknowledgement ------------------------------------------------
 
-REG_FIRST_MS: Final = 30_000
-"""Jitter of the first registration with a root, which may not know yet how many there are."""
+REG_FIRST_MS: Final = 150_000
+"""Jitter of the first registration with a root that knows nobody yet: a channel of 50 kbps carries
+about six registrations a second, and a thousand meters may have booted together."""
+REG_KNOWN_MS: Final = 30_000
+"""The same with a root that says how many it knows."""
 REG_AGAIN_MS: Final = 4_000
 """Jitter when a way back to a root was found that knows us."""
-REG_JITTER_PER_NODE_MS: Final = 60
-"""Either jitter grows with the nodes the root says it has."""
+REG_JITTER_PER_NODE_MS: Final = 150
+"""Each jitter grows with the nodes the root says it has."""
 SIZE_CODE_MAX: Final = 15
 """The size of a network is advertised as the bit length of its number of nodes."""
 REG_RETRY_MS: Final = 3_000

@@ -166,7 +166,17 @@ class Formation:
         elif uplink.registered_root == self._core.root:
             uplink.register_within(now_ms, self._spread_ms(c.REG_AGAIN_MS))
         else:
-            uplink.register_within(now_ms, self._spread_ms(c.REG_FIRST_MS))
+            uplink.register_within(now_ms, self._spread_ms(self._first_ms()))
+
+    def _first_ms(self) -> int:
+        """Return how long the first registration may wait where nobody says how many there are.
+
+        Whoever hears many neighbours assumes that there are many more behind them.
+        """
+        if self.size_code:
+            return c.REG_KNOWN_MS
+        heard = min(len(self._core.neighbours), c.NEIGHBOURS_MAX)
+        return c.REG_FIRST_MS * heard // c.NEIGHBOURS_MAX
 
     def _watch_rank(self, now_ms: int) -> None:
         risen = self._core.rank - self._advertised_rank
@@ -278,7 +288,7 @@ class Formation:
         if adv.time_s:
             self.time_offset_s = adv.time_s - now_ms // 1000
         if self._follow_call(row):
-            self._uplink.register_within(now_ms, self._spread_ms(c.REG_FIRST_MS))
+            self._uplink.register_within(now_ms, self._spread_ms(c.REG_KNOWN_MS))
             self.reset_trickle(now_ms, ResetCause.VERSION)
 
     def _follow_call(self, row: Neighbour) -> bool:

@@ -18,6 +18,7 @@ from ohmesh.mesh.frames import (
     Frame,
     Hack,
     HackStatus,
+    Reg,
     Up,
     UpFlag,
     UpFrame,
@@ -109,6 +110,8 @@ class Forwarder:
         ours = head.origin == core.config.node
         if ours or head.hop_limit <= 1 or core.parents == (src,):
             return HackStatus.LOOP
+        if isinstance(frame, Reg):
+            self._outdate(now_ms, head.origin)
         if not self._has_relay_room():
             core.trace("forward.busy")
             return HackStatus.BUSY
@@ -319,6 +322,15 @@ class Forwarder:
         row.deny(now_ms, first_ms=core.scaled(c.DENY_MIN_MS), max_ms=core.scaled(c.DENY_MAX_MS))
         core.look_again(row.deny_until_ms)
 
+    def _outdate(self, now_ms: int, origin: int) -> None:
+        """A newer registration makes one that still waits worthless."""
+        for job in self._queue:
+            frame = job.frame
+            old = isinstance(frame, Reg) and frame.head.origin == origin and job.came_from
+            if old and job is not self._flying:
+                self._finish(now_ms, job, ok=False)
+                return
+
     def _drop_aged(self, now_ms: int) -> None:
         for job in [job for job in self._queue if self._is_aged(now_ms, job)]:
             self._core.trace("forward.aged")
@@ -328,7 +340,8 @@ class Forwarder:
     def _is_aged(now_ms: int, job: Job) -> bool:
         if not isinstance(job.frame, UpFrame | DownFrame):
             return False
-        return job.frame.head.age_s + (now_ms - job.queued_ms) // 1000 > c.FRAME_AGE_MAX_S
+        most_s = c.REG_AGE_MAX_S if isinstance(job.frame, Reg) else c.FRAME_AGE_MAX_S
+        return job.frame.head.age_s + (now_ms - job.queued_ms) // 1000 > most_s
 
     def _weigh(self) -> None:
         self._core.load = min(self._relayed * 256 // c.RELAY_QUEUE_MAX, 0xFF)

@@ -47,6 +47,8 @@ _ACK_PRIORITY = 1
 _SEQ_MAX = 0xFFFF
 _EPOCH_MAX = 0xFFFFFFFF
 _ACKS_UNDER_WAY_MAX = 256
+_ACKS_QUEUED_MAX = 48
+"""More acknowledgements than these wait unbuilt: the queue has other work, and routes change."""
 _AGE_MAX_S = 0xFFFF
 
 
@@ -54,6 +56,7 @@ class RootSide:
     """State and procedures of a root."""
 
     __slots__ = (
+        "_acks_queued",
         "_acks_under_way",
         "_core",
         "_custody",
@@ -87,6 +90,7 @@ class RootSide:
         self._outages = OutageWatch()
         self._kept: tuple[PersistRoute, ...] = ()
         self._owed: dict[int, None] = {}
+        self._acks_queued = 0
         # Sequences of acknowledgements on their way, so that a link failure finds its node.
         self._acks_under_way: OrderedDict[int, int] = OrderedDict()
 
@@ -308,12 +312,7 @@ class RootSide:
         self._formation.size_code = min(len(self.routes).bit_length(), c.SIZE_CODE_MAX)
         self._acknowledge(now_ms, node, row)
         self.commands.life_sign(now_ms, node)
-        for other in list(self._owed):
-            owed = self.routes.get(other)
-            if owed is None:
-                del self._owed[other]
-            elif self.routes.path(now_ms, other) is not None:
-                self._acknowledge(now_ms, other, owed)
+        self._pay(now_ms)
 
     def _after_mark(self, now_ms: int, row: Registration, frame: Up) -> None:
         row.since_ack += len(frame.records)
@@ -346,7 +345,7 @@ class RootSide:
             row.ack_again = True
             return
         path = self.routes.path(now_ms, node)
-        if path is None:
+        if path is None or self._acks_queued >= _ACKS_QUEUED_MAX:
             self._owed[node] = None
             return
         self._owed.pop(node, None)
@@ -370,9 +369,25 @@ class RootSide:
         job = Job(JobKind.DOWN, frame, now_ms, dst=path[0], priority=_ACK_PRIORITY)
         job.done = lambda at_ms, ok: self._ack_done(at_ms, node, frame, ok=ok)
         row.ack_queued = self._forwarder.submit(job)
+        if row.ack_queued:
+            self._acks_queued += 1
+        else:
+            self._owed[node] = None
+
+    def _pay(self, now_ms: int) -> None:
+        """Build the acknowledgements that waited for a route or for room."""
+        for node in list(self._owed):
+            if self._acks_queued >= _ACKS_QUEUED_MAX:
+                return
+            row = self.routes.get(node)
+            if row is None:
+                del self._owed[node]
+            else:
+                self._acknowledge(now_ms, node, row)
 
     def _ack_done(self, now_ms: int, node: int, frame: RegAck, *, ok: bool) -> None:
         """The first hop took an acknowledgement, or failed."""
+        self._acks_queued -= 1
         row = self.routes.get(node)
         again = row is not None and row.ack_again
         if row is not None:
@@ -382,6 +397,7 @@ class RootSide:
             self._failed(now_ms, head.dseq, self._core.config.node, head.path[0])
         elif again and row is not None:
             self._acknowledge(now_ms, node, row)
+        self._pay(now_ms)
 
     def _reported(self, now_ms: int, report: Report) -> None:
         if report.status == ReportStatus.DELIVERED:

@@ -161,7 +161,7 @@ class Uplink:
 
     def _retry_ms(self) -> int:
         if self._tries <= c.REG_TRIES:
-            base = max(self._core.paced(c.REG_RETRY_MS, _ROUND_TRIPS), self._spread_ms // 2)
+            base = max(self._core.paced(c.REG_RETRY_MS, _ROUND_TRIPS), self._spread_ms)
             return base << (self._tries - 1)
         grown = max(self._core.scaled(c.REG_PAUSE_MS), self._spread_ms, self._pause_ms * 2)
         self._pause_ms = min(grown, self._core.scaled(c.REG_PAUSE_MAX_MS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from headend.api import views
 from headend.api.answers import Pager, documented
 from headend.api.export.lists import also_as_files
-from headend.api.fields import Id, PageQuery, Word
+from headend.api.fields import Id, Instant, PageQuery, Word
 from headend.api.pulse import Pulse
 from headend.api.services import Caller, Parts
 
@@ -28,11 +28,18 @@ EVENTS_A_BEAT = 200
 TOPICS = ("meters", "gateways", "mesh", "quarantine", "commands", "accounts")
 
 
+NO_FILTER: Final = dict.fromkeys(("before", "kind", "gateway", "period_from", "period_to"))
+"""Of the query `events`, but for the meter."""
+
+
 class EventQuery(PageQuery):
     """Filters of the list of events."""
 
     kind: Word | None = None
     meter: Id | None = None
+    gateway: Id | None = None
+    period_from: Instant | None = None
+    period_to: Instant | None = None
 
 
 @router.get("/events", responses=documented("EventPage", files=True))
@@ -50,6 +57,9 @@ async def list_events(
         before=before,
         kind=query.kind,
         meter=query.meter,
+        gateway=query.gateway,
+        period_from=query.period_from,
+        period_to=query.period_to,
         limit=pager.limit,
     )
     return pager.page(rows, lambda row: views.Event(**row), lambda row: (row["id"],))

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headend.api import views
 from headend.api.answers import Pager, accepted, answer, documented
+from headend.api.etags import IfMatch, closed_periods, demand_match, etag, tagged
 from headend.api.export.lists import also_as_files
 from headend.api.fields import (
     YEAR_MAX,
@@ -30,7 +31,13 @@ from headend.api.fields import (
 from headend.api.problems import invalid, not_found
 from headend.api.services import SQL, Caller, Parts, Services
 from headend.keystore import market_name
-from headend.service.fleet import NewMeter, add_service_point, register_meter
+from headend.service.fleet import (
+    NewMeter,
+    add_service_point,
+    change_meter,
+    lock_meter,
+    register_meter,
+)
 from ohmesh.model.command import RelayState
 from ohmesh.model.ids import address, mesh_address, meter_id
 from ohmesh.model.reading import Quality
@@ -40,6 +47,7 @@ if TYPE_CHECKING:
     from headend.store.plan import Plan, Row
 
 router = APIRouter(prefix="/v1/meters", tags=["meters"])
+KeyHex = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")]
 LAST_NAME = "z" * 65
 """Above every name, in the C collation and in every language's."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,6 +68,8 @@ class MeterQuery(PageQuery):
     profile: Id | None = None
     gateway: Id | None = None
     silent_since: Instant | None = None
+    group: Id | None = None
+    feeder: Id | None = None
 
 
 class RegisterMeter(Body):
@@ -76,13 +86,24 @@ class RegisterMeter(Body):
     interval_s: Annotated[int, Field(strict=True, ge=60, le=86_400)] = 900
     node: Annotated[int, Field(strict=True, ge=0, lt=2**32)] | None = None
     address: Id | None = None
-    key_hex: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
-    unicast_key_hex: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
-    authentication_key_hex: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")] | None = None
+    key_hex: KeyHex | None = None
+    unicast_key_hex: KeyHex | None = None
+    authentication_key_hex: KeyHex | None = None
     service_point: Id | None = None
     zone: Zone = "UTC"
     x_m: Metres | None = None
     y_m: Metres | None = None
+
+
+class ChangeMeter(Body):
+    """What is to be another; what is left away stays. Keys as in a registration."""
+
+    profile: Id | None = None
+    interval_s: Annotated[int, Field(strict=True, ge=60, le=86_400)] | None = None
+    service_point: Id | None = None
+    key_hex: KeyHex | None = None
+    unicast_key_hex: KeyHex | None = None
+    authentication_key_hex: KeyHex | None = None
 
 
 class ReadingQuery(BaseModel):
@@ -96,6 +117,7 @@ class ReadingQuery(BaseModel):
     order: Literal["asc", "desc"] = "asc"
     page_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
     cursor: Annotated[str, Field(max_length=512)] | None = None
+    format: Literal["json", "csv", "xlsx"] | None = None
 
 
 def meter_view(row: Row) -> views.Meter:
@@ -121,6 +143,8 @@ async def find_meter(parts: Services, who: Principal, name: str) -> Row:
         profile=None,
         gateway=None,
         silent_since=None,
+        group=None,
+        feeder=None,
         limit=1,
     )
     if not rows:
@@ -145,6 +169,8 @@ async def list_meters(
         profile=query.profile,
         gateway=query.gateway,
         silent_since=query.silent_since,
+        group=query.group,
+        feeder=query.feeder,
         limit=pager.limit,
     )
     return pager.page(rows, meter_view, lambda row: (row["meter"],))
@@ -187,27 +213,62 @@ def new_meter(body: RegisterMeter, place: str | None, parts: Services) -> NewMet
         key_sealed=parts.seal_key(body.meter, bytes.fromhex(body.key_hex))
         if body.key_hex
         else None,
-        market_keys_sealed=_market_keys(body, parts),
+        market_keys_sealed=_market_keys(body.meter, body, parts),
         service_point=place,
     )
 
 
-def _market_keys(body: RegisterMeter, parts: Services) -> bytes | None:
+def _market_keys(meter: str, body: RegisterMeter | ChangeMeter, parts: Services) -> bytes | None:
     if body.unicast_key_hex is None:
         if body.authentication_key_hex is not None:
             raise invalid("/body/unicast_key_hex", "an authentication key needs a unicast key")
         return None
     octets = bytes.fromhex(body.unicast_key_hex + (body.authentication_key_hex or ""))
-    return parts.seal_key(market_name(body.meter), octets)
+    return parts.seal_key(market_name(meter), octets)
 
 
 @router.get("/{meter}", responses=documented("Meter"))
 async def get_meter(parts: Parts, who: Caller, meter: PathId) -> Response:
-    """One meter."""
-    return answer(meter_view(await find_meter(parts, who, meter)))
+    """One meter. Its ETag names the `version` of what people set, for If-Match."""
+    row = await find_meter(parts, who, meter)
+    return tagged(answer(meter_view(row)), etag(row["version"]))
 
 
-@router.get("/{meter}/readings", responses=documented("ReadingPage"))
+@router.patch("/{meter}", responses=documented("Meter", also=(412,)), name="change_meter")
+async def change(
+    parts: Parts, who: Caller, meter: PathId, body: ChangeMeter, if_match: IfMatch = None
+) -> Response:
+    """Change what is named of a meter: profile, interval, service point, keys.
+
+    Its telegrams that wait in quarantine are decoded again.
+    """
+    await parts.store.run(who.tenant_id, _change(who, meter, body, if_match, parts))
+    row = await find_meter(parts, who, meter)
+    return tagged(answer(meter_view(row)), etag(row["version"]))
+
+
+def _change(
+    who: Principal, meter: str, body: ChangeMeter, if_match: str | None, parts: Services
+) -> Plan[None]:
+    name = meter if is_id(meter) else ""
+    version = yield from lock_meter(who.tenant_id, name)
+    if version is None:
+        raise not_found("meter", meter)
+    demand_match(if_match, etag(version))
+    yield from change_meter(
+        who.tenant_id,
+        name,
+        profile=body.profile,
+        interval_s=body.interval_s,
+        service_point=body.service_point,
+        key_sealed=parts.seal_key(name, bytes.fromhex(body.key_hex)) if body.key_hex else None,
+        market_keys_sealed=_market_keys(name, body, parts),
+    )
+
+
+@router.get("/{meter}/readings", responses=documented("ReadingPage", files=True, kept=True))
+@closed_periods
+@also_as_files(views.Reading)
 async def list_readings(
     request: Request,
     parts: Parts,
@@ -224,7 +285,7 @@ async def list_readings(
         "list": "readings",
         "tenant": who.tenant_id,
         "meter": meter,
-        **query.model_dump(mode="json", exclude={"page_size", "cursor"}),
+        **query.model_dump(mode="json", exclude={"page_size", "cursor", "format"}),
     }
     pager = Pager(request, parts.cursors, scope, query.page_size)
     after = parts.cursors.open(scope, query.cursor, tuple[int, int]) if query.cursor else None
@@ -232,14 +293,15 @@ async def list_readings(
         who.tenant_id, _readings(who, meter, query, after, pager.limit)
     )
     meaning = {row["id"]: (row["name"], row["scaler"], row["unit"]) for row in channels}
-    return pager.page(rows, partial(_reading, meaning), _reading_key)
+    return pager.page(rows, partial(reading_view, meaning), _reading_key)
 
 
 _Value: TypeAlias = tuple[int, datetime, int, int]
 """Channel number, time, value, quality flags."""
 
 
-def _reading(meaning: dict[int, tuple[str, int, str]], row: _Value) -> views.Reading:
+def reading_view(meaning: dict[int, tuple[str, int, str]], row: _Value) -> views.Reading:
+    """A value with the name, scaler and unit of its channel."""
     channel, time, value, flags = row
     name, scaler, unit = meaning[channel]
     return views.Reading(name, time, value, scaler, unit, _QUALITY[flags])

@@ -36,7 +36,7 @@ class Sizes:
 
     Attributes:
         telegrams: of the common path, ten registers each.
-        fleet: meters of the large fleet; a third of a tenth of them is the small one.
+        fleet: meters of the large fleet; a thirtieth of them is the small one.
         messages: of the direct path.
     """
 
@@ -193,9 +193,10 @@ def batched(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
 
 def fleets(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
     """A backlog of a large fleet, and what a reading costs there and in a thirtieth of it."""
-    large = Street(place.broker, profile, 4, 300, sizes.fleet, 1, 500)
     few = sizes.fleet // 30
-    small = Street(place.broker, profile, 4, 10, few, 30, 500)
+    # A gateway for a thousand meters, and no meter twice in a transaction.
+    large = Street(place.broker, profile, 4, sizes.fleet // 1000, sizes.fleet, 1, 500, window=2)
+    small = Street(place.broker, profile, 4, max(1, few // 1000), few, 6, 500, window=2)
     small_readings, small_seconds, _ = drained(made(place, "small", small), small)
     readings, seconds, rss_mib = drained(made(place, "large", large), large)
     growth = (seconds / readings) / (small_seconds / small_readings) - 1

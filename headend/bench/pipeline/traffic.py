@@ -58,6 +58,7 @@ class Street:
     intervals: int
     batch: int
     epoch: int = 1
+    window: int = WINDOW
 
     def meters_of(self, gateway: int) -> range:
         """The meters behind a gateway."""
@@ -176,7 +177,7 @@ class Gateways:
         """Seconds from the first message to the last acknowledgement."""
         begin = time.perf_counter()
         lines = {name: _Line(parts) for name, parts in outboxes.items() if parts}
-        window = max(1, min(WINDOW, UNDER_WAY_MAX // max(1, len(lines))))
+        window = max(1, min(self._street.window, UNDER_WAY_MAX // max(1, len(lines))))
         for name, line in lines.items():
             for message in line.unsent(window):
                 self.send(name, message)

@@ -21,7 +21,7 @@ from meter_sim.capture.record import Header
 from meter_sim.capture.writer import CaptureWriter
 from meter_sim.replay.bench import load
 from meter_sim.replay.broker_target import BrokerTarget
-from meter_sim.replay.player import Plan, Player
+from meter_sim.replay.player import Plan, Player, in_real_time
 from meter_sim.replay.schedule import percentile
 from meter_sim.servers import mosquitto
 from meter_sim.servers.broker import Broker
@@ -49,6 +49,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--broker", metavar="URL", help="default: a Mosquitto of its own")
     parser.add_argument("--quick", action="store_true", help="a tenth of the messages")
+    parser.add_argument("--realtime", action="store_true", help="jitter at real-time priority")
     parser.add_argument("--json", action="store_true", help="print the last line only")
     return parser.parse_args(argv)
 
@@ -66,6 +67,8 @@ def main(argv: list[str]) -> int:
         figures = _file(folder, singles, list(load.batch_records(telegrams)))
         figures |= _replay(url, singles)
         figures |= _record(url, folder, singles)
+        if options.realtime:
+            in_real_time()
         figures |= _jitter(url, folder, singles[: 200 if options.quick else 2000])
     facts: dict[str, object] = {**figures}
     facts["broker"] = "given" if options.broker else _kind()
@@ -140,7 +143,7 @@ def _replay(url: str, records: list[Record]) -> dict[str, float]:
 
 def _recorder(url: str, path: Path, count: int) -> subprocess.Popen[bytes]:
     words = ["sim", "record", str(path), "--broker", url, "--topic", "ohmesh/v1/meter/+/up"]
-    limits = ["--count", str(count), "--seconds", "60", "--json"]
+    limits = ["--count", str(count), "--seconds", "170", "--json"]
     argv = [sys.executable, "-m", "ohmesh", *words, *limits]
     recorder = subprocess.Popen(argv, stdout=subprocess.DEVNULL)  # noqa: S603 - our own program
     time.sleep(_WARM_S)  # it subscribes; what is sent before is not its loss

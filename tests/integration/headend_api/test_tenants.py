@@ -26,7 +26,9 @@ async def ids(api):
         json={"meter": "M0002", "kind": "relay_read"},
         headers={"Idempotency-Key": "of-ours"},
     )
+    await api.put("/v1/groups/ours-only", json={"meters": ["M0001"]})
     return {
+        "group": "ours-only",
         "meter": "M0001",
         "account": "A-1",
         "gateway": "gw1",

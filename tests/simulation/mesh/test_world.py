@@ -278,7 +278,7 @@ def test_a_cold_start_costs_few_registrations_a_node():
     world = street(21, meters=60, roots=1, loss_percent=10)
     registrations = frames_of(world, 3)
     world.boot_all(1000)
-    assert world.run(120_000, lambda: world.now_ms > 5_000 and not world.unjoined())
+    assert world.run(200_000, lambda: world.now_ms > 5_000 and not world.unjoined())
     hops = sum(world.station(node).hops for node in meters(world))
     assert len(registrations) < 3 * hops
 

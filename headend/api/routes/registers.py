@@ -1,0 +1,82 @@
+"""The dictionary of channels, and a meter's registers at an instant."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headend.api.answers import Pager, answer, documented
+from headend.api.data_views import ChannelEntry, Registers
+from headend.api.export.lists import also_as_files
+from headend.api.fields import Instant, PageQuery, PathId, is_id
+from headend.api.problems import not_found
+from headend.api.routes.meters import reading_view
+from headend.api.services import SQL as API_SQL
+from headend.api.services import Caller, Parts
+from headend.store.plan import Plan, Queries
+
+if TYPE_CHECKING:
+    from headend.api.access import Principal
+    from headend.store.plan import Row, Statement
+
+router = APIRouter(prefix="/v1", tags=["readings"])
+SQL: Final = Queries("headend.api", "data.sql")
+
+
+class AtQuery(BaseModel):
+    """When; without `at` now."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    at: Instant | None = None
+
+
+def one(statement: Statement) -> Plan[list[Row]]:
+    """A plan of one statement: its rows."""
+    return (yield statement)
+
+
+@router.get("/channels", responses=documented("ChannelEntryPage", files=True))
+@also_as_files(ChannelEntry)
+async def list_channels(
+    request: Request, parts: Parts, who: Caller, query: Annotated[PageQuery, Query()]
+) -> Response:
+    """List the channels that readings have come in, by name: unit and resolution of each."""
+    scope = query.scope("channels")
+    after = parts.cursors.open(scope, query.cursor, tuple[str, int]) if query.cursor else ("", 0)
+    pager = Pager(request, parts.cursors, scope, query.page_size)
+    statement = SQL("channels", after=after[0], after_id=after[1], limit=pager.limit)
+    rows = await parts.store.run(who.tenant_id, one(statement))
+    return pager.page(rows, _entry, lambda row: (row["channel"], row["id"]))
+
+
+def _entry(row: Row) -> ChannelEntry:
+    return ChannelEntry(**{name: row[name] for name in ChannelEntry.__struct_fields__})
+
+
+@router.get("/meters/{meter}/registers", responses=documented("Registers"))
+async def read_registers(
+    parts: Parts, who: Caller, meter: PathId, query: Annotated[AtQuery, Query()]
+) -> Response:
+    """Read a meter's registers as they stood at an instant: of each channel the last value."""
+    at = query.at or parts.now()
+    meaning, rows = await parts.store.run(who.tenant_id, _registers(who, meter, at))
+    values = [(row["channel"], row["ts"], row["value"], row["status"]) for row in rows]
+    return answer(Registers(meter, at, [reading_view(meaning, value) for value in values]))
+
+
+def _registers(
+    who: Principal, meter: str, at: datetime
+) -> Plan[tuple[dict[int, tuple[str, int, str]], list[Row]]]:
+    name = meter if is_id(meter) else ""
+    found = yield API_SQL("find_meter_id", tenant_id=who.tenant_id, name=name)
+    if not found:
+        raise not_found("meter", meter)
+    known = yield API_SQL("channels")
+    rows = yield SQL("registers_at", tenant_id=who.tenant_id, meter_id=found[0]["id"], at=at)
+    return {row["id"]: (row["name"], row["scaler"], row["unit"]) for row in known}, rows
