@@ -159,10 +159,10 @@ class MqttClient:
         sent = self._client.publish(topic, payload, qos=qos)
         return sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
-    def acknowledge(self, delivery: Delivery) -> None:
-        """PUBACK; nothing for QoS 0 and for a delivery of an earlier connection."""
-        if delivery.mid and delivery.connection == self._connection:
-            self._client.ack(delivery.mid, 1)
+    def acknowledge(self, connection: int, mid: int) -> None:
+        """PUBACK of a delivery; nothing for QoS 0 and for one of an earlier connection."""
+        if mid and connection == self._connection:
+            self._client.ack(mid, 1)
 
     def _on_connect(self, client: Client, _data: Any, flags: Any, reason: Any, _p: Any) -> None:
         if reason.is_failure:

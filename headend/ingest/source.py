@@ -107,8 +107,8 @@ class MqttSource:
 
     def done(self, deliveries: Sequence[Delivery]) -> None:
         """PUBACK, in the order of arrival."""
-        for delivery in self._receipts.finish(deliveries):
-            self.client.acknowledge(delivery)
+        for connection, mid in self._receipts.finish(deliveries):
+            self.client.acknowledge(connection, mid)
 
     def _enqueue(self, delivery: Delivery) -> None:
         queue = self._queues[zlib.crc32(delivery.topic.encode()) % len(self._queues)]
@@ -159,12 +159,15 @@ class Lane:
 
 
 class Receipts:
-    """Brings what writers finish into the order of arrival (MQTT 5, 4.6: PUBACK in order)."""
+    """Brings what writers finish into the order of arrival (MQTT 5, 4.6: PUBACK in order).
+
+    A broker may deliver a message twice on one connection; each delivery is finished by itself.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._expected: deque[tuple[int, int]] = deque()
-        self._finished: dict[tuple[int, int], Delivery] = {}
+        self._finished: Counter[tuple[int, int]] = Counter()
 
     def expect(self, delivery: Delivery) -> None:
         """A message arrived."""
@@ -172,13 +175,15 @@ class Receipts:
             with self._lock:
                 self._expected.append((delivery.connection, delivery.mid))
 
-    def finish(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Messages are done; those that may be acknowledged now, in order."""
+    def finish(self, deliveries: Sequence[Delivery]) -> list[tuple[int, int]]:
+        """Messages are done; (connection, mid) of those to acknowledge now, in order."""
         with self._lock:
-            for delivery in deliveries:
-                if delivery.mid:
-                    self._finished[delivery.connection, delivery.mid] = delivery
-            ready: list[Delivery] = []
-            while self._expected and self._expected[0] in self._finished:
-                ready.append(self._finished.pop(self._expected.popleft()))
+            self._finished.update((d.connection, d.mid) for d in deliveries if d.mid)
+            ready: list[tuple[int, int]] = []
+            while self._expected and self._finished[self._expected[0]]:
+                place = self._expected.popleft()
+                self._finished[place] -= 1
+                if not self._finished[place]:
+                    del self._finished[place]
+                ready.append(place)
             return ready

@@ -208,7 +208,7 @@ class GatewaySide:
         self.downs: queue.Queue = queue.Queue()
 
     def _on_message(self, delivery) -> None:
-        self._client.acknowledge(delivery)
+        self._client.acknowledge(delivery.connection, delivery.mid)
         if delivery.topic.endswith("/ack"):
             self.acks.put(decode_ack(delivery.payload))
         else:
