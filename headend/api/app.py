@@ -53,7 +53,18 @@ from headend.api.store import PoolStore
 from headend.prepayment.tokens.security import StsSoftTest
 from headend.prepayment.tokens.vendor import StsVendor
 from headend.security.roles import NOBODY, Permission, Principal
-from headend.web import offices, oidc, operations, pages, places, reading, sign_in, validation
+from headend.web import (
+    alarms,
+    cutoff,
+    offices,
+    oidc,
+    operations,
+    pages,
+    places,
+    reading,
+    sign_in,
+    validation,
+)
 from headend.web.render import FOLDER, error_page
 
 if TYPE_CHECKING:
@@ -138,7 +149,7 @@ def create_app(
         *(billing, vee, outages, imports),
         enrol,
         *(registers, groups, service_points),
-        *(pages, places, reading, operations, validation, offices, sign_in, oidc),
+        *(pages, places, reading, alarms, cutoff, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:
         app.include_router(module.router)

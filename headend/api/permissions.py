@@ -41,11 +41,11 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_alarms", "list_service_points", "list_routes", "get_billing_mark"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
         "list_certificates",
-        *("vee_page", "map_page", "map_places", "reads_page"),
+        *("vee_page", "map_page", "map_places", "reads_page", "outages_page"),
     ),
     Permission.FLEET_WRITE: (
         *("add_enrolment", "revoke_certificates"),
-        *("set_map_origin", "register_meter", "register_gateway"),
+        *("set_map_origin", "act_on_alarm", "register_meter", "register_gateway"),
         *("connect_service_point", "acknowledge_alarm", "close_alarm"),
         *("import_meters", "change_meter", "put_group", "drop_group"),
         *("add_service_point", "change_service_point"),
@@ -56,7 +56,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.COMMAND_SEND: ("send_command", "cancel_command"),
     Permission.MONEY_READ: (
         *("list_tariffs", "list_accounts", "get_account", "list_transfers"),
-        *("accounts", "one_account"),
+        *("accounts", "one_account", "cutoff_page"),
         *("contract_balance", "contract_statement", "contract_supply"),
         *("may_disconnect", "list_reconciliations", "show_breaker", "list_held_releases"),
         *("export_odyssey", "list_webhooks", "list_deliveries"),

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 TOKEN = "browser-token-0123456789-0123456789"
 PAGES = (
     *("/", "/mesh", "/meters/M0007", "/accounts", "/accounts/A-1", "/commands", "/gateways"),
-    *("/quarantine", "/vee", "/reads", "/docs"),
+    *("/quarantine", "/vee", "/reads", "/outages", "/cutoff", "/docs"),
 )
 OFFICES = ("/people", "/approvals", "/audit")
 AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
