@@ -15,6 +15,7 @@ import logging
 import random
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from headend.commands import sending
@@ -131,11 +132,13 @@ class Worker:
         due = attempt.due
         try:
             key = self._keystore.open(due.meter, due.key_sealed)
+            messages = sending.messages(attempt, key, partial(self._keystore.open, due.meter))
         except ConfigError as error:
             _log.error("command %s cannot be sealed: %s", due.id, error)
             return
         topic = topics.gateway_topic(GatewayId(due.gateway), "down")
-        self._publish(topic, sending.message(attempt, key))
+        for message in messages:
+            self._publish(topic, message)
 
 
 def _chance() -> float:

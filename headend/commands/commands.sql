@@ -1,7 +1,7 @@
 -- name: due
 -- What takes supply away is not here: it goes one by one, with its release (`due_cuts`).
 select c.id, c.meter_id, m.name as meter, m.address, m.key_sealed, ms.gateway_id, g.name as gateway,
-       c.kind, c.argument, c.sequence, c.priority, c.not_after, c.attempts, c.state, c.next_try_at,
+       c.kind, c.argument, c.body, c.proof, c.sequence, c.priority, c.not_after, c.attempts, c.state, c.next_try_at,
        c.tenant_id, coalesce(p.area, '') as area
 from ohmesh.command c
 join ohmesh.meter m on m.id = c.meter_id
@@ -26,7 +26,7 @@ order by c.next_try_at limit %(limit)s
 
 -- name: one_cut
 select c.id, c.meter_id, m.name as meter, m.address, m.key_sealed, ms.gateway_id, g.name as gateway,
-       c.kind, c.argument, c.sequence, c.priority, c.not_after, c.attempts, c.state, c.next_try_at,
+       c.kind, c.argument, c.body, c.proof, c.sequence, c.priority, c.not_after, c.attempts, c.state, c.next_try_at,
        c.tenant_id, coalesce(p.area, '') as area, c.decision_seq, c.requested_by,
        r.octets as release,
        array(select json_build_array(a.name, extract(epoch from a.not_after)::bigint,
@@ -69,8 +69,15 @@ where (m.tenant_id, coalesce(p.area, '')) in
 group by 1, 2
 
 -- name: next_counter
-update ohmesh.meter_status set down_counter = down_counter + 1
+update ohmesh.meter_status set down_counter = down_counter + %(count)s
 where meter_id = %(meter_id)s returning down_counter
+
+-- name: image_blocks
+select u.n as number, substring(f.image from u.n * %(size)s + 1 for %(size)s) as octets
+from ohmesh.firmware f, unnest(%(numbers)s::int[]) as u(n)
+where f.id = (select min(id) from ohmesh.firmware
+              where tenant_id = %(tenant_id)s and sha256 = %(sha256)s)
+order by u.n
 
 -- name: mark_sent
 -- Only if nobody else has touched it since it was read: another dispatcher, a result, a decision.

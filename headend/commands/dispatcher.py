@@ -58,6 +58,8 @@ class Due:
     area: str = ""
     release: bytes = b""
     approvals: tuple[tuple[str, int, bytes], ...] = ()
+    body: bytes = b""
+    proof: bytes = b""
 
     @property
     def not_after_s(self) -> int:
@@ -65,8 +67,9 @@ class Due:
         return int(self.not_after.timestamp())
 
     def command(self) -> Command:
-        """The command as the meter sees it."""
-        return Command(self.id.bytes, self.kind, self.sequence, self.not_after_s, self.argument)
+        """The command as it stands in the table."""
+        ident, deadline_s = self.id.bytes, self.not_after_s
+        return Command(ident, self.kind, self.sequence, deadline_s, self.argument, self.body)
 
 
 def choose(due: Iterable[Due], under_way: Mapping[int, int], permits: int = PERMITS) -> list[Due]:

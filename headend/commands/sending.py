@@ -11,9 +11,10 @@ hours are open and the notice stands. What is no longer right ends there and doe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -30,30 +31,51 @@ from headend.commands.dispatcher import (
 from headend.prepayment import cutoff, engine, supplying
 from headend.prepayment.outbox import Status
 from headend.store.plan import Plan, Queries, Row, first
-from ohmesh.model.command import NEEDS_RELEASE, CommandEvent, CommandKind, CommandState, advance
+from ohmesh.model.command import (
+    NEEDS_RELEASE,
+    Command,
+    CommandEvent,
+    CommandKind,
+    CommandState,
+    advance,
+)
+from ohmesh.model.errors import WireError
+from ohmesh.wire.commandbody import BLOCK_BYTES, decode_offer, decode_wanted
 from ohmesh.wire.downlink import DownMessage, encode_down
 from ohmesh.wire.metercommand import encode_command
 from ohmesh.wire.sealed import kind_of_command, seal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
-    from uuid import UUID
 
 SQL: Final = Queries("headend.commands", "commands.sql")
 LIMIT: Final = 500
 LEASE: Final = timedelta(seconds=10)
 FLIGHT_MAX: Final = timedelta(minutes=10)
 """How long a gateway may try; the command itself may live longer."""
+CLOCK_FLIGHT_MAX: Final = timedelta(seconds=30)
+"""The same for a time of day, which is wrong by as much as it was under way."""
+BLOCKS_AT_ONCE: Final = 16
+"""Of a firmware, before the meter is asked again what it wants."""
 _GUARDED: Final = [kind.value for kind in NEEDS_RELEASE]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A send that is in the store: the command, the counter for its seal, and when it leaves."""
+    """A send that is in the store: the command, when it leaves, and what leaves with it.
+
+    Attributes:
+        due: the command.
+        counter: the last of its counters of the seal: its blocks have those before it.
+        at: when it leaves.
+        blocks: of a firmware: number and octets of those that the meter wants.
+    """
 
     due: Due
     counter: int
     at: datetime
+    blocks: tuple[tuple[int, bytes], ...] = ()
 
 
 def look(now: datetime) -> Plan[list[Due]]:
@@ -94,6 +116,8 @@ def _due(row: Row) -> Due:
             "kind": CommandKind(row["kind"]),
             "state": CommandState(row["state"]),
             "release": bytes(row.get("release") or b""),
+            "body": bytes(row["body"]),
+            "proof": bytes(row["proof"] or b""),
             "approvals": tuple(map(_approval, row.get("approvals") or ())),
         }
     )
@@ -106,7 +130,8 @@ def _approval(text: str) -> tuple[str, int, bytes]:
 
 def begin(due: Due, now: datetime, chance: float) -> Plan[Attempt | None]:
     """Note the attempt; None when somebody else has changed the command meanwhile."""
-    counter = (yield SQL("next_counter", meter_id=due.meter_id))[0]["down_counter"]
+    blocks = yield from _blocks(due)
+    counters = yield SQL("next_counter", meter_id=due.meter_id, count=1 + len(blocks))
     marked = first(
         (
             yield SQL(
@@ -120,7 +145,25 @@ def begin(due: Due, now: datetime, chance: float) -> Plan[Attempt | None]:
             )
         )
     )
-    return Attempt(due, counter, now) if marked else None
+    return Attempt(due, counters[0]["down_counter"], now, blocks) if marked else None
+
+
+def _blocks(due: Due) -> Plan[tuple[tuple[int, bytes], ...]]:
+    """What a meter wants of a firmware, by its last answer; so many as a gateway carries well."""
+    if due.kind is not CommandKind.FIRMWARE or not due.proof:
+        return ()
+    try:
+        wanted = decode_wanted(due.proof)
+    except WireError:  # a meter that does not say what it wants is asked again
+        return ()
+    rows = yield SQL(
+        "image_blocks",
+        tenant_id=due.tenant_id,
+        sha256=decode_offer(due.body).sha256,
+        numbers=wanted[:BLOCKS_AT_ONCE],
+        size=BLOCK_BYTES,
+    )
+    return tuple((row["number"], bytes(row["octets"])) for row in rows if row["octets"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,18 +218,41 @@ def _refusal(account: Row, decision_seq: int, now: datetime, *, decided_here: bo
     return None
 
 
-def message(attempt: Attempt, key: bytes) -> bytes:
-    """The DownMessage of an attempt, sealed for its meter."""
-    due = attempt.due
-    body = encode_command(due.command())
-    sealed = seal(key, due.address, kind_of_command(due.kind), attempt.counter, body)
-    flight_s = int((attempt.at + FLIGHT_MAX).timestamp())
-    not_after_s = min(due.not_after_s, flight_s)
+def messages(attempt: Attempt, key: bytes, open_key: Callable[[bytes], bytes]) -> list[bytes]:
+    """The DownMessages of an attempt, sealed for its meter, blocks before the command itself.
+
+    Args:
+        attempt: what to send.
+        key: of the meter's seal.
+        open_key: opens a key that stands sealed in the store.
+    """
+    due, first = attempt.due, attempt.counter - len(attempt.blocks)
+    made = []
+    for place, (number, octets) in enumerate(attempt.blocks):
+        block = replace(
+            due.command(), kind=CommandKind.FIRMWARE_BLOCK, argument=number, body=octets
+        )
+        flight = uuid5(due.id, str(number)).bytes
+        made.append(_message(attempt, flight, block, (key, first + place)))
+    command = due.command()
+    if due.kind is CommandKind.CLOCK_SET:
+        command = replace(command, argument=int(attempt.at.timestamp()))
+    if due.kind is CommandKind.KEY_CHANGE:
+        command = replace(command, body=open_key(due.body))
+    return [*made, _message(attempt, due.id.bytes, command, (key, attempt.counter))]
+
+
+def _message(attempt: Attempt, flight: bytes, command: Command, under: tuple[bytes, int]) -> bytes:
+    """One DownMessage. Args: flight: its id at the gateway. under: key and counter of the seal."""
+    due, (key, counter) = attempt.due, under
+    octets = encode_command(command)
+    sealed = seal(key, due.address, kind_of_command(command.kind), counter, octets)
+    longest = CLOCK_FLIGHT_MAX if due.kind is CommandKind.CLOCK_SET else FLIGHT_MAX
     return encode_down(
         DownMessage(
-            due.id.bytes,
+            flight,
             due.address,
-            not_after_s,
+            min(due.not_after_s, int((attempt.at + longest).timestamp())),
             due.priority,
             sealed,
             due.release,

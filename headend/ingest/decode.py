@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -21,7 +22,14 @@ import msgspec
 
 from firmware_profiles import registry
 from headend.ingest import senml
-from ohmesh.model.errors import DecodeError, DecodeErrorKind, ModelError, ProfileError, WireError
+from ohmesh.model.errors import (
+    BadChecksum,
+    DecodeError,
+    DecodeErrorKind,
+    ModelError,
+    ProfileError,
+    WireError,
+)
 from ohmesh.model.reading import Quality, utc
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire.metercommand import decode_result
@@ -63,6 +71,7 @@ class Meter:
     Attributes:
         version: rises with every change of it.
         key: None when its telegrams come plain.
+        other_keys: of its seal: the one that it is about to take, and the one before.
         market_keys: of its market's encryption, with the highest counter taken so far as the
             floor; None when it does not encrypt.
         key_fault: why its key could not be opened.
@@ -75,6 +84,7 @@ class Meter:
     profile: str
     version: int
     key: bytes | None = None
+    other_keys: tuple[bytes, ...] = ()
     market_keys: Keys | None = None
     key_fault: str | None = None
 
@@ -173,9 +183,20 @@ def open_telegram(telegram: Telegram, meter: Meter | None) -> Outcome | Body:
     if meter.key is None:
         return Body(telegram.payload, None)
     try:
-        return _opened(unseal(meter.key, meter.address, telegram.payload))
+        return _opened(_unseal(meter, meter.key, telegram.payload))
     except WireError as error:
         return refuse("seal", error)
+
+
+def _unseal(meter: Meter, key: bytes, octets: bytes) -> Opened:
+    """Under the key in force; while it changes, under the next or the one before."""
+    try:
+        return unseal(key, meter.address, octets)
+    except BadChecksum:
+        for other in meter.other_keys:
+            with suppress(BadChecksum):
+                return unseal(other, meter.address, octets)
+        raise
 
 
 def _unknown(telegram: Telegram) -> Outcome:

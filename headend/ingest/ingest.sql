@@ -33,6 +33,7 @@ returning p.gateway_id, p.epoch,
 -- name: meters
 -- counter_floor: the highest counter taken, null when none was.
 select m.id, m.tenant_id, m.name, m.address, m.profile, m.version, m.key_sealed, m.market_keys_sealed,
+       array_remove(array[m.next_key_sealed, m.old_key_sealed], null) as other_keys_sealed,
        upper(s.up_seen) - 1 as counter_floor
 from ohmesh.meter m left join ohmesh.meter_status s on s.meter_id = m.id
 where m.address = any(%(addresses)s)
@@ -144,14 +145,22 @@ where not exists (select from ohmesh.route where gateway_id = %(gateway)s)
 on conflict do nothing
 
 -- name: lock_commands
-select id, tenant_id, meter_id, kind, state from ohmesh.command
+select id, tenant_id, meter_id, kind, state, body from ohmesh.command
 where id = any(%(ids)s) order by id for update
 
 -- name: end_command
 update ohmesh.command
 set state = %(state)s, resolved_at = now(), result_status = %(status)s, relay = %(relay)s,
-    detail = %(detail)s
+    detail = %(detail)s, proof = %(proof)s
 where id = %(id)s
+
+-- name: want_more
+-- Due at once, by whatever clock the worker goes.
+update ohmesh.command set proof = %(proof)s, next_try_at = created_at
+where id = %(id)s and state in ('sent', 'in_field')
+
+-- name: activate_key
+select ohmesh.activate_key(%(meter)s, %(id)s)
 
 -- name: deliver_command
 update ohmesh.command set state = %(state)s, detail = %(detail)s where id = %(id)s

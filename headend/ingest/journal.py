@@ -16,6 +16,7 @@ from ohmesh.model.command import (
     CommandEvent,
     CommandKind,
     CommandState,
+    ResultStatus,
     advance,
     outcome,
 )
@@ -184,12 +185,18 @@ def _end(connection: Connection, rows: dict[UUID, Row], result: Result) -> None:
     row = rows.get(UUID(bytes=result.result.id))
     if row is None or row["meter_id"] != result.meter.id:
         return
-    event = outcome(CommandKind(row["kind"]), result.result)
+    status, kind = result.result.status, CommandKind(row["kind"])
+    if status is ResultStatus.IN_PROGRESS:
+        db.execute(connection, SQL("want_more", id=row["id"], proof=result.result.proof))
+        return
+    event = outcome(kind, result.result, bytes(row["body"]))
+    if kind is CommandKind.KEY_CHANGE and event is CommandEvent.SUCCEED:
+        # Even when the command was given up: the meter has the key.
+        db.execute(connection, SQL("activate_key", meter=result.meter.id, id=row["id"]))
     try:
         state = advance(CommandState(row["state"]), event)
     except CommandError:
         return
-    status = result.result.status
     db.execute(
         connection,
         SQL(
@@ -198,6 +205,7 @@ def _end(connection: Connection, rows: dict[UUID, Row], result: Result) -> None:
             state=state,
             status=status.value,
             relay=result.result.relay.value,
+            proof=result.result.proof,
             detail=f"the meter says {status.name.lower()}",
         ),
     )

@@ -269,9 +269,13 @@ class Writer:
 
     def _meter(self, row: Row) -> Meter:
         key, market_keys, fault = None, None, None
+        other_keys: tuple[bytes, ...] = ()
         try:
             if row["key_sealed"] is not None:
                 key = self._open_key(row["name"], bytes(row["key_sealed"]))
+            other_keys = tuple(
+                self._open_key(row["name"], bytes(sealed)) for sealed in row["other_keys_sealed"]
+            )
             if row["market_keys_sealed"] is not None:
                 market_keys = self._open_market(row["name"], bytes(row["market_keys_sealed"]))
         except ConfigError as error:
@@ -284,6 +288,7 @@ class Writer:
             profile=row["profile"],
             version=row["version"],
             key=key,
+            other_keys=other_keys,
             market_keys=market_keys and _with_floor(market_keys, row, sealed=key is not None),
             key_fault=fault,
         )

@@ -23,6 +23,8 @@ PRIORITY: Final = {
     CommandKind.RELAY_READ: 2,
     CommandKind.CLOCK_SET: 1,
     CommandKind.READ_NOW: 1,
+    CommandKind.TOKEN_ENTER: 2,
+    CommandKind.FIRMWARE: 0,
 }
 """The lane of each kind: restoring supply goes before everything; 1 where none is named."""
 
@@ -37,7 +39,8 @@ class NewCommand:
         not_after: UTC; nobody sends or executes it later.
         idempotency_key: the requester's key, unique per tenant, 1 to 200 characters.
         requested_by: who asked: a principal's name or `prepayment`.
-        argument: meaning by kind (`ohmesh.model.command.Command`).
+        argument, body: meaning by kind (`ohmesh.model.command.Command`); the key of a KEY_CHANGE
+            stands sealed in the body.
         account_id, decision_seq: of the prepaid account and decision that it carries out.
     """
 
@@ -47,6 +50,7 @@ class NewCommand:
     idempotency_key: str
     requested_by: str
     argument: int = 0
+    body: bytes = b""
     account_id: int | None = None
     decision_seq: int | None = None
 
@@ -86,13 +90,19 @@ def create_command(tenant_id: int, request: NewCommand, now: datetime) -> Plan[C
         raise CommandError("no_key", f"the meter {request.meter} has no key: it takes no commands")
     if request.not_after <= now:
         raise CommandError("expired", f"the deadline {request.not_after.isoformat()} has passed")
+    command_id = uuid5(NAMESPACE, f"{tenant_id}/{request.idempotency_key}")
+    body = request.body
+    if request.kind is CommandKind.KEY_CHANGE:
+        pending = yield SQL("pend_key", meter_id=meter["id"], command=command_id, key=body)
+        body = bytes(pending[0]["next_key_sealed"])
     made = yield SQL(
         "insert_command",
-        id=uuid5(NAMESPACE, f"{tenant_id}/{request.idempotency_key}"),
+        id=command_id,
         tenant_id=tenant_id,
         meter_id=meter["id"],
         kind=request.kind.value,
         argument=request.argument,
+        body=body,
         priority=PRIORITY.get(request.kind, 1),
         not_after=request.not_after,
         idempotency_key=request.idempotency_key,
@@ -119,6 +129,8 @@ def _replay(known: Row, request: NewCommand) -> CommandRecord:
         request.kind,
         request.argument,
     )
+    if request.kind is not CommandKind.KEY_CHANGE:  # its key is new with every request
+        same = same and bytes(known["body"]) == request.body
     if not same:
         raise Conflict(
             f"the idempotency key {request.idempotency_key!r} belongs to another command"

@@ -14,11 +14,17 @@ for no key update of c
 -- name: lock_sequence
 select pg_advisory_xact_lock(1869114739, %(meter_id)s)
 
+-- name: pend_key
+-- A key that is pending already stays: the meter may have taken it and its answer be on the way.
+update ohmesh.meter
+set next_key_sealed = coalesce(next_key_sealed, %(key)s), next_key_command = %(command)s
+where id = %(meter_id)s returning next_key_sealed
+
 -- name: insert_command
-insert into ohmesh.command (id, tenant_id, meter_id, kind, argument, sequence, priority, not_after,
+insert into ohmesh.command (id, tenant_id, meter_id, kind, argument, body, sequence, priority, not_after,
                             idempotency_key, requested_by, created_at, next_try_at, account_id,
                             decision_seq)
-values (%(id)s, %(tenant_id)s, %(meter_id)s, %(kind)s, %(argument)s,
+values (%(id)s, %(tenant_id)s, %(meter_id)s, %(kind)s, %(argument)s, %(body)s,
         (select coalesce(max(sequence), 0) + 1 from ohmesh.command where meter_id = %(meter_id)s),
         %(priority)s, %(not_after)s, %(idempotency_key)s, %(requested_by)s, %(now)s, %(now)s,
         %(account_id)s, %(decision_seq)s)
