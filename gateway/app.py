@@ -10,6 +10,7 @@ import random
 import secrets
 import signal
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from gateway.downlink import Downlink, MeshCommand
 from gateway.drivers.bench import BenchPort
 from gateway.drivers.line import LineSettings
 from gateway.drivers.mesh import COMMAND_PAYLOAD_MAX, MeshDriver, MeshSettings
+from gateway.enrolment import renew_for_ever
 from gateway.field import Field
 from gateway.identity import Identity
 from gateway.limiter import Census, Guard, Limiter
@@ -108,6 +110,7 @@ class Gateway:
             parts["commands"] = self._commands.run()
             parts["uplink"] = self._uplink.run(self._link)
             parts["link"] = self._link.run()
+            parts["renewal"] = renew_for_ever(self._identity, lambda: datetime.now(UTC))
             if bench:
                 parts["bench"] = bench.run()
             parts |= {source.intake.name: source.run() for source in self._sources}

@@ -1,4 +1,4 @@
-"""`ohmesh gateway`: run, detect, doctor, config, outbox."""
+"""`ohmesh gateway`: run, enrol, detect, doctor, config, outbox."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from gateway import app, config
 from gateway.detect import Find, Search, detect, ports, sections
 from gateway.doctor import examine
 from gateway.drivers.line import tcp_address
+from gateway.enrolment import enrol
 from gateway.field_settings import numbers
+from gateway.identity import Identity
 from gateway.outbox_start import inspect_outbox
 from gateway.outbox_summary import OutboxSummary, read_summary, summarise
 from gateway.sqlite import BusyError, DamagedError
@@ -65,10 +67,13 @@ def _parser() -> argparse.ArgumentParser:
             _add_detect_options(command)
         elif name != "config":
             command.add_argument("--config", type=Path, metavar="FILE", help="TOML file")
+        if name == "enrol":
+            _add_enrol_options(command)
         if name in {"doctor", "outbox"}:
             command.add_argument("--json", action="store_true", help="only one JSON object")
 
     add("run", "run the gateway until SIGTERM", _run)
+    add("enrol", "make a key here and get its certificate from the head-end", _enrol)
     add("doctor", "say what keeps this gateway from working, and the fix", _doctor)
     add("outbox", "say what waits for the head-end and for how long there is room", _outbox)
     add("detect", "look for meters on lines, and print sections that read them", _detect)
@@ -96,6 +101,32 @@ def _add_detect_options(command: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds to listen for a meter that pushes, default %(default)s",
     )
+
+
+def _add_enrol_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--url", required=True, help="of the head-end, such as https://ami.example"
+    )
+    command.add_argument(
+        "--token", default="", help="as the head-end gave it; better by standard input"
+    )
+    command.add_argument(
+        "--ca", type=Path, metavar="FILE", help="authority of the head-end's own certificate, PEM"
+    )
+
+
+def _enrol(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config)
+    identity = Identity(settings.broker.identity)
+    token = arguments.token or sys.stdin.readline().strip()
+    try:
+        if arguments.ca:
+            identity.trust_api(arguments.ca.read_bytes())
+        enrol(identity, arguments.url, token, settings.gateway)
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}") from error
+    print(f"enrolled as {identity.life().name} until {identity.life().ends:%Y-%m-%d}")
+    return 0
 
 
 def _detect(arguments: argparse.Namespace) -> int:

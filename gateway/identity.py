@@ -119,6 +119,11 @@ class Identity:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(self._enrolment, msgspec.json.encode(enrolment))
 
+    def trust_api(self, authority: bytes) -> None:
+        """Trust the head-end's own certificate by this authority. Raises OSError."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(self.api_authority, authority)
+
     @property
     def enrolment(self) -> Enrolment | None:
         """What stays of the enrolment; None without one. Raises ConfigError."""
