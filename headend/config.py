@@ -189,7 +189,7 @@ api_url = ""
 [broker]
 url = "mqtt://127.0.0.1:1883"   # mqtt://[user:password@]host:port, mqtts:// for TLS
 client_id = "ohmesh-headend"    # of the ingest session; each ingest process its own
-# ca_file = "service-ca.crt"    # these three for mqtts://, as 'ohmesh headend mqtt-config' writes them
+# ca_file = "service-ca.crt"    # these three for mqtts://; 'ohmesh headend mqtt-config' makes them
 # certificate_file = "headend.crt"
 # key_file = "headend.key"
 shared = false                  # true: several ingest processes share the uplinks

@@ -20,8 +20,9 @@ def main(folder: Path) -> None:
     """Serve until standard input ends."""
     with ExitStack() as running:
         database = running.enter_context(Database(folder / "database"))
-        make = Mosquitto if installed() else Broker
-        broker = running.enter_context(make(folder / "broker"))
+        place = folder / "broker"
+        broker: Mosquitto | Broker = Mosquitto(place) if installed() else Broker(place)
+        running.enter_context(broker)
         urls = {"database": database.admin_url, "broker": broker.url}
         sys.stdout.write(json.dumps(urls) + "\n")
         sys.stdout.flush()
