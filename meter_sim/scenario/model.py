@@ -185,7 +185,7 @@ class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max: float | None = None
 
 
-class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One file.
 
     Attributes:
@@ -204,9 +204,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fleet: Fleet = msgspec.field(default_factory=Fleet)
     load: list[Load] = msgspec.field(default_factory=list)
     fault: list[Fault] = msgspec.field(default_factory=list)
-    expect: Annotated[list[Expect], msgspec.Meta(min_length=1)] = msgspec.field(
-        default_factory=list
-    )
+    expect: Annotated[list[Expect], msgspec.Meta(min_length=1)]
 
 
 _UNIT_S = {"d": 86_400, "h": 3600, "min": 60, "s": 1}
