@@ -107,14 +107,14 @@ where (r.total, r.intervals, r.measured, r.most)
 update bulk.series s
 set learned_on = (s.last_ts at time zone 'UTC')::date, usual_max = h.usual_max,
     usual_day = h.usual_day, days = h.days
-from (
-    select x.meter_id, x.channel, coalesce(max(d.most), 0) as usual_max,
-           coalesce(avg(d.total)::bigint, 0) as usual_day, count(d.day)::int as days
-    from bulk.series x
-    left join bulk.rollup_day d on d.meter_id = x.meter_id and d.channel = x.channel
-        and d.day < (x.last_ts at time zone 'UTC')::date
-        and d.day >= (x.last_ts at time zone 'UTC')::date - 30
-    where x.meter_id = any(%(meters)s) and x.learned_on < (x.last_ts at time zone 'UTC')::date
-    group by x.meter_id, x.channel
+from bulk.series x
+cross join lateral (
+    select coalesce(max(d.most), 0) as usual_max, coalesce(avg(d.total)::bigint, 0) as usual_day,
+           count(*)::int as days
+    from bulk.rollup_day d
+    where d.meter_id = x.meter_id and d.channel = x.channel
+      and d.day < (x.last_ts at time zone 'UTC')::date
+      and d.day >= (x.last_ts at time zone 'UTC')::date - 30
 ) h
-where s.meter_id = h.meter_id and s.channel = h.channel
+where x.meter_id = any(%(meters)s) and x.learned_on < (x.last_ts at time zone 'UTC')::date
+  and s.meter_id = x.meter_id and s.channel = x.channel

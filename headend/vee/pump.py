@@ -42,7 +42,8 @@ PERIOD_S: Final = 0.5
 LOCK: Final = "vee"
 """One validation at a time in a database: it alone writes intervals."""
 AVOID: Final = timedelta(minutes=10)
-TOUCHES_MAX: Final = 3000
+TOUCHES_MAX: Final = 1500
+"""Days of meters in one transaction: with four channels about 150 MiB."""
 GAP_US_MAX: Final = 45 * 86_400 * 1_000_000
 _STREAMED: Final = (
     Check.GAP,
