@@ -1,7 +1,7 @@
 """A database and a broker for another program: `python -m meter_sim.servers FOLDER`.
 
 Prints one JSON line with their addresses, and stops both when its standard input ends. The broker
-is Mosquitto where it is installed.
+is Mosquitto where it is installed, and drops nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ def main(folder: Path) -> None:
     with ExitStack() as running:
         database = running.enter_context(Database(folder / "database"))
         place = folder / "broker"
-        broker: Mosquitto | Broker = Mosquitto(place) if installed() else Broker(place)
+        broker: Mosquitto | Broker = (
+            Mosquitto(place, queued_max=0) if installed() else Broker(place)
+        )
         running.enter_context(broker)
         urls = {"database": database.admin_url, "broker": broker.url}
         sys.stdout.write(json.dumps(urls) + "\n")

@@ -28,8 +28,12 @@ def installed() -> str | None:
 class Mosquitto:
     """One broker with its default limits, open to loopback; memory only."""
 
-    def __init__(self, folder: Path) -> None:
-        """Args: folder: for its configuration and log, made when absent."""
+    def __init__(self, folder: Path, *, queued_max: int = 1000) -> None:
+        """Args: folder: for its configuration and log, made when absent.
+
+        queued_max: messages that it keeps for one client, dropping what is beyond; 0: all.
+        """
+        self._queued_max = queued_max
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / "mosquitto.log"
         self._configuration = folder / "mosquitto.conf"
@@ -54,6 +58,7 @@ class Mosquitto:
             raise ServerError("mosquitto is not installed (Debian package mosquitto)")
         self._configuration.write_text(
             f"listener {self.port} {LOOPBACK}\nallow_anonymous true\nsys_interval 1\n"
+            f"max_queued_messages {self._queued_max}\n"
         )
         with self._log.open("ab") as log:
             self._process = spawn([program, "-c", self._configuration], log=log)

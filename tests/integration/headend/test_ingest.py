@@ -96,7 +96,7 @@ def test_a_poison_telegram_harms_only_itself(store, save, kit):
     bad_seal = kit.telegram(3, key=bytes(16))
     telegrams = [kit.telegram(0), poison, kit.telegram(1), bad_seal, kit.telegram(2)]
     stored = save(work_of((0, telegrams)))
-    assert (stored.acks, stored.held) == ([("gw1", 1, 5)], 2)
+    assert (stored.acks, stored.held) == ([("gw1", 1, 5, 0)], 2)
     assert store.counts() == {"readings": 3, "telegrams": 5, "held": 2}
     reasons = store.rows("select reason from bulk.telegram_quarantine order by seq")
     assert [r["reason"].split(":")[0] for r in reasons] == ["decode", "seal"]

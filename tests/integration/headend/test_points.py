@@ -244,7 +244,11 @@ def test_a_migration_killed_at_any_statement_finishes_later(store, kit, monkeypa
     store.meter("M2", key=None)
     writer = Writer(store.keystore)
     save(store, writer, message(0, [kit.telegram(n, meter="M2", key=None) for n in range(5)]))
-    real = migrate.scripts(migrate.CORE)
+    scripts = migrate.scripts
+
+    def with_later(script):
+        return lambda folder: [*scripts(folder), *([script] if folder == migrate.CORE else [])]
+
     steps = (
         "create table ohmesh.later (id int)",
         "alter table ohmesh.later add name text",
@@ -253,14 +257,12 @@ def test_a_migration_killed_at_any_statement_finishes_later(store, kit, monkeypa
     for broken in range(1, len(steps) + 1):
         text = "; ".join((*steps[:broken][:2], steps[2]))
         script = migrate.Script("migrations/9000_later.sql", text, "x")
-        monkeypatch.setattr(
-            migrate, "scripts", lambda f, s=script: [*real, s] if f == migrate.CORE else []
-        )
+        monkeypatch.setattr(migrate, "scripts", with_later(script))
         with pytest.raises(Exception, match="division by zero"):
             migrate.migrate(store.connect("owner"))
         assert store.value("select to_regclass('ohmesh.later') is null")
     whole = migrate.Script("migrations/9000_later.sql", "; ".join(steps[:2]), "x")
-    monkeypatch.setattr(migrate, "scripts", lambda f: [*real, whole] if f == migrate.CORE else [])
+    monkeypatch.setattr(migrate, "scripts", with_later(whole))
     assert migrate.migrate(store.connect("owner")).applied == ("migrations/9000_later.sql",)
     save(store, writer, message(5, [kit.telegram(n, meter="M2", key=None) for n in range(5, 9)]))
     assert store.counts() == {"readings": 9, "telegrams": 9, "held": 0}
