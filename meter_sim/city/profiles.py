@@ -44,8 +44,8 @@ def _radio(exponent: float, shadow_db: float, end_loss_db: float) -> RadioModel:
 
 
 LIMITS = (
-    "limits: synthetic streets, static links, one channel without hopping, explicit collisions, "
-    "reception model not fitted to field data"
+    "limits: synthetic streets, static positions, one channel without hopping, collisions by "
+    "statistics on the fused radio, reception model not fitted to field data"
 )
 """Said with every result."""
 PROFILES = {
