@@ -6,6 +6,7 @@ select account_id from ohmesh.supply where account_id = %(account_id)s for updat
 -- A statement of its own: what is joined to a row that was waited for is as old as the wait.
 select a.id, a.tenant_id, a.name, a.meter_id, m.name as meter, a.rated_channel, a.tariff, a.currency,
        a.terms::text as terms, a.register_modulus_wh, a.opened_at,
+       s.next_eval_at is not null as due,
        coalesce(p.zone, 'UTC') as zone,
        s.kept::text as kept, s.relay_counter as relay_taken, s.reason, s.decided_at, s.command_id,
        r.rated_from, r.base_at, r.rated_to, r.idle_to, r.estimated_mu, r.estimate_id, r.postings,

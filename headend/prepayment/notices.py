@@ -31,7 +31,7 @@ KINDS: Final = (
     "token.issued",
     "topup.booked",
 )
-_NOTICE_KINDS: Final = {"low": "balance.low", "zero": "balance.zero", "topup_receipt": None}
+_NOTICE_KINDS: Final = {"low": "balance.low", "zero": "balance.zero"}
 
 
 def note(account: Row, at: datetime, kind: str, detail: Mapping[str, object]) -> Plan[None]:
@@ -73,7 +73,10 @@ def publish(
 
 
 def give_notice(account: Row, name: str, detail: Mapping[str, object], now: datetime) -> Plan[None]:
-    """Tell the customer: low, zero, or that a top-up was received."""
+    """Tell the customer that the credit is low or used up; a top-up has its own event."""
+    kind = _NOTICE_KINDS.get(name)
+    if kind is None:
+        return
     row = (
         yield SQL(
             "insert_notice",
@@ -84,6 +87,4 @@ def give_notice(account: Row, name: str, detail: Mapping[str, object], now: date
             detail=msgspec.json.encode(detail).decode(),
         )
     )[0]
-    kind = _NOTICE_KINDS.get(name)
-    if kind is not None:
-        yield from publish(account, kind, detail, now, key=str(row["id"]), notice_id=row["id"])
+    yield from publish(account, kind, detail, now, key=str(row["id"]), notice_id=row["id"])

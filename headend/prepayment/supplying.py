@@ -185,6 +185,8 @@ def _carry_out(
             for c in after.commands
         )
         after = replace(after, commands=commands)
+    if after == before and command_id == account["command_id"] and not _has_read(account):
+        return
     reason = _reason(before, after, decided=decided) or account["reason"]
     yield SQL(
         "save_supply",
@@ -208,6 +210,11 @@ def _carry_out(
         }
         yield from notices.note(account, now, f"supply.{reason}", detail)
     yield from _tell_supply(account, before, after, now)
+
+
+def _has_read(account: Row) -> bool:
+    """Whether there is something beside the supply's state to keep: a relay state, a time."""
+    return bool(account["due"]) or (account["relay_counter"] or -1) > account["relay_taken"]
 
 
 def _again(account: Row, supply: Supply, now: datetime) -> SupplyCommand | None:
