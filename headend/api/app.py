@@ -32,6 +32,7 @@ from headend.api.routes import (
     events,
     exports,
     gateways,
+    greenbutton,
     groups,
     health,
     imports,
@@ -148,7 +149,7 @@ def create_app(
         *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
         *(billing, vee, outages, imports),
         enrol,
-        *(registers, groups, service_points),
+        *(registers, groups, service_points, greenbutton),
         *(pages, places, reading, alarms, cutoff, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:

@@ -38,6 +38,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_vee_exceptions", "list_edits", "list_swaps"),
         *("read_success_days", "list_read_misses", "list_overdue"),
         *("list_channels", "read_registers", "list_groups", "list_feeders", "get_service_point"),
+        "green_button",
         *("list_alarms", "list_service_points", "list_routes", "get_billing_mark"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
         "list_certificates",
