@@ -31,6 +31,7 @@ from headend.api.routes import (
     enrol,
     events,
     exports,
+    firmware,
     gateways,
     greenbutton,
     groups,
@@ -146,7 +147,8 @@ def create_app(
     problems.install(app, error_page)
     routed = (
         *(contracts, tariffs, tokens, webhooks),
-        *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
+        *(meters, gateways, commands, firmware),
+        *(accounts, reports, reads, events, exports, people, health),
         *(billing, vee, outages, imports),
         enrol,
         *(registers, groups, service_points, greenbutton),

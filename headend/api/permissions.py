@@ -33,7 +33,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.FLEET_READ: (
         *("list_meters", "get_meter", "list_readings", "list_gateways", "get_gateway"),
         *("get_topology", "list_quarantine", "list_commands", "get_command", "read_success"),
-        *("list_events", "stream", "read_metrics", "document", "export_readings"),
+        *("list_firmware", "list_events", "stream", "read_metrics", "document", "export_readings"),
         *("list_intervals", "list_interval_versions", "list_interval_totals"),
         *("list_vee_exceptions", "list_edits", "list_swaps"),
         *("read_success_days", "list_read_misses", "list_overdue"),
@@ -47,7 +47,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.FLEET_WRITE: (
         *("add_enrolment", "revoke_certificates"),
         *("set_map_origin", "act_on_alarm", "register_meter", "register_gateway"),
-        *("connect_service_point", "acknowledge_alarm", "close_alarm"),
+        *("add_firmware", "connect_service_point", "acknowledge_alarm", "close_alarm"),
         *("import_meters", "change_meter", "put_group", "drop_group"),
         *("add_service_point", "change_service_point"),
     ),
