@@ -25,10 +25,13 @@ from gateway.enrolment import renew_for_ever
 from gateway.field import Field
 from gateway.identity import Identity
 from gateway.limiter import Census, Guard, Limiter
+from gateway.metrics import Metrics, MetricsPort
 from gateway.mqtt import Link, LinkError, LinkSettings
 from gateway.outbox import Outbox, OutboxSettings
 from gateway.sending import Sender, SendingLimits
+from gateway.supervision import Pulse, notifier, watchdog_s
 from gateway.uplink import Uplink
+from ohmesh.model.errors import ConfigError
 from ohmesh.model.ids import GatewayId
 from ohmesh.program.backoff import Backoff
 from ohmesh.wire import topics
@@ -86,6 +89,19 @@ class Gateway:
             topics.gateway_topic(name, "ack"): self._uplink.take_ack,
             topics.gateway_topic(name, "down"): self._commands.take,
         }
+        self._metrics = Metrics(
+            summary=lambda: outbox.summary,
+            drivers=lambda: [(s.intake.name, s.intake.counts) for s in self._sources],
+            gauges=self._gauges,
+        )
+        self._uplink.on_acknowledged = self._metrics.acknowledged
+        self._notify = notifier()
+        self._pulse = Pulse(
+            self._notify,
+            outbox=outbox.touch,
+            uplink_idle_s=lambda: self._uplink.idle_s,
+            status=lambda: f"{outbox.state.backlog} telegrams wait for the head-end",
+        )
         self._link = Link(
             LinkSettings(
                 brokers=settings.broker_urls,
@@ -103,6 +119,7 @@ class Gateway:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop, then say goodbye. Raises DriverPermanent: a port is taken."""
         bench = await self._open_bench()
+        metrics = await self._open_metrics()
         async with asyncio.TaskGroup() as tasks:
             parts = {"outbox": self._outbox.run()}
             if self._mesh:
@@ -113,9 +130,13 @@ class Gateway:
             parts["renewal"] = renew_for_ever(self._identity, lambda: datetime.now(UTC))
             if bench:
                 parts["bench"] = bench.run()
+            if metrics:
+                parts["metrics"] = metrics.run()
+            parts["pulse"] = self._pulse.run(watchdog_s())
             parts |= {source.intake.name: source.run() for source in self._sources}
             running = [tasks.create_task(part, name=name) for name, part in parts.items()]
             await stop.wait()
+            self._notify("STOPPING=1")
             await self._say_goodbye()
             for task in running:
                 task.cancel()
@@ -127,6 +148,26 @@ class Gateway:
         port = BenchPort(self._outbox, clock_ms=utc_ms)
         await port.open(bench.host, bench.port)
         return port
+
+    async def _open_metrics(self) -> MetricsPort | None:
+        settings = self._settings.metrics
+        if not settings.enabled:
+            return None
+        port = MetricsPort(self._metrics)
+        await port.open(settings.host, settings.port)
+        return port
+
+    def _gauges(self) -> dict[str, tuple[str, float]]:
+        found: dict[str, tuple[str, float]] = {
+            "meters": ("Meters heard within a day or two.", self._census.meters),
+            "uplink_up": ("1 while connected to a broker.", self._link.up),
+        }
+        if self._identity.exists:
+            text = "When our certificate ends, seconds since 1970."
+            with contextlib.suppress(ConfigError):
+                ends = self._identity.life().ends.timestamp()
+                found["certificate_end_timestamp_seconds"] = text, ends
+        return found
 
     async def _say_goodbye(self) -> None:
         """A clean end sends no will, so the retained state is set by hand."""
@@ -170,6 +211,7 @@ class Gateway:
         )
 
     def _taken(self, telegrams: Sequence[Telegram]) -> None:
+        self._metrics.took(telegrams)
         self._census.hear((telegram.meter for telegram in telegrams), _uptime_ms() // 1000)
 
     def _dispatch(self, topic: str, octets: bytes) -> None:

@@ -72,6 +72,15 @@ class UplinkSettings(BaseModel):
     batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 100
 
 
+class MetricsSettings(BaseModel):
+    """The port for Prometheus."""
+
+    model_config = settings.FROZEN
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: _Port = 9108
+
+
 class LimiterSettings(BaseModel):
     """Whose word lets supply be taken away."""
 
@@ -98,6 +107,7 @@ class GatewaySettings(FieldSections):
     bench: BenchSettings = BenchSettings()
     uplink: UplinkSettings = UplinkSettings()
     limiter: LimiterSettings = LimiterSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -243,6 +253,11 @@ port = 8701
 [uplink]
 batch_telegrams = 500           # telegrams in one message, at most
 batch_wait_ms = 100             # least time between two incomplete messages
+
+[metrics]
+enabled = false                 # true: GET /metrics for Prometheus
+host = "127.0.0.1"
+port = 9108
 
 [limiter]
 # At most max(3, 10 %) of the meters heard are switched off within an hour, each with a release that

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from gateway.admission import check_telegram
 from gateway.outbox_file import OutboxFile, OutboxState
 from gateway.outbox_start import open_outbox
-from gateway.outbox_summary import summarise, write_summary
+from gateway.outbox_summary import OutboxSummary, summarise, write_summary
 from gateway.urgency import is_urgent
 from ohmesh.model.errors import OutboxFull, StoreError
 
@@ -118,6 +118,8 @@ class Outbox:
         self._urgent_found: list[int] = []
         self.thinned = 0
         """Telegrams that sources left out since the start, because the outbox fills."""
+        self.summary: OutboxSummary | None = None
+        """As last told to `ohmesh gateway outbox`."""
         self.on_commit: Callable[[], None] = lambda: None
         """Called after each commit of new telegrams."""
         self.on_taken: Callable[[Sequence[Telegram]], None] = lambda _: None
@@ -219,6 +221,10 @@ class Outbox:
 
         return await self._in_file(begin)
 
+    async def touch(self) -> None:
+        """Do nothing in the file's thread: it returns unless the disk hangs. Raises StoreError."""
+        await self._in_file(lambda _: None)
+
     async def run(self) -> None:
         """Commit and keep house until cancelled; at its end nobody waits for a commit any more."""
         try:
@@ -307,9 +313,9 @@ class Outbox:
     async def _tell_status(self) -> None:
         """Leave word for `ohmesh gateway outbox`; nothing depends on it."""
         span = await self._in_file(lambda file: file.span())
-        summary = summarise(self.state, span, self._clock_ms(), thinned=self.thinned)
+        self.summary = summarise(self.state, span, self._clock_ms(), thinned=self.thinned)
         with contextlib.suppress(OSError):
-            write_summary(self._settings.path, summary)
+            write_summary(self._settings.path, self.summary)
 
     async def _in_file(self, work: Callable[[OutboxFile], _T]) -> _T:
         """Do work in the file's thread, then take over its state."""

@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway.mqtt import Link, LinkError, Message
@@ -34,6 +35,9 @@ _BATCH_BYTES = 256 * 1024
 _PAUSE_S = 1.0
 """After an error of the disk or the connection."""
 _STATE_PERIOD_S = 30.0
+_TURN_S = 15.0
+"""The loop turns at least so often; the watchdog looks at it."""
+_DEPARTURES_MAX = 1000
 _CLOCK_PAUSE_S = 5.0
 """Between two looks at a clock that is not right yet."""
 
@@ -58,6 +62,10 @@ class Uplink:
         self._wake = asyncio.Event()
         self._up = False
         self._asked: Ack | None = None
+        self._turned_ms = _monotonic_ms()
+        self._departures: deque[tuple[int, int, int]] = deque(maxlen=_DEPARTURES_MAX)
+        self.on_acknowledged: Callable[[float], None] = lambda _: None
+        """Told for each batch how many seconds its acknowledgement took."""
         outbox.on_commit = self._wake.set
 
     def take_ack(self, octets: bytes) -> None:
@@ -71,12 +79,28 @@ class Uplink:
             self._asked = ack
             self._wake.set()
         elif self._outbox.acknowledge(ack.epoch, ack.through):
+            self._note_arrivals(ack)
             self._wake.set()
+
+    def _note_arrivals(self, ack: Ack) -> None:
+        while self._departures:
+            epoch, end_seq, departed_ms = self._departures[0]
+            if epoch == ack.epoch and end_seq > ack.through:
+                return
+            self._departures.popleft()
+            if epoch == ack.epoch:
+                self.on_acknowledged((_monotonic_ms() - departed_ms) / 1000)
+
+    @property
+    def idle_s(self) -> float:
+        """Since when the loop has not turned; it does every few seconds, or it hangs."""
+        return (_monotonic_ms() - self._turned_ms) / 1000
 
     def connection_changed(self, up: bool) -> None:  # noqa: FBT001 - up or down
         """The connection is there, or gone; what was sent on the last one does not count."""
         self._up = up
         self._sender.restart()
+        self._departures.clear()
         self._wake.set()
 
     def state_message(self, state: str) -> Message:
@@ -95,6 +119,7 @@ class Uplink:
     async def _send_for_ever(self, link: Link) -> None:
         while True:
             self._wake.clear()
+            self._turned_ms = _monotonic_ms()
             if self._asked is not None:
                 await self._begin_again(self._asked)
             state = self._outbox.state
@@ -103,7 +128,7 @@ class Uplink:
             now_ms = _monotonic_ms()
             step = self._sender.step(now_ms)
             if not self._up:
-                await self._wake.wait()
+                await self._sleep(None)
             elif isinstance(step, Send):
                 await self._send(link, step)
             else:
@@ -145,6 +170,8 @@ class Uplink:
             await asyncio.sleep(_PAUSE_S)
         else:
             self._sender.sent(epoch, step, len(telegrams), _monotonic_ms())
+            end_seq = step.first_seq + len(telegrams)
+            self._departures.append((epoch, end_seq, _monotonic_ms()))
 
     def _datable(self, telegrams: list[Telegram]) -> list[Telegram]:
         """Those up to the first whose time cannot be told yet."""
@@ -155,9 +182,10 @@ class Uplink:
         return [telegram for telegram in found if telegram]
 
     async def _sleep(self, wait_ms: float | None) -> None:
-        """Until something happens, or the time is over."""
+        """Until something happens, or the time is over; never so long that it looks dead."""
+        wait_s = _TURN_S if wait_ms is None else min(_TURN_S, wait_ms / 1000)
         try:
-            async with asyncio.timeout(None if wait_ms is None else wait_ms / 1000):
+            async with asyncio.timeout(wait_s):
                 await self._wake.wait()
         except TimeoutError:
             return

@@ -342,8 +342,7 @@ class Meter:
         verdict = tokenslot.enter(tokens, commandbody.decode_token(order.command.body))
         self._supply.follow_credit()
         status = ResultStatus.OK if verdict in tokenslot.ACCEPTED else ResultStatus.REFUSED
-        number = tokenslot.VERDICTS.index(verdict)
-        return status, bytes((number,)) + tokens.credit.to_bytes(8, "big", signed=True)
+        return status, commandbody.TokenVerdict(verdict, tokens.credit).encode()
 
     def _obey_key(self, order: _Order) -> _Answer:
         key = order.command.body

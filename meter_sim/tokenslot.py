@@ -27,8 +27,6 @@ UNIT_WH = 100
 WRONG_MAX = 5
 WRONG_WINDOW_MS = 600_000
 LOCKED_MS = 3_600_000
-VERDICTS = tuple(Verdict)
-"""A verdict's place is its number on the wire."""
 ACCEPTED = frozenset({Verdict.ACCEPT, Verdict.ACCEPT_PARTIAL, Verdict.ACCEPT_KEY_CHANGED})
 _WRONG = frozenset({Verdict.REJECT_FORMAT, Verdict.REJECT_CRC, Verdict.REJECT_FUNCTION})
 _ciphers = DecoderCiphers()
@@ -70,7 +68,7 @@ class TokenMemory(msgspec.Struct):
         settings: the last value of each management token, by (class, subclass).
         wrong_ms: when wrong tries were made at the keypad.
         locked_until_ms: of the keypad.
-        last: what the last token came to, a place in VERDICTS; -1 before the first.
+        last: the Verdict on the last token; empty before the first.
     """
 
     key: bytes = b""
@@ -82,14 +80,14 @@ class TokenMemory(msgspec.Struct):
     settings: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
     wrong_ms: list[int] = msgspec.field(default_factory=list)
     locked_until_ms: int = 0
-    last: int = -1
+    last: str = ""
 
     @property
     def status(self) -> GatewayStatus:
         """What the last token came to, as class 115 says it."""
-        if self.last < 0:
+        if not self.last:
             return GatewayStatus.NONE
-        return _STATUS.get(VERDICTS[self.last], GatewayStatus.VALIDATION_FAILED)
+        return _STATUS.get(Verdict(self.last), GatewayStatus.VALIDATION_FAILED)
 
     @property
     def power_limit_w(self) -> int | None:
@@ -148,4 +146,4 @@ def _keep(memory: TokenMemory, entry: Entry) -> None:
     memory.tids, memory.key_expiry = tuple(state.tids), state.key_expiry
     memory.sections = {n: (d.token_class, d.subclass, d.body) for n, d in state.sections.items()}
     memory.settings = {kind.value: value for kind, value in state.settings.items()}
-    memory.last = VERDICTS.index(entry.verdict)
+    memory.last = entry.verdict

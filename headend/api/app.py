@@ -31,7 +31,9 @@ from headend.api.routes import (
     enrol,
     events,
     exports,
+    firmware,
     gateways,
+    greenbutton,
     groups,
     health,
     imports,
@@ -145,10 +147,11 @@ def create_app(
     problems.install(app, error_page)
     routed = (
         *(contracts, tariffs, tokens, webhooks),
-        *(meters, gateways, commands, accounts, reports, reads, events, exports, people, health),
+        *(meters, gateways, commands, firmware),
+        *(accounts, reports, reads, events, exports, people, health),
         *(billing, vee, outages, imports),
         enrol,
-        *(registers, groups, service_points),
+        *(registers, groups, service_points, greenbutton),
         *(pages, places, reading, alarms, cutoff, operations, validation, offices, sign_in, oidc),
     )
     for module in routed:

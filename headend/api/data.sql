@@ -80,3 +80,12 @@ returning id
 update ohmesh.service_point
 set zone = %(zone)s, x_m = %(x_m)s, y_m = %(y_m)s, transformer = %(transformer)s, feeder = %(feeder)s
 where tenant_id = %(tenant_id)s and name = %(name)s
+
+-- name: intervals_of
+select c.name as channel, c.unit, c.scaler, i.ts as time, i.length_s, i.value, i.quality, i.failed
+from ohmesh.meter m
+join ohmesh.channel c on c.name = any(%(channels)s)
+join api.interval i on i.tenant_id = %(tenant_id)s and i.meter_id = m.id and i.channel = c.id
+    and i.ts > %(from_ts)s and i.ts <= %(to_ts)s
+where m.tenant_id = %(tenant_id)s and m.name = %(meter)s
+order by c.name, c.id, i.ts

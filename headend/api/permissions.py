@@ -33,11 +33,12 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.FLEET_READ: (
         *("list_meters", "get_meter", "list_readings", "list_gateways", "get_gateway"),
         *("get_topology", "list_quarantine", "list_commands", "get_command", "read_success"),
-        *("list_events", "stream", "read_metrics", "document", "export_readings"),
+        *("list_firmware", "list_events", "stream", "read_metrics", "document", "export_readings"),
         *("list_intervals", "list_interval_versions", "list_interval_totals"),
         *("list_vee_exceptions", "list_edits", "list_swaps"),
         *("read_success_days", "list_read_misses", "list_overdue"),
         *("list_channels", "read_registers", "list_groups", "list_feeders", "get_service_point"),
+        "green_button",
         *("list_alarms", "list_service_points", "list_routes", "get_billing_mark"),
         *("fleet", "mesh", "one_meter", "quarantine", "docs", "gateways_page", "commands_page"),
         "list_certificates",
@@ -46,7 +47,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.FLEET_WRITE: (
         *("add_enrolment", "revoke_certificates"),
         *("set_map_origin", "act_on_alarm", "register_meter", "register_gateway"),
-        *("connect_service_point", "acknowledge_alarm", "close_alarm"),
+        *("add_firmware", "connect_service_point", "acknowledge_alarm", "close_alarm"),
         *("import_meters", "change_meter", "put_group", "drop_group"),
         *("add_service_point", "change_service_point"),
     ),

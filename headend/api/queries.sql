@@ -177,7 +177,7 @@ limit 20
 -- name: commands
 select c.id, m.name as meter, c.kind, c.argument, c.not_after, c.priority, c.requested_by,
        c.created_at, c.state, c.attempts, c.sent_at, c.resolved_at, c.result_status as result,
-       c.relay, c.detail
+       c.relay, c.detail, c.proof
 from ohmesh.command c join ohmesh.meter m on m.id = c.meter_id
 where c.tenant_id = %(tenant_id)s
   and (%(id)s::uuid is null or c.id = %(id)s)

@@ -138,7 +138,10 @@ class CommandReceipt(View, frozen=True):
 
 
 class Command(View, frozen=True):
-    """A command and where it is; a relay command is done only when `relay` read back agrees."""
+    """A command and where it is; a relay command is done only when `relay` read back agrees.
+
+    `read_back` is what else the meter said: rows sent, the verdict on a token, the firmware.
+    """
 
     id: UUID
     meter: str
@@ -155,6 +158,17 @@ class Command(View, frozen=True):
     result: str | None
     relay: str | None
     detail: str
+    read_back: str
+
+
+class Firmware(View, frozen=True):
+    """A firmware image that meters can be offered."""
+
+    firmware: str
+    version: int
+    size: int
+    sha256: str
+    added_at: Instant
 
 
 class Tariff(View, frozen=True):
@@ -282,6 +296,7 @@ _KINDS = (
     Quarantined,
     CommandReceipt,
     Command,
+    Firmware,
     Tariff,
     Account,
     AccountReceipt,
@@ -291,7 +306,7 @@ _KINDS = (
     ReadSuccess,
     Health,
 )
-PAGED = (Meter, Reading, Gateway, Quarantined, Command, Tariff, Account, Transfer, Event)
+PAGED = (Meter, Reading, Gateway, Quarantined, Command, Firmware, Tariff, Account, Transfer, Event)
 
 
 def schemas(

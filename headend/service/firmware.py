@@ -65,9 +65,9 @@ def add_firmware(
     return found
 
 
-def list_firmware(tenant_id: int) -> Plan[list[Firmware]]:
-    """All images, newest first; the newest 1000."""
-    rows = yield SQL("list_firmware", tenant_id=tenant_id)
+def list_firmware(tenant_id: int, after: str, limit: int) -> Plan[list[Firmware]]:
+    """Images by name, behind `after`."""
+    rows = yield SQL("list_firmware", tenant_id=tenant_id, after=after, limit=limit)
     return [_firmware(row) for row in rows]
 
 

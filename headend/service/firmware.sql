@@ -10,4 +10,4 @@ from ohmesh.firmware where tenant_id = %(tenant_id)s and name = %(name)s
 
 -- name: list_firmware
 select name, version, length(image) as size, sha256, added_at
-from ohmesh.firmware where tenant_id = %(tenant_id)s order by id desc limit 1000
+from ohmesh.firmware where tenant_id = %(tenant_id)s and name > %(after)s order by name limit %(limit)s

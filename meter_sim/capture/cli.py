@@ -7,9 +7,8 @@ import json
 import secrets
 import signal
 import sys
-from collections import Counter
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +17,7 @@ from meter_sim.capture import tools
 from meter_sim.capture.format import CaptureError
 from meter_sim.capture.reader import CaptureReader
 from meter_sim.capture.record import Clock, Header, Record
+from meter_sim.capture.summary import Summary, line_of
 from meter_sim.capture.writer import CaptureWriter
 from ohmesh.model.errors import ConfigError
 from ohmesh.model.reading import utc
@@ -244,7 +244,7 @@ def _say(options: argparse.Namespace, text: str) -> None:
 def _show(options: argparse.Namespace) -> int:
     damages: list[Damage] = []
     with CaptureReader(options.file, damaged=bool(options.salvage)) as reader:
-        found = _Summary()
+        found = Summary()
         records: Iterable[Record] = reader.salvage(damages)
         if options.salvage:
             with CaptureWriter(options.salvage, reader.header) as writer:
@@ -252,7 +252,7 @@ def _show(options: argparse.Namespace) -> int:
         else:
             for number, record in enumerate(found.each(records)):
                 if number < options.records and not options.json:
-                    print(_line(record))
+                    print(line_of(record))
         facts = found.facts() | {
             "file_bytes": reader.size_bytes,
             "closed": reader.closed,
@@ -263,7 +263,8 @@ def _show(options: argparse.Namespace) -> int:
             "config_sha256": reader.header.config_sha256,
         }
     if not options.json:
-        found.tell(facts)
+        for line in found.lines(facts):
+            print(line)
     for damage in damages:
         print(
             f"ohmesh sim show: {options.file}: bytes {damage.offset} to {damage.end} cannot be"
@@ -272,65 +273,6 @@ def _show(options: argparse.Namespace) -> int:
         )
     print(json.dumps(facts | {"damages": len(damages)}))
     return 1 if damages else 0
-
-
-class _Summary:
-    """Counts records on their way."""
-
-    def __init__(self) -> None:
-        self.channels: Counter[str] = Counter()
-        self.numbering = tools.Numbering()
-        self.bytes = self.telegrams = 0
-        self.first_us: int | None = None
-        self.last_us: int | None = None
-
-    def each(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Hand on and count."""
-        for record in records:
-            self.channels[record.channel] += 1
-            self.bytes += len(record.payload)
-            self.telegrams += tools.telegrams_in(record)
-            self.numbering.look(record)
-            known = [t for t in (self.first_us, self.last_us) if t is not None]
-            self.first_us = min([record.at_us, *known])
-            self.last_us = max([record.at_us, *known])
-            yield record
-
-    def facts(self) -> dict[str, object]:
-        """For the last line."""
-        return {
-            "records": self.channels.total(),
-            "telegrams": self.telegrams,
-            "channels": len(self.channels),
-            "payload_bytes": self.bytes,
-            "first": None if self.first_us is None else _time(self.first_us),
-            "last": None if self.last_us is None else _time(self.last_us),
-            "missing": self.numbering.missing,
-        }
-
-    def tell(self, facts: dict[str, object]) -> None:
-        """For people."""
-        for name, value in facts.items():
-            if value not in ("", None, {}):
-                print(f"{name:14} {value}")
-        for channel, count in self.channels.most_common(20):
-            print(f"  {count:10} {channel}")
-
-
-def _line(record: Record) -> str:
-    return f"{_time(record.at_us)}  {record.channel}  {len(record.payload)} B  {_start(record)}"
-
-
-def _start(record: Record) -> str:
-    head = record.payload[:32]
-    return head.decode("latin-1") if head.isascii() and head.isalnum() else head.hex()
-
-
-def _time(at_us: int) -> str:
-    try:
-        return datetime.fromtimestamp(at_us / 1e6, UTC).isoformat(timespec="milliseconds")
-    except (ValueError, OverflowError, OSError):
-        return f"{at_us} us"
 
 
 def _copy(options: argparse.Namespace, take: Callable[[CaptureReader], Iterable[Record]]) -> int:

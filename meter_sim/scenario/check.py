@@ -41,6 +41,7 @@ _FAULTS: dict[What, tuple[set[Driver], tuple[str, ...], tuple[str, ...]]] = {
     What.TARIFF: (_FEED, ("price_mu_per_kwh",), ()),
     What.TOP_UP: (_FEED, ("amount_mu",), ()),
     What.COMMAND: ({Driver.STACK}, ("command",), ("node", "share_percent")),
+    What.ROLLOVER: ({Driver.KEYPAD}, (), ()),
     What.UNREGISTERED: (_FEED, (), ("share_percent",)),
 }
 _LOADS: dict[LoadKind, tuple[tuple[str, ...], tuple[str, ...]]] = {

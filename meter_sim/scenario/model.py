@@ -24,6 +24,8 @@ class Driver(StrEnum):
     gateways' bench ports as fast as they are taken. No mesh."""
     STACK = "stack"
     """Everything in real time, the mesh on a simulated radio; the calendar runs faster."""
+    KEYPAD = "keypad"
+    """Prepayment tokens between a vending desk and meters, on virtual time. No servers."""
     STREET = "street"
     """The mesh alone, on virtual time in one process: meters, radio and roots. No servers."""
 
@@ -146,6 +148,8 @@ class What(StrEnum):
     """Every prepaying customer pays `amount_mu`."""
     COMMAND = "command"
     """`stack`: a meter, or a share of them, gets a `command`: relay_off, relay_on, read_now."""
+    ROLLOVER = "rollover"
+    """`keypad`: key changes with the roll-over bit move every meter to the next base date."""
     UNREGISTERED = "unregistered"
     """A share of the meters is not registered before the end of it."""
 

@@ -71,6 +71,10 @@ def _drive(scenario: Scenario, folder: Path, capture: CaptureWriter | None) -> O
         from meter_sim.scenario.street_run import run_street  # noqa: PLC0415 - start lean
 
         return run_street(scenario)
+    if scenario.driver is Driver.KEYPAD:
+        from meter_sim.scenario.keypad_run import run_keypad  # noqa: PLC0415 - start lean
+
+        return run_keypad(scenario)
     from meter_sim.scenario.stack_run import run_stack  # noqa: PLC0415 - start lean
 
     return run_stack(scenario)

@@ -28,7 +28,7 @@ _DAY_MINUTES = 1440
 SLOT_MINUTES = 15
 """Rates change at multiples of this alone."""
 BLOCK_BYTES = 88
-IMAGE_MAX_BYTES = 1 << 20
+IMAGE_MAX_BYTES = 1 << 19
 WANTED_BITS = 128
 
 
@@ -97,6 +97,40 @@ def decode_token(octets: bytes) -> str:
     """The digits of a token. Raises Malformed."""
     _need(len(octets) == TOKEN_DIGITS and octets.isdigit(), "a token has 20 digits")
     return octets.decode("ascii")
+
+
+VERDICTS = (
+    "accept",
+    "accept_partial",
+    "accept_key_changed",
+    "reject_format",
+    "reject_crc",
+    "reject_function",
+    "reject_key_expired",
+    "reject_old",
+    "reject_used",
+    "reject_overflow",
+)
+"""A verdict's place is its number (`ohmesh.tokens.acceptance.Verdict`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenVerdict:
+    """What a meter says of a token: a word of VERDICTS, and its credit in tenths of a kWh."""
+
+    word: str
+    credit: int
+
+    def encode(self) -> bytes:
+        """9 bytes."""
+        return struct.pack(">Bq", VERDICTS.index(self.word), self.credit)
+
+
+def decode_verdict(octets: bytes) -> TokenVerdict:
+    """Raises Malformed."""
+    _need(len(octets) == 9 and octets[0] < len(VERDICTS), "no verdict on a token")
+    number, credit = struct.unpack(">Bq", octets)
+    return TokenVerdict(VERDICTS[number], credit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
@@ -13,26 +14,40 @@ from starlette.responses import Response
 
 from headend.api import views
 from headend.api.answers import Pager, accepted, answer, documented
+from headend.api.command_bodies import Parameters, body_of, check, read_back
 from headend.api.export.lists import also_as_files
-from headend.api.fields import Body, Id, IdempotencyKey, Instant, Integer, PageQuery
+from headend.api.fields import Id, IdempotencyKey, Instant, Integer, PageQuery
 from headend.api.permissions import demand
 from headend.api.problems import invalid, not_found
 from headend.api.routes.meters import relay_name
 from headend.api.services import Caller, Parts
 from headend.security.roles import Permission
-from headend.service.commands import NewCommand, cancel_command
+from headend.service.commands import CommandRecord, NewCommand, cancel_command
 from headend.service.orders import order_command
 from ohmesh.model.command import CommandKind, CommandState, ResultStatus
 
 if TYPE_CHECKING:
     from headend.api.access import Principal
     from headend.api.services import Services
-    from headend.store.plan import Row
+    from headend.store.plan import Plan, Row
 
 router = APIRouter(prefix="/v1/commands", tags=["commands"])
 _KINDS = {kind.name.lower(): kind for kind in CommandKind}
-KindName = Literal["relay_read", "relay_off", "relay_on", "read_now", "clock_set"]
+KindName = Literal[
+    "relay_read",
+    "relay_off",
+    "relay_on",
+    "read_now",
+    "clock_set",
+    "load_profile_read",
+    "tariff_set",
+    "token_enter",
+    "key_change",
+    "firmware",
+]
 SWITCHES = frozenset({CommandKind.RELAY_ON, CommandKind.RELAY_OFF})
+OVERHAULS = frozenset({CommandKind.KEY_CHANGE, CommandKind.FIRMWARE})
+"""Kinds that make another meter of it: whoever asks may change the fleet too."""
 VALID_S_DEFAULT = 900
 
 
@@ -43,8 +58,12 @@ class CommandQuery(PageQuery):
     state: CommandState | None = None
 
 
-class AskCommand(Body):
-    """What a meter shall do, and until when: `not_after`, or `valid_s` from now (default 900)."""
+class AskCommand(Parameters):
+    """What a meter shall do, and until when: `not_after`, or `valid_s` from now (default 900).
+
+    A load_profile_read needs `period_from` and `period_to`, a tariff_set `tariff`, a token_enter
+    `token`, and a firmware the name of one.
+    """
 
     meter: Id
     kind: KindName
@@ -55,12 +74,15 @@ class AskCommand(Body):
 
 def command_view(row: Row) -> views.Command:
     """A row of the query `commands`."""
-    result, relay = row["result"], row["relay"]
+    kind, result, relay = CommandKind(row["kind"]), row["result"], row["relay"]
+    status = None if result is None else ResultStatus(result)
+    proof = row["proof"]
     return views.Command(
         **{
-            **row,
-            "kind": CommandKind(row["kind"]).name.lower(),
-            "result": None if result is None else ResultStatus(result).name.lower(),
+            **{name: value for name, value in row.items() if name != "proof"},
+            "kind": kind.name.lower(),
+            "result": None if status is None else status.name.lower(),
+            "read_back": read_back(kind, status, None if proof is None else bytes(proof)),
             "relay": None if relay is None else relay_name(relay),
         }
     )
@@ -118,17 +140,23 @@ async def ask(
     now = parts.now()
     if body.not_after and body.valid_s:
         raise invalid("/body/valid_s", "give not_after or valid_s, not both")
-    if _KINDS[body.kind] in SWITCHES:
+    kind = _KINDS[body.kind]
+    if kind in SWITCHES:
         demand(who, Permission.SUPPLY_SWITCH)
+    if kind in OVERHAULS:
+        demand(who, Permission.FLEET_WRITE)
+    check(kind, body)
+    if body.argument and kind is CommandKind.CLOCK_SET:
+        raise invalid("/body/argument", "the clock is set to the time of the sending")
     request = NewCommand(
         meter=body.meter,
-        kind=_KINDS[body.kind],
+        kind=kind,
         not_after=body.not_after or now + timedelta(seconds=body.valid_s or VALID_S_DEFAULT),
         idempotency_key=idempotency_key,
         requested_by=who.name,
         argument=body.argument,
     )
-    made = await parts.store.run(who.tenant_id, order_command(who.tenant_id, request, now))
+    made = await parts.store.run(who.tenant_id, _order(request, body, who.tenant_id, parts))
     receipt = views.CommandReceipt(
         id=made.id,
         meter=made.meter,
@@ -138,6 +166,13 @@ async def ask(
         created_at=made.created_at,
     )
     return accepted(receipt, replayed=made.replayed, status=202)
+
+
+def _order(
+    request: NewCommand, given: Parameters, tenant_id: int, parts: Services
+) -> Plan[CommandRecord]:
+    octets = yield from body_of(request.kind, given, request.meter, tenant_id, parts)
+    return (yield from order_command(tenant_id, replace(request, body=octets), parts.now()))
 
 
 @router.get("/{command}", responses=documented("Command"))

@@ -214,7 +214,8 @@ def direct(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
     meters = 200
     street = Street(place.broker, profile, 4, 1, meters, 0, 500)
     home = made(place, "direct", street)
-    with ingest(home.config, {}) as pid, traffic(street) as sender:
+    many = {"BROKER__RECEIVE_MAXIMUM": "2000"}  # small messages: a transaction takes more of them
+    with ingest(home.config, many) as pid, traffic(street) as sender:
         begin = time.perf_counter()
         sender.tell({"do": "direct", "messages": sizes.messages})
         while (stored := count(home)) < sizes.messages and time.perf_counter() - begin < 120:

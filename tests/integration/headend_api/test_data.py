@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
+from headend.store import db
 
 PAST = "period_from=2020-01-01T00:00:00Z&period_to=2021-01-01T00:00:00Z"
 
@@ -139,3 +142,28 @@ async def test_one_meters_readings_as_a_spreadsheet(api):
 )
 async def test_events_by_gateway_and_time(api, query, count):
     assert len((await api.get(f"/v1/events?{query}")).json()["items"]) == count
+
+
+async def test_green_button_has_what_is_stored(api, site, neighbour):
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    with db.connect(site.admin_url, name="test", autocommit=True) as admin:
+        admin.execute(
+            "insert into bulk.interval select m.id, c.id, %s + n * interval '15 minutes', n, 900,"
+            " case n when 7 then 8 else 0 end, 0, 0, 1, now(), null"
+            " from ohmesh.meter m, ohmesh.channel c, generate_series(1, 96) n"
+            " where m.name = 'M0008' and c.name = 'el.energy.import' on conflict do nothing",
+            (start,),
+        )
+    period = {"period_from": "2026-01-05T00:00:00Z", "period_to": "2026-01-06T00:00:00Z"}
+    answer = await api.get("/v1/greenbutton/meters/M0008", params=period)
+    assert answer.headers["content-type"] == "application/atom+xml", answer.text
+    space = "{http://naesb.org/espi}"
+    root = ET.fromstring(answer.content)
+    values = [int(r.find(f"{space}value").text) for r in root.iter(f"{space}IntervalReading")]
+    assert values == list(range(1, 97))
+    quality = [int(q.text) for q in root.iter(f"{space}quality")]
+    assert (quality[6], quality.count(17)) == (8, 95)
+    assert next(root.iter(f"{space}dstStartRule")).text == "3E0E2000"
+    assert (await neighbour.get("/v1/greenbutton/meters/M0008")).status_code == 404
+    long = await api.get("/v1/greenbutton/meters/M0008?period_from=1990-01-01T00:00:00Z")
+    assert long.status_code == 422

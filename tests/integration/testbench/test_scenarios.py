@@ -82,6 +82,22 @@ def test_the_example_with_the_plugin_runs(tmp_path):
     assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
 
 
+def test_a_scenario_is_a_fixture(tmp_path):
+    test = tmp_path / "test_mine.py"
+    test.write_text("def test_it(scenario_result):\n    assert scenario_result.passed\n")
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio"]
+    done = subprocess.run(
+        [*argv, "-W", "error", "--ohmesh-scenario", "sts-rollover", test],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
 def test_a_load_is_counted_at_its_end_by_the_head_end_itself(ohmesh_headend, ohmesh_broker):
     words = ("load", "--meters", 120, "--gateways", 3, "--broker", ohmesh_broker.url, "--json")
     words += ("--api", ohmesh_headend.url, "--token-file", ohmesh_headend.token_file)

@@ -79,6 +79,8 @@ def test_every_operation_says_which_problems_it_ends_in(document):
                 assert kinds == ["application/problem+json"], (path, status)
             elif path == "/v1/readings":
                 assert kinds == [one.value for one in OFFERED]
+            elif path.startswith("/v1/greenbutton/"):
+                assert kinds == ["application/atom+xml"], (path, status)
             elif path != "/v1/stream":
                 files = [one.value for one in FILES if one.value in kinds]
                 assert sorted(kinds) == sorted({"application/json", *files}), (path, status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -11,9 +12,10 @@ from meter_sim.cli import main
 from meter_sim.replay import player
 from meter_sim.scenario.mesh import MeshRunError, chosen, halves, moments
 from meter_sim.scenario.model import Fault, What
-from meter_sim.scenario.parse import parse_scenario
+from meter_sim.scenario.parse import SHIPPED, parse_scenario
+from meter_sim.scenario.runner import run_scenario
 from meter_sim.street import StreetPlan, make_roster
-from ohmesh.model.errors import ConfigError
+from ohmesh.model.errors import ConfigError, PrepaymentError
 
 ROSTER = make_roster(StreetPlan(meters=10, gateways=2))
 
@@ -107,8 +109,26 @@ def test_the_shipped_scenarios_are_listed_with_their_drivers(capsys):
     assert main(["scenarios"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) >= 20
-    assert {line.split()[1] for line in lines} == {"feed", "stack", "street"}
+    assert {line.split()[1] for line in lines} == {"feed", "stack", "street", "keypad"}
     assert main(["scenarios", "--print", "gateway-loss"]) == 0
     assert 'name = "gateway-loss"' in capsys.readouterr().out
     assert main(["scenarios", "--facts"]) == 0
     assert "read_success" in capsys.readouterr().out
+
+
+def rollover(fault):
+    text = (SHIPPED / "sts-rollover.toml").read_text()
+    head, _, expects = text.partition("[[fault]]")
+    without = head + "[[expect]]" + expects.partition("[[expect]]")[2]
+    return parse_scenario(text if fault else without.replace("60", "3"), "sts-rollover")
+
+
+def test_the_roll_over_of_token_identifiers_and_what_happens_without_it():
+    result = run_scenario(rollover(fault=True), folder=Path())
+    assert result.passed, result.verdicts
+    assert result.outcome.facts["tokens_sold"] > 3000
+    again = run_scenario(rollover(fault=True), folder=Path())
+    assert again.outcome.digest == result.outcome.digest
+    with pytest.raises(PrepaymentError) as refused:
+        run_scenario(rollover(fault=False), folder=Path())
+    assert refused.value.code == "tid_out_of_range"

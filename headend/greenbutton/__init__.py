@@ -1,0 +1,1 @@
+"""Green Button: a meter's intervals as an ESPI Atom feed. Pure."""
