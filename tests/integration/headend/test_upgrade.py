@@ -1,0 +1,78 @@
+"""A database of the first release with money in it comes over to the ledger, to the last mu."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import pytest
+
+from headend.prepayment.reconciliation import reconcile
+from headend.prepayment.supplying import supply_of
+from headend.service.accounts import balance, top_up
+from headend.store import db, migrate
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+FIRST_RELEASE = 2
+OLD = """
+insert into ohmesh.meter (tenant_id, name, address, profile, interval_s, key_sealed)
+    values (1, 'M1', 'M1', 'nl_dsmr', 900, 'k'), (1, 'M2', 'M2', 'nl_dsmr', 900, 'k');
+insert into ohmesh.tariff (tenant_id, name, currency, price_mu_per_kwh)
+    values (1, 'flat', 'EUR', 300);
+insert into ohmesh.account (tenant_id, name, meter_id, tariff_id)
+    values (1, 'anna', 1, 1), (1, 'bert', 2, 1);
+insert into ohmesh.transfer (id, tenant_id, account_id, debit, credit, amount_mu, code, value_at,
+                             idempotency_key, ref)
+    values (gen_random_uuid(), 1, 1, 'cash', 'wallet', 700, 10, now(), 'topup:1:k1',
+            '{"wallet_mu": 700}'),
+           (gen_random_uuid(), 1, 1, 'wallet', 'rev_energy', 300, 20, now(), 'energy:1:x', '{}');
+insert into ohmesh.account_balance values (1, 'wallet', 300, 700), (1, 'cash', 700, 0),
+    (1, 'rev_energy', 0, 300);
+insert into ohmesh.rating_state
+    values (1, '2026-01-01', 5000, 4, 300000, 300), (2, null, null, -1, 0, 0);
+insert into ohmesh.supply (account_id, desired, decision_seq) values (1, 1, 2), (2, 0, 1);
+update ohmesh.meter_status set relay = 0 where meter_id = 2;
+"""
+
+
+@pytest.fixture
+def old(database, headend_base):
+    """A database with the first release's schema, and a role's address in it."""
+    urls, _ = headend_base
+    with db.connect(database.admin_url, name="test", autocommit=True) as admin:
+        admin.execute("drop database if exists upgraded with (force)")
+        admin.execute("create database upgraded owner ohmesh_owner")
+    yield lambda role: urlsplit(urls[role])._replace(path="/upgraded").geturl()
+    with db.connect(database.admin_url, name="test", autocommit=True) as admin:
+        admin.execute("drop database upgraded with (force)")
+
+
+def test_money_and_supply_come_over(old, monkeypatch):
+    everything = migrate.scripts(migrate.CORE)
+    with db.connect(old("owner"), name="test", autocommit=True) as owner:
+        with monkeypatch.context() as first:
+            old_scripts = {migrate.CORE: everything[:FIRST_RELEASE]}
+            first.setattr(migrate, "scripts", lambda folder: old_scripts.get(folder, []))
+            migrate.migrate(owner)
+        for statement in OLD.split(";"):
+            if statement.strip():
+                owner.execute(statement)
+        migrate.migrate(owner)
+        kept = owner.execute("select kept::text from ohmesh.supply order by account_id").fetchall()
+    supplies = [supply_of(row["kept"]) for row in kept]
+    assert [(s.state, s.desired_on, s.decision_seq) for s in supplies] == [
+        ("ACTIVE", True, 2),
+        ("OFF", False, 1),
+    ]
+    with (
+        db.connect(old("worker"), name="test") as worker,
+        worker.transaction(),
+    ):
+        assert db.run(worker, reconcile(1, NOW.date(), NOW)), "the ledger adds up"
+    with db.connect(old("api"), name="test") as api, api.transaction():
+        api.execute("select set_config('ohmesh.tenant', '1', true)")
+        assert db.run(api, balance(1, "anna", NOW)).posted_mu == 400
+        again = db.run(api, top_up(1, "anna", amount_mu=700, idempotency_key="k1", now=NOW))
+        assert (again.replayed, again.wallet_mu) == (True, 700)
+        more = db.run(api, top_up(1, "anna", amount_mu=5, idempotency_key="k2", now=NOW))
+        assert more.wallet_mu == 405
