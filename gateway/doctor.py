@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import os
 import shutil
 import socket
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gateway.field import KINDS
@@ -14,7 +16,7 @@ from gateway.identity import Identity
 from gateway.mqtt import reachable
 from gateway.outbox_start import inspect_outbox
 from gateway.sqlite import BusyError, DamagedError
-from ohmesh.model.errors import OhmeshError
+from ohmesh.model.errors import ConfigError, OhmeshError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,7 @@ _NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 """A Pi without a clock chip starts in the past."""
 _BROKER_TIMEOUT_S = 5.0
 _PROBE = ".doctor"
+_RENEWAL_LATE = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,61 @@ async def examine(settings: GatewaySettings, now: datetime) -> list[Check]:
     checks.append(await _broker("broker", settings.broker_url, settings))
     if settings.mesh.enabled and settings.air_url != settings.broker_url:
         checks.append(await _broker("air", settings.air_url, settings))
+    if any(broker.tls for broker in settings.broker_urls):
+        checks.append(_certificate(Identity(settings.broker.identity), now))
     if settings.bench.enabled:
         checks.append(_bench(settings, running=running))
-    return [*checks, _sources(settings)]
+    if settings.mesh.enabled:
+        checks.append(_limiter(settings))
+    return [*checks, *_lines(settings), _sources(settings)]
+
+
+def _certificate(identity: Identity, now: datetime) -> Check:
+    name, fix = "certificate", "ask the head-end for a token and run 'ohmesh gateway enrol'"
+    if not identity.exists:
+        return Check(name, ok=False, detail=f"there is none in {identity.folder}", fix=fix)
+    try:
+        life = identity.life()
+    except ConfigError as error:
+        return Check(name, ok=False, detail=str(error), fix=fix)
+    detail = f"{life.name}, until {life.ends:%Y-%m-%d}"
+    if not life.begins <= now < life.ends:
+        return Check(name, ok=False, detail=f"{detail}: not good now", fix=f"the clock, or {fix}")
+    if now > life.renewal + _RENEWAL_LATE:
+        fix = "look for 'not renewed' in the log of the gateway: can it reach the head-end's API?"
+        return Check(name, ok=False, detail=f"{detail}: its renewal is late", fix=fix)
+    return Check(name, ok=True, detail=detail)
+
+
+def _limiter(settings: GatewaySettings) -> Check:
+    enrolment = Identity(settings.broker.identity).enrolment
+    keys = len(settings.limiter.gate_keys) + len(enrolment.gate_keys if enrolment else ())
+    if keys:
+        return Check("limiter", ok=True, detail=f"{keys} release gate(s) trusted")
+    return Check(
+        "limiter",
+        ok=False,
+        detail="no release gate is trusted: no meter here can be switched off",
+        fix="put what stands in the head-end's gate.pub into limiter.gate_keys, or enrol",
+    )
+
+
+def _lines(settings: GatewaySettings) -> list[Check]:
+    """Ports of field sources and of the modem; TCP lines are asked by the running gateway."""
+    named = {section.line for kind in KINDS for section in getattr(settings, kind)}
+    named |= {settings.mesh.modem}
+    return [_line(line) for line in sorted(named) if line and not line.startswith("tcp://")]
+
+
+def _line(line: str) -> Check:
+    found = glob.glob(line)  # noqa: PTH207 - a pattern from the root
+    if not found:
+        fix = "plug it in, or correct 'line'; 'ohmesh gateway detect' names the ports"
+        return Check("line", ok=False, detail=f"{line} is not there", fix=fix)
+    if not os.access(found[0], os.R_OK | os.W_OK):
+        fix = "let this user use it, as by 'usermod -aG dialout USER', and log in anew"
+        return Check("line", ok=False, detail=f"{found[0]}: no rights", fix=fix)
+    return Check("line", ok=True, detail=f"{line} is {found[0]}")
 
 
 def _sources(settings: GatewaySettings) -> Check:

@@ -66,6 +66,7 @@ def test_doctor_names_each_fault_and_its_fix(configured, capsys, tmp_path):
         "broker",
         "air",
         "bench",
+        "limiter",
     }
     assert all(check["fix"] for check in found.values() if not check["ok"])
     assert (tmp_path / "outbox.db").read_bytes() == b"garbage" * 1000

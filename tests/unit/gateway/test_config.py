@@ -40,12 +40,13 @@ def test_the_printed_default_names_every_setting(capsys):
     assert printed.keys() | set(KINDS) == expected.keys()
     for section, fields in expected.items():
         if isinstance(fields, dict):
-            assert printed[section].keys() == fields.keys()
+            written = {name for name, value in fields.items() if value is not None}
+            assert printed[section].keys() == written
 
 
 def test_the_printed_examples_of_field_sources_are_sound_and_whole(capsys, written):
     cli.main(["config"])
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.partition("# Field sources")[2].splitlines()
     examples = [line[2:] for line in lines if re.match(r"# (\[\[|\w+ = )", line)]
     whole = {"p1", "optical", "modbus", "mbus", "dlms", "han"}
     text = (
