@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RECORDS_MAX: Final = 1000
 VERSION_MAX: Final = 10
+_JSON: Final = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal)
 _RELATIVE_BELOW: Final = 2**28
 _EXPONENT_MAX: Final = 30
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -89,7 +90,7 @@ def _records(payload: bytes) -> Iterator[dict[str, Any]]:
 
 def _parse(payload: bytes) -> list[Any]:
     try:
-        pack = json.loads(payload, parse_float=Decimal, parse_int=Decimal)
+        pack = _JSON.decode(payload.decode())
     except (ValueError, RecursionError, InvalidOperation) as error:
         raise _error(DecodeErrorKind.MALFORMED, f"no JSON: {error}") from error
     if not isinstance(pack, list) or not 0 < len(pack) <= RECORDS_MAX:
