@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from headend import config
 from headend.config import required
 from headend.mqttconfig.write import Broker, write
-from headend.ops import doctor
+from headend.ops import doctor, grafana
 from headend.security import audit
 from headend.store import db
 
@@ -27,6 +27,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the subcommands to `ohmesh headend`."""
     _add_mqtt_config(commands)
     _add_audit(commands)
+    _add_grafana(commands)
     command = _command(
         commands,
         "doctor",
@@ -107,6 +108,31 @@ def _add_audit(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="TENANT:SEQ:HASH",
         help="a head that was written down before; repeatable",
     )
+
+
+def _add_grafana(commands: argparse._SubParsersAction[Parser]) -> None:
+    command = _command(
+        commands,
+        "grafana",
+        "make a read-only role for charts, and write Grafana's data source",
+        run=_grafana,
+        example="grafana --admin-url postgresql://postgres@127.0.0.1/ohmesh --write ohmesh.yaml",
+    )
+    command.add_argument("--admin-url", required=True, help="a superuser's, of our database")
+    command.add_argument("--write", required=True, type=Path, help="the file, mode 0600")
+    command.add_argument("--tenant", default="default", help="whose data it shows")
+    command.add_argument("--role", default="ohmesh_ro", help="name of the role")
+
+
+def _grafana(arguments: argparse.Namespace) -> int:
+    password = grafana.make_reader(
+        arguments.admin_url, role=arguments.role, tenant=arguments.tenant
+    )
+    grafana.write_data_source(
+        arguments.write, arguments.admin_url, role=arguments.role, password=password
+    )
+    print(json.dumps({"role": arguments.role, "file": str(arguments.write)}))
+    return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
