@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import ssl
@@ -13,6 +14,7 @@ import pytest
 
 from gateway.identity import Identity, NewKey
 from gateway.mqtt import reachable
+from headend.mqttconfig.rules import device_rules
 from headend.mqttconfig.write import Broker, authority, write
 from headend.security import ca
 from meter_sim.servers.process import LOOPBACK, free_port, listening, spawn, stop, wait_until
@@ -157,6 +159,35 @@ async def test_a_revoked_gateway_is_out_and_says_so(secure, gateway_process, tmp
     gateway.start()
     assert await wait_until(lambda: "our certificate is revoked" in gateway.log.read_text())
     assert gateway.log.read_text().count("connected to") == 1
+
+
+async def test_the_open_connection_of_a_revoked_gateway_is_mute(
+    secure, gateway_process, bench, tmp_path, wait_until
+):
+    """The list stops new connections; the rules silence the one that is open."""
+    certificate = secure.identity(tmp_path / "identity")
+    gateway = gateway_process(BROKER__URL=secure.url)
+    client = await bench(gateway)
+    heard = secure.head_end()
+    rows = await anext(heard)
+    for _ in range(5):
+        await client.put()
+    async with asyncio.timeout(30):
+        while len(rows) < 5:
+            rows = await anext(heard)
+    (secure.folder / "devices.acl").write_text(device_rules(["gw1"]))
+    await asyncio.sleep(1.1)
+    secure.revoke(certificate)
+    assert await wait_until(lambda: "Reloading config" in _log(secure))
+    await asyncio.sleep(0.5)
+    for _ in range(5):
+        await client.put()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(3):
+            while True:
+                rows = await anext(heard)
+    assert len(rows) == 5, "nothing that came after the revocation"
+    await heard.aclose()
 
 
 def _trusting(secure, folder):
