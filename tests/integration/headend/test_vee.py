@@ -262,3 +262,15 @@ def test_two_validators_do_not_meet(store):
         assert vee.validator.step(vee.worker) == 0
     vee.validate()
     assert vee.values() == {1: 5}
+
+
+def test_readings_that_are_no_energy_make_no_interval(vee):
+    vee.channel = vee.store.rows(
+        "insert into ohmesh.channel (name, obis, unit, scaler)"
+        " values ('el.voltage.l1', '1-0:32.7.0', 'V', -1) returning id",
+        "ingest",
+    )[0]["id"]
+    vee.read({0: 2300, 1: 2310})
+    vee.validate()
+    assert vee.intervals() == {}
+    assert vee.store.value("select count(*) from bulk.touched") == 0
