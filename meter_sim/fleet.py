@@ -71,6 +71,9 @@ class Fleet:
             profile=profile,
             interval_s=roster.interval_s,
             household=Household.of(roster.seed, entry.node),
+            control_mode=entry.control_mode,
+            decoder_key=bytes.fromhex(entry.token_key_hex),
+            maker_key=bytes.fromhex(roster.maker_key_hex),
         )
         snapshot = self._around.store.recall(entry.node).state
         station = StationConfig(

@@ -15,6 +15,7 @@ import msgspec
 from meter_sim.radio import RadioModel, Site
 from ohmesh.model.errors import ConfigError
 from ohmesh.model.ids import mesh_address
+from ohmesh.model.relay import DIRECT_RECONNECT
 from ohmesh.wire.joining import join_key
 from ohmesh.wire.meshkeys import MeshKeys
 
@@ -39,7 +40,11 @@ class RosterGateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RosterMeter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A meter: its head-end id, mesh node, profile, key and place in metres."""
+    """A meter: its head-end id, mesh node, profile, key and place in metres.
+
+    `token_key_hex` is the decoder key of its tokens, empty where it takes none; `control_mode` is
+    its switch's (`ohmesh.model.relay`).
+    """
 
     meter: _Id
     node: _Node
@@ -48,6 +53,8 @@ class RosterMeter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     x_m: float
     y_m: float
     prepaid: bool = False
+    token_key_hex: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{16}|[0-9a-f]{32})?$")] = ""
+    control_mode: Annotated[int, msgspec.Meta(ge=0, le=6)] = DIRECT_RECONNECT
 
     @property
     def key(self) -> bytes:
@@ -92,6 +99,7 @@ class Roster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         calendar_speed: how much faster than the clock the calendar runs.
         timer_divisor: mesh timers and airtime are divided by it.
         closed: meters need the network's key, and join with one of their own to get it.
+        maker_key_hex: Ed25519 public key of who signs the meters' firmware; empty: they take none.
     """
 
     net: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
@@ -104,6 +112,7 @@ class Roster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     meters: list[RosterMeter]
     radio: RosterRadio = msgspec.field(default_factory=RosterRadio)
     closed: bool = False
+    maker_key_hex: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
 
     @property
     def start_ms(self) -> int:

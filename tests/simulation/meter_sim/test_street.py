@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import datetime
-from itertools import pairwise
+from itertools import count, pairwise
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from firmware_profiles import registry
 from meter_sim.graph import cut_nodes, routes
@@ -20,6 +23,8 @@ from meter_sim.street import StreetPlan, make_roster
 from meter_sim.testing import NEVER_S, Street
 from ohmesh.model.command import Command, CommandKind, RelayState, ResultStatus
 from ohmesh.wire.aircontrol import AirAction
+from ohmesh.wire.commandbody import BLOCK_BYTES, Offer, decode_wanted
+from ohmesh.wire.firmware import sign_image
 from ohmesh.wire.metercommand import decode_result, encode_command
 from ohmesh.wire.sealed import SealedKind, seal, unseal
 
@@ -27,9 +32,18 @@ LIMIT_S = 600
 PLAN = StreetPlan(meters=24, gateways=2, seed=3)
 
 
+MAKER = bytes(range(32))
+MAKER_HEX = (
+    Ed25519PrivateKey.from_private_bytes(MAKER)
+    .public_key()
+    .public_bytes(Encoding.Raw, PublicFormat.Raw)
+    .hex()
+)
+
+
 @pytest.fixture
 def roster():
-    return make_roster(PLAN)
+    return msgspec.structs.replace(make_roster(PLAN), maker_key_hex=MAKER_HEX)
 
 
 @pytest.fixture
@@ -228,3 +242,42 @@ def test_a_command_goes_down_is_obeyed_and_answered(joined):
     assert (results()[0].id, results()[0].status) == (ident, ResultStatus.OK)
     assert results()[0].relay is RelayState.DISCONNECTED
     assert joined.commands == {1: True, 2: True}
+
+
+def test_firmware_gets_to_the_last_house_block_by_block(joined):
+    root = next(iter(joined.roots))
+    target = max(joined.roots[root].routes(), key=lambda route: route.hops).node
+    meter = next(m for m in joined.roster.meters if m.node == target)
+    ident, numbers = bytes(range(16)), count(1)
+    image = sign_image(MAKER, 2, bytes(range(1, 256)) * 3)
+    offer = Offer.of(2, image).encode()
+
+    def send(kind, argument, body):
+        number = next(numbers)
+        command = Command(ident, kind, 1, NEVER_S, argument, body)
+        octets = encode_command(command)
+        sealed = seal(meter.key, meter.address, SealedKind.COMMAND, number, octets)
+        joined.command(root, target, sealed, number)
+        assert joined.run_until(lambda: number in joined.commands, LIMIT_S)
+
+    def ask(answers):
+        send(CommandKind.FIRMWARE, 0, offer)
+        assert joined.run_until(lambda: len(results()) >= answers, LIMIT_S)
+        return results()[-1]
+
+    def results():
+        return [
+            decode_result(message.body)
+            for sender, message in opened(joined)
+            if sender is meter and message.kind is SealedKind.RESULT
+        ]
+
+    answer = ask(1)
+    for asked in range(2, 10):
+        if answer.status is not ResultStatus.IN_PROGRESS:
+            break
+        for block in decode_wanted(answer.proof):
+            octets = image[block * BLOCK_BYTES :][:BLOCK_BYTES]
+            send(CommandKind.FIRMWARE_BLOCK, block, octets)
+        answer = ask(asked)
+    assert (answer.status, answer.proof) == (ResultStatus.OK, offer)

@@ -41,6 +41,8 @@ def test_the_documented_keys_are_there(fields):
         "x_m",
         "y_m",
         "prepaid",
+        "token_key_hex",
+        "control_mode",
     ]
 
 
