@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from headend import config
 from headend.config import required
 from headend.mqttconfig.write import Broker, write
-from headend.ops import doctor, grafana
+from headend.ops import doctor, erase, grafana
 from headend.security import audit
 from headend.store import db
 
@@ -28,6 +28,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_mqtt_config(commands)
     _add_audit(commands)
     _add_grafana(commands)
+    _add_erase(commands)
     command = _command(
         commands,
         "doctor",
@@ -108,6 +109,29 @@ def _add_audit(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="TENANT:SEQ:HASH",
         help="a head that was written down before; repeatable",
     )
+
+
+def _add_erase(commands: argparse._SubParsersAction[Parser]) -> None:
+    command = _command(
+        commands,
+        "erase",
+        "forget what a meter has told; its registration and the ledger stay",
+        run=_erase,
+        example="erase M0001 --config headend.toml --who anna",
+    )
+    command.add_argument("meter")
+    command.add_argument("--config", type=Path, help="the TOML file; else the environment")
+    command.add_argument("--who", required=True, help="your name, for the audit log")
+    command.add_argument("--force", action="store_true", help="even what billing still needs")
+
+
+def _erase(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config)
+    url = required(settings.database.owner_url, "database.owner_url")
+    with db.connect(url, name="erase", autocommit=True) as owner:
+        counts = erase.erase(owner, arguments.meter, who=arguments.who, force=arguments.force)
+    print(json.dumps({"meter": arguments.meter, "erased": counts}))
+    return 0
 
 
 def _add_grafana(commands: argparse._SubParsersAction[Parser]) -> None:
