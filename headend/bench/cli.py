@@ -66,6 +66,20 @@ def vee(argv: list[str]) -> int:
     return 0
 
 
+def api(argv: list[str]) -> int:
+    """Run `ohmesh bench api`."""
+    from headend.bench import api as bench  # noqa: PLC0415 - the others need no database
+
+    parser = _parser("api", "Ask the API over HTTP, beside the same SQL in the same run.")
+    parser.add_argument("--meters", type=int, default=0, help="how many the list has")
+    parser.add_argument("--database", metavar="URL", help="a superuser's address; else our own")
+    options = parser.parse_args(argv)
+    sizes = (10_000, 50, 50) if options.quick else (100_000, 300, 1000)
+    result = bench.api(options.meters or sizes[0], *sizes[1:], options.database)
+    _print(result, options)
+    return 0
+
+
 def _run(
     name: str,
     text: str,
