@@ -1,0 +1,230 @@
+"""Benchmark of the API: answers over HTTP beside the same SQL through psycopg, in the same run.
+
+The API runs in a process of its own on loopback, under its own database role; the database is on
+the same machine, and so is who asks. The fleet's data is made in SQL: meters with a month of
+quarter-hours for a few of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+import uvicorn
+
+from headend.api.app import create_app
+from headend.api.services import SQL as API_SQL
+from headend.bench.pipeline.servers import servers
+from headend.security.secrets import digest
+from headend.store import bootstrap, db
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection as Pipe
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+END: Final = START + timedelta(days=31)
+DEEP_METERS: Final = 90
+CALLERS: Final = 16
+_FILL: Final = (
+    (
+        "insert into ohmesh.meter (tenant_id, name, address, profile, interval_s)"
+        " select 1, 'M' || to_char(n, 'FM000000'), 'M' || to_char(n, 'FM000000'), 'nl_dsmr', 900"
+        " from generate_series(1, %s) n"
+    ),
+    (
+        "insert into ohmesh.channel (name, obis, unit, scaler)"
+        " values ('el.energy.import', '1-0:1.8.0', 'Wh', 0)"
+    ),
+    (
+        "insert into bulk.reading select m.id, c.id, t, (extract(epoch from t) / 9)::bigint, 0"
+        " from (select id from ohmesh.meter order by name limit %s) m, ohmesh.channel c,"
+        " generate_series(timestamptz '2026-01-01+00', '2026-01-31 23:45+00', interval '15 min') t"
+    ),
+)
+
+
+def api(meters: int, requests: int, streams: int, admin_url: str | None = None) -> dict[str, Any]:
+    """The benchmark's result; see `docs/benchmarks.md`."""
+    with servers(admin_url, admin_url and "-") as lent:  # no broker is needed
+        urls = bootstrap.bootstrap(
+            lent.database,
+            database="ohmesh_bench",
+            file=lent.folder / "headend.toml",
+            broker_url="mqtt://127.0.0.1:1883",
+            api_port=8080,
+        ).urls
+        token = secrets.token_urlsafe(32)
+        _fill(lent.database, meters, token)
+        ours, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        child = context.Process(target=_serve, args=(urls["api"], theirs), daemon=True)
+        child.start()
+        port = ours.recv()
+        try:
+            raw_s = _raw(urls["api"], requests)
+            measured = asyncio.run(_measure(port, token, child.pid or 0, (requests, streams)))
+        finally:
+            child.terminate()
+            child.join()
+    return {"meters": meters, "raw_month_p99_ms": _p99_ms(raw_s), **measured}
+
+
+def _fill(database_url: str, meters: int, token: str) -> None:
+    url = database_url.rpartition("/")[0] + "/ohmesh_bench"
+    with db.connect(url, name="bench", autocommit=True) as admin:
+        for statement, count in zip(_FILL, (meters, None, DEEP_METERS), strict=True):
+            admin.execute(statement, None if count is None else (count,))
+        admin.execute(
+            "insert into ohmesh.api_key (tenant_id, name, digest, scopes, person)"
+            " values (1, 'bench', %s, array['fleet:read'], 'bench')",
+            (digest(token),),
+        )
+        admin.execute("analyze")
+
+
+def _serve(url: str, pipe: Pipe) -> None:
+    asyncio.run(_serve_on(url, pipe))
+
+
+async def _serve_on(url: str, pipe: Pipe) -> None:
+    async with db.make_pool(url) as pool:
+        app = create_app(pool, secret=bytes(16), seal_key=lambda _, key: key, requests_per_s=1e9)
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve())
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event
+            await asyncio.sleep(0.02)
+        pipe.send(server.servers[0].sockets[0].getsockname()[1])
+        await task
+
+
+def _raw(url: str, requests: int) -> list[float]:
+    """Seconds of the question for a month of one meter, straight from the database."""
+    taken = []
+    with db.connect(url, name="bench", autocommit=True) as role:
+        for i in range(requests):
+            began = time.perf_counter()
+            with db.tenant(role, 1):
+                meter = db.rows(
+                    role, API_SQL("find_meter_id", tenant_id=1, name=_name(i % DEEP_METERS))
+                )[0]
+                channels = [row["id"] for row in db.rows(role, API_SQL("channels"))]
+                statement = API_SQL(
+                    "readings_up",
+                    tenant_id=1,
+                    meter_id=meter["id"],
+                    channels=channels,
+                    from_ts=START,
+                    to_ts=END,
+                    after_channel=-1,
+                    limit=10_001,
+                )
+                role.execute(statement.sql, statement.params, binary=True).fetchall()
+            taken.append(time.perf_counter() - began)
+    return taken
+
+
+def _name(number: int) -> str:
+    return f"M{number + 1:06d}"
+
+
+def _month(number: int) -> str:
+    return (
+        f"/v1/meters/{_name(number % DEEP_METERS)}/readings?page_size=10000"
+        "&period_from=2026-01-01T00:00:00Z&period_to=2026-02-01T00:00:00Z"
+    )
+
+
+async def _measure(port: int, token: str, pid: int, sizes: tuple[int, int]) -> dict[str, Any]:
+    requests, streams = sizes
+    limits = httpx.Limits(max_connections=streams + CALLERS)
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}",
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=60,
+        limits=limits,
+    ) as client:
+        month = [await _timed(client, _month(i)) for i in range(requests)]
+        page = [await _timed(client, "/v1/meters?page_size=100") for _ in range(requests)]
+        mixed_s, mixed = await _mixed(client, requests * 10)
+        export_s, rows = await _export(client)
+        memory = await _streams(client, pid, streams)
+    return {
+        "month_p99_ms": _p99_ms(month),
+        "meter_page_p99_ms": _p99_ms(page),
+        "mixed_requests_per_s": round(len(mixed) / mixed_s),
+        "mixed_p99_ms": _p99_ms(mixed),
+        "parquet_rows_per_s": round(rows / export_s),
+        **memory,
+    }
+
+
+async def _timed(client: httpx.AsyncClient, path: str) -> float:
+    began = time.perf_counter()
+    answer = await client.get(path)
+    answer.raise_for_status()
+    return time.perf_counter() - began
+
+
+async def _mixed(client: httpx.AsyncClient, requests: int) -> tuple[float, list[float]]:
+    """A meter, its registers, a page of meters, events: by turns, CALLERS at a time."""
+    paths = iter(_paths(requests))
+
+    async def caller() -> list[float]:
+        return [await _timed(client, path) for path in paths]
+
+    began = time.perf_counter()
+    taken = await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    return time.perf_counter() - began, [one for part in taken for one in part]
+
+
+def _paths(requests: int) -> Iterator[str]:
+    kinds = ("/v1/meters/{}", "/v1/meters/{}/registers", "/v1/meters?page_size=20", "/v1/events")
+    for i in range(requests):
+        yield kinds[i % len(kinds)].format(_name(i % DEEP_METERS))
+
+
+async def _export(client: httpx.AsyncClient) -> tuple[float, int]:
+    began = time.perf_counter()
+    answer = await client.get(
+        "/v1/readings?format=parquet&prefix=M0000"
+        "&period_from=2026-01-01T00:00:00Z&period_to=2026-02-01T00:00:00Z"
+    )
+    answer.raise_for_status()
+    return time.perf_counter() - began, DEEP_METERS * 31 * 96
+
+
+async def _streams(client: httpx.AsyncClient, pid: int, streams: int) -> dict[str, int]:
+    """Kilobytes that each listener costs, and how much more after some seconds of listening."""
+    before = _resident_kb(pid)
+    opened = [
+        await client.send(client.build_request("GET", "/v1/stream"), stream=True)
+        for _ in range(streams)
+    ]
+    await asyncio.sleep(2)
+    first = _resident_kb(pid)
+    await asyncio.sleep(5)
+    later = _resident_kb(pid)
+    for one in opened:
+        await one.aclose()
+    return {
+        "streams": streams,
+        "stream_kb_each": round((first - before) / max(1, streams)),
+        "stream_kb_later": later - first,
+    }
+
+
+def _resident_kb(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(text.partition("VmRSS:")[2].split()[0])
+
+
+def _p99_ms(taken: list[float]) -> float:
+    return round(sorted(taken)[int(len(taken) * 0.99)] * 1000, 2)
