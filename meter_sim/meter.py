@@ -143,6 +143,11 @@ class Meter:
         return self._supply.read_back
 
     @property
+    def control_state(self) -> RelayState:
+        """Where the meter's control wants its switch."""
+        return self._state.relay
+
+    @property
     def contactor(self) -> Contactor:
         """The switch itself."""
         return self._supply.contactor
@@ -219,18 +224,35 @@ class Meter:
         self._supply.press()
         return self.relay
 
+    def switch(self, event: RelayEvent, now_ms: int) -> RelayState:
+        """Somebody beside the mesh moves the switch, if its mode lets them. The state read back."""
+        self._count_to(now_ms + self._state.drift_ms)
+        self._supply.switch(event)
+        return self.relay
+
+    def enter_token(self, digits: str, now_ms: int) -> tokenslot.GatewayStatus:
+        """A token at the token gateway, where nobody guesses. Raises Malformed: it takes none."""
+        self._need_tokens()
+        self._count_to(now_ms + self._state.drift_ms)
+        tokenslot.enter(self._state.tokens, digits)
+        self._supply.follow_credit()
+        return self.token_status
+
     def key_in(self, digits: str, now_ms: int) -> KeypadAnswer:
         """A token at the keypad; its deed and its TID are in the next snapshot, both or neither.
 
         Raises: Malformed: this meter takes no tokens.
         """
-        if not self._state.tokens.key:
-            raise Malformed(f"the meter {self.config.meter} takes no tokens")
+        self._need_tokens()
         moment_ms = now_ms + self._state.drift_ms
         self._count_to(moment_ms)
         answer = tokenslot.key_in(self._state.tokens, digits, moment_ms)
         self._supply.follow_credit()
         return answer
+
+    def _need_tokens(self) -> None:
+        if not self._state.tokens.key:
+            raise Malformed(f"the meter {self.config.meter} takes no tokens")
 
     def execute(self, octets: bytes, now_ms: int, clock_s: int) -> list[Message]:
         """Obey a sealed command.
