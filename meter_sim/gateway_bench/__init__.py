@@ -1,0 +1,1 @@
+"""How fast a gateway is, and how little it needs."""
