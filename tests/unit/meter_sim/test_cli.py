@@ -44,7 +44,7 @@ def test_wrong_use_is_told_in_one_line(capsys, tmp_path):
     assert "--meters" in wrong_use(capsys, "roster")
     assert "COMMAND" in wrong_use(capsys)
     assert "dance" in wrong_use(capsys, "dance")
-    assert "mqtt://" in wrong_use(capsys, "ether", "--roster", "x", "--air", "http://host")
+    assert "mqtt[s]://" in wrong_use(capsys, "ether", "--roster", "x", "--air", "http://host")
     assert "zone" in wrong_use(capsys, "roster", "--meters", 3, "--start", "2026-01-01T00:00:00")
     for part in ("0/2", "3/2", "x", "1/", "1/2/3"):
         assert part in wrong_use(capsys, "fleet", *air, "--part", part)
