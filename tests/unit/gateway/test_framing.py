@@ -6,7 +6,7 @@ import json
 import pytest
 
 from firmware_profiles import registry
-from firmware_profiles.codecs.crc import crc16_arc, crc16_modbus, crc16_x25
+from firmware_profiles.codecs.crc import crc16_arc, crc16_x25
 from firmware_profiles.codecs.sml.transport import frame
 from firmware_profiles.records import keys_of, payload_of, profile_for
 from gateway.drivers import crc
@@ -84,7 +84,6 @@ def test_noise_for_ever_takes_no_memory(name):
 
 def test_the_checks_agree_with_the_decoders():
     for octets in (b"", b"123456789", bytes(range(256))):
-        assert crc.crc16_modbus(octets) == crc16_modbus(octets)
         assert crc.crc16_arc(octets) == crc16_arc(octets)
         assert crc.crc16_x25(octets) == crc16_x25(octets)
 
