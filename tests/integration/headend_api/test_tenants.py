@@ -13,6 +13,7 @@ from headend.store import db
 SHARED = {"ohmesh.channel"}
 """A dictionary without anybody's data."""
 UUID_ABSENT = "00000000-0000-4000-8000-000000000000"
+UUIDS = {"command", "approval"}
 MARKS = ("SP-M00", "Europe/Amsterdam", "maker of operator", '"operator"')
 
 
@@ -27,8 +28,10 @@ async def ids(api):
         headers={"Idempotency-Key": "of-ours"},
     )
     await api.put("/v1/groups/ours-only", json={"meters": ["M0001"]})
+    await api.post("/v1/service-points", json={"service_point": "ours-only"})
     return {
         "group": "ours-only",
+        "service_point": "ours-only",
         "meter": "M0001",
         "account": "A-1",
         "gateway": "gw1",
@@ -108,7 +111,7 @@ async def test_no_body_reaches_our_things(app, api, ids):
     """Writes that name things in their body, by the neighbour, with ours."""
     document = openapi.document(app)
     components = document["components"]["schemas"]
-    named = {name: value for name, value in ids.items() if name not in {"command", "approval"}}
+    named = {name: value for name, value in ids.items() if name not in {*UUIDS, "service_point"}}
     before = [
         (await api.get(f"/v1/{n}?page_size=1000")).json()["items"] for n in ("meters", "accounts")
     ]
