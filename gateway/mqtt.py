@@ -89,6 +89,7 @@ class Link:
         self._client: aiomqtt.Client | None = None
         self._quiet: set[BrokerUrl] = set()
         self._turn = 0
+        self._patience: set[asyncio.Timeout] = set()
 
     @property
     def _broker(self) -> BrokerUrl:
@@ -103,7 +104,14 @@ class Link:
         """Publish; with QoS 1 until the broker has taken it. Raises LinkError."""
         if self._client is None:
             raise LinkError("no connection to the broker")
-        await _publish(self._client, message)
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._patience.add(patience)
+                await _publish(self._client, message)
+        except TimeoutError:
+            raise LinkError("the connection broke") from None
+        finally:
+            self._patience.discard(patience)
 
     async def run(self) -> None:
         """Connect, hear, and connect again, for ever."""
@@ -134,6 +142,8 @@ class Link:
             client.timeout = _GOODBYE_S
             if self._client is not None:
                 self._client = None
+                for patience in self._patience:  # the library would wait for an answer
+                    patience.reschedule(0)
                 self._settings.on_change(False)  # noqa: FBT003 - up or down
 
     def _new_client(self) -> aiomqtt.Client:
