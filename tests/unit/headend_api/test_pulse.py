@@ -86,6 +86,7 @@ def test_events_and_commands_are_one_story():
         resolved_at=None,
         result=None,
         relay=None,
+        read_back="",
         detail="",
     )
     later = Event(

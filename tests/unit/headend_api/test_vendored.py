@@ -20,14 +20,15 @@ def test_every_file_is_the_one_in_the_table():
         if line.startswith("| ") and "SHA" not in line
     ]
     listed = {row[3]: row[5] for row in rows}
-    code = {f.name for f in VENDOR.iterdir() if f.suffix in {".js", ".css"}}
+    code = {f.name for f in VENDOR.iterdir() if f.suffix in {".js", ".mjs", ".css", ".json"}}
     assert set(listed) == code
     for name, digest in listed.items():
         assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest, name
 
 
 def test_every_library_has_its_licence():
-    libraries = {f.name.split("-")[0] for f in VENDOR.glob("*.js")}
+    code = (f for f in VENDOR.iterdir() if f.suffix in {".js", ".mjs", ".json"})
+    libraries = {f.name.split("-")[0] for f in code}
     assert {f.name.split("-")[0] for f in VENDOR.glob("*LICENSE*")} == libraries
 
 
