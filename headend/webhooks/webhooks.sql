@@ -40,6 +40,9 @@ update ohmesh.webhook set active = false
 where tenant_id = %(tenant_id)s and id = %(id)s and active
 returning id, url, kinds, created_at
 
+-- name: find_webhook
+select id from ohmesh.webhook where tenant_id = %(tenant_id)s and id = %(id)s
+
 -- name: deliveries
 select d.id, d.event_id, d.kind, d.attempts, d.delivered_at, d.next_try_at, d.outcome
 from ohmesh.webhook_delivery d

@@ -106,6 +106,9 @@ async def deliveries(
         before=before,
         limit=pager.limit,
     )
+    known = _one(SQL("find_webhook", tenant_id=who.tenant_id, id=webhook))
+    if not await parts.store.run(who.tenant_id, known):
+        raise not_found("webhook", str(webhook))
     rows = await parts.store.run(who.tenant_id, _one(found))
     return pager.page(rows, _delivery, lambda row: (row["id"],))
 

@@ -8,6 +8,8 @@ import pytest
 from api_site import OTHER, OURS, THEIRS, client_of
 
 from headend.api import openapi
+from headend.api.permissions import TWO_PEOPLE
+from headend.api.problems import APPROVAL_NEEDED
 from headend.store import db
 
 SHARED = {"ohmesh.channel"}
@@ -16,6 +18,15 @@ UUID_ABSENT = "00000000-0000-4000-8000-000000000000"
 UUIDS = {"command", "approval", "payment", "token", "webhook"}
 EVERYBODYS = {"/v1/policies/{pack}/may-disconnect"}
 """Rule packs come with the program."""
+OWN = {("put", "/v1/groups/{group}")}
+"""Makes the caller's own thing of that name."""
+VALUES = {
+    "pan": "600727012345678977",
+    "supply_group": "123457",
+    "digits": "1" * 20,
+    "certificate_request_pem": "x",
+}
+"""What a field of this name takes where its type does not say enough."""
 MARKS = ("SP-M00", "Europe/Amsterdam", "maker of operator", '"operator"')
 
 
@@ -61,7 +72,7 @@ async def prepaid_ids(api):
     await post("/v1/accounts", contract | {"price_mu_per_kwh": 1}, "contract")
     path = "/v1/contracts/prepaid-only/topups"
     payment = await post(path, {"amount_minor": 100}, "payment-of-ours")
-    identity = {"pan": "600727012345678977", "supply_group": "123457"}
+    identity = {"pan": VALUES["pan"], "supply_group": VALUES["supply_group"]}
     assert (await api.put("/v1/meters/prepaid-only/token-identity", json=identity)).is_success
     wanted = {"kind": "electricity", "units": 1, "amount_mu": 1}
     token = await post("/v1/meters/prepaid-only/tokens", wanted, "token-of-ours")
@@ -80,9 +91,10 @@ def alarm_of_ours(site):
     with db.connect(site.admin_url, name="test", autocommit=True) as admin:
         return str(
             admin.execute(
-                "insert into ohmesh.alarm (tenant_id, element_kind, element, state, first_at,"
-                " last_at, opened_at, behind) values (1, 'feeder', 'F-ours', 'closed', now(),"
-                " now(), now(), 1) returning id"
+                "insert into ohmesh.alarm (id, tenant_id, element_kind, element, state, first_at,"
+                " last_at, opened_at, behind) overriding system value"
+                " values (777777, 1, 'feeder', 'F-ours', 'closed', now(), now(), now(), 1)"
+                " on conflict (id) do update set behind = 1 returning id"
             ).fetchone()["id"]
         )
 
@@ -91,6 +103,8 @@ def sample(schema, components, ids, name=""):
     """Some value that a schema takes; names of ours where a field is named like them."""
     if name in ids:
         return ids[name]
+    if name in VALUES:
+        return VALUES[name]
     if "$ref" in schema:
         return sample(components[schema["$ref"].rpartition("/")[2]], components, ids)
     if "anyOf" in schema:
@@ -124,7 +138,7 @@ async def test_every_operation_on_our_ids_answers_as_for_ids_that_are_absent(app
         for path, methods in document["paths"].items():
             names = re.findall(r"{(\w+)}", path)
             for method, one in methods.items():
-                if not names or path in EVERYBODYS:
+                if not names or path in EVERYBODYS or (method, path) in OWN:
                     continue
                 assert set(names) <= set(ids), f"name one of ours for {path}"
                 body = None
@@ -139,6 +153,9 @@ async def test_every_operation_on_our_ids_answers_as_for_ids_that_are_absent(app
                 ]
                 assert theirs.status_code == nobodys.status_code, (method, path)
                 tried += 1
+                if one["operationId"] in TWO_PEOPLE:  # asked before anything is looked up
+                    assert theirs.json()["type"] == nobodys.json()["type"] == APPROVAL_NEEDED.type
+                    continue
                 assert theirs.status_code in {403, 404}, (method, path, theirs.text)
                 same = theirs.text
                 for name in names:

@@ -32,10 +32,17 @@ almost_a_command = st.tuples(
 ).map(lambda fields: b"\x01\x00" + msgspec.msgpack.encode([*fields[:3], fields[3] % 7, b"x"]))
 
 
+class Refusing:
+    """A guard that says no."""
+
+    def refusal(self, _message, _now_s):
+        return "not today"
+
+
 @given(any_bytes | almost_a_command)
 @settings(max_examples=500, deadline=None)
 def test_any_command(octets):
-    decision = Downlink(mesh_payload_max=140).receive(1_000, octets)
+    decision = Downlink(mesh_payload_max=140, guard=Refusing()).receive(1_000, octets)
     assert decision is None or isinstance(decision, MeshCommand | DeliveryReport)
     if isinstance(decision, DeliveryReport):
         assert decode_delivery(encode_report(decision)) == decision
