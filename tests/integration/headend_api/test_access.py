@@ -33,6 +33,7 @@ def filled(path: str, *, meter="M0001", account="A-1", gateway="gw1") -> str:
         .replace("{token}", "00000000-0000-4000-8000-000000000000")
         .replace("{webhook}", "00000000-0000-4000-8000-000000000000")
         .replace("{pack}", "gb-example")
+        .replace("{service_point}", "SP-M0001")
         .replace("{name}", "invalid")
         .replace("{user}", "nobody-here")
         .replace("{key}", "no-such-key")

@@ -7,10 +7,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from api_site import Site, client_of, running
+from api_site import OURS, TOKEN, Site, client_of, running
 
 from headend.keystore import Keystore
-from headend.store import bootstrap
+from headend.security import people
+from headend.store import bootstrap, db
 from meter_sim.servers.database import Database
 
 
@@ -33,6 +34,8 @@ async def test_the_database_goes_away_and_comes_back(own_server, tmp_path):
         api_port=8080,
     )
     site = Site(made.urls, own_server.admin_url, Keystore.from_file(tmp_path / "kek"))
+    with db.connect(made.urls["owner"], name="test") as connection, db.tenant(connection, OURS):
+        db.run(connection, people.keep_first_key(OURS, TOKEN))
     async with running(site) as app, client_of(app) as client:
         body = {"gateway": "gw-outage"}
         assert (await client.post("/v1/gateways", json=body)).status_code == 201
