@@ -33,16 +33,26 @@ def clone(database, template: str, name: str) -> None:
 @pytest.fixture(scope="session")
 def site(database, headend_base) -> Site:
     """Shared by all tests of the API: they write only under names of their own."""
+    return _site(database, headend_base, "api_site")
+
+
+@pytest.fixture(scope="module")
+def own_site(database, headend_base, request) -> Site:
+    """A module's own, for tests that count all there is."""
+    return _site(database, headend_base, f"own_{request.module.__name__.rpartition('.')[2]}")
+
+
+def _site(database, headend_base, name: str) -> Site:
     urls, folder = headend_base
-    clone(database, "headend_base", "api_site")
-    admin_url = _with_database(database.admin_url, "api_site")
+    clone(database, "headend_base", name)
+    admin_url = _with_database(database.admin_url, name)
     with db.connect(admin_url, name="test", autocommit=True) as admin:
         admin.execute("insert into ohmesh.tenant (name) values ('other')")
     add_keys(admin_url)
     keystore = Keystore.from_file(folder / "kek")
     seeding.seed(admin_url, OURS)
     seeding.seed(admin_url, THEIRS, meters=8, prefix="B-")
-    mine = {role: _with_database(url, "api_site") for role, url in urls.items()}
+    mine = {role: _with_database(url, name) for role, url in urls.items()}
     return Site(mine, admin_url, keystore)
 
 

@@ -51,9 +51,9 @@ def nodes(plan):
         yield from nodes(child)
 
 
-def plan_of(site, name, params):
+def plan_of(own_site, name, params):
     statement = SQL(name, tenant_id=OURS, **params)
-    with db.connect(site.urls["api"], name="test") as role:
+    with db.connect(own_site.urls["api"], name="test") as role:
         role.execute("select set_config('ohmesh.tenant', %s, true)", (str(OURS),))
         role.execute("set local enable_seqscan = off")
         rows = role.execute("explain (format json) " + statement.sql, statement.params).fetchall()
@@ -66,9 +66,9 @@ def plan_of(site, name, params):
     QUESTIONS,
     ids=lambda v: str(v) if isinstance(v, str) else "",
 )
-def test_every_filter_has_a_way(site, name, params, asked, column):
+def test_every_filter_has_a_way(own_site, name, params, asked, column):
     ways = []
-    for node in nodes(plan_of(site, name, params | asked)):
+    for node in nodes(plan_of(own_site, name, params | asked)):
         ways.append(node.get("Index Cond", ""))
         if node.get("Relation Name") not in LARGE:
             continue

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from api_site import OTHER, client_of, running
+
 from headend.store import db
 from headend.vee.pump import Validator
 from headend.watch import Watch
@@ -11,10 +14,22 @@ from headend.watch import Watch
 DAYS = {"first": "2026-03-01", "last": "2026-03-01"}
 
 
-async def test_the_report_and_the_misses_agree(site, api, neighbour):
-    url = site.urls["worker"]
-    await api.post("/v1/meters", json={"meter": "R-1", "profile": "nl_dsmr"})
-    with db.connect(site.urls["ingest"], name="test", autocommit=True) as ingest:
+@pytest.fixture
+async def own_api(own_site):
+    async with running(own_site) as app, client_of(app) as client:
+        yield client
+
+
+@pytest.fixture
+async def own_neighbour(own_site):
+    async with running(own_site) as app, client_of(app, OTHER) as client:
+        yield client
+
+
+async def test_the_report_and_the_misses_agree(own_site, own_api, own_neighbour):
+    url = own_site.urls["worker"]
+    await own_api.post("/v1/meters", json={"meter": "R-1", "profile": "nl_dsmr"})
+    with db.connect(own_site.urls["ingest"], name="test", autocommit=True) as ingest:
         ingest.execute(  # the clock of the data moves past the deadline of the seeded day
             "insert into bulk.reading select m.id, c.id, t, 1, 0"
             " from ohmesh.meter m, ohmesh.channel c, "
@@ -31,18 +46,18 @@ async def test_the_report_and_the_misses_agree(site, api, neighbour):
             pass
         for _ in range(3):
             watch.step(worker)
-    report = (await api.get("/v1/reports/read-success/days", params=DAYS)).json()
+    report = (await own_api.get("/v1/reports/read-success/days", params=DAYS)).json()
     assert report["expected"] >= 60 * 90
     assert report["expected"] - report["on_time"] == sum(report["causes"].values())
     assert [line["limit_ppm"] for line in report["lines"]] == [980_000, 998_000]
     assert sum(g["expected"] for g in report["gateways"]) == report["expected"]
     missed, cursor = 0, {}
     while cursor is not None:
-        page = await api.get("/v1/reports/read-success/misses", params=DAYS | cursor)
+        page = await own_api.get("/v1/reports/read-success/misses", params=DAYS | cursor)
         missed += sum(item["intervals"] for item in page.json()["items"])
         cursor = {"cursor": page.json()["next"]} if page.json()["next"] else None
     assert missed == report["expected"] - report["on_time"]
-    theirs = (await neighbour.get("/v1/reports/read-success/days", params=DAYS)).json()
+    theirs = (await own_neighbour.get("/v1/reports/read-success/days", params=DAYS)).json()
     assert theirs["meters"] <= 8
 
 
