@@ -37,7 +37,7 @@ def _run(entry: EntryPoint, argv: list[str]) -> int:
     except ModuleNotFoundError as error:
         print(
             f"ohmesh {entry.name}: the package {error.name} is missing; "
-            f"install the extra that has it, such as 'ohmesh[gateway]'",
+            f"install the extra that has it, 'ohmesh[headend]' or 'ohmesh[sim]'",
             file=sys.stderr,
         )
         return 1

@@ -6,7 +6,10 @@ Source: RFC 9110, 12.5.1 (Accept). A caller that names nothing we write gets JSO
 from __future__ import annotations
 
 from enum import Enum
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from headend.api.problems import REFUSED, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +47,17 @@ def negotiate(word: str | None, accept: str, offered: Sequence[Format]) -> Forma
     wanted = [media_type for weight, media_type in weighed if weight > 0]
     by_type = {one.value: one for one in offered}
     return next((by_type[one] for one in wanted if one in by_type), offered[0])
+
+
+def need_columns() -> None:
+    """Raises Problem(refused): Parquet and Arrow are an extra, and it is not installed."""
+    if find_spec("pyarrow") is None:
+        raise Problem(
+            REFUSED,
+            "this head-end was installed without Parquet and Arrow: use CSV, or install the extra,"
+            " pip install 'ohmesh[headend]'",
+            code="columns_not_installed",
+        )
 
 
 def _weighed(media_range: str) -> tuple[float, str]:

@@ -14,6 +14,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
+import xlsxwriter
 from starlette.responses import Response, StreamingResponse
 
 from headend.api.export.formats import Format, negotiate
@@ -103,8 +104,6 @@ async def _xlsx(
     columns: Sequence[str], first: _Items, rest: AsyncIterator[_Items]
 ) -> AsyncIterator[bytes]:
     """A workbook of one sheet, kept on disk until it is whole."""
-    import xlsxwriter  # noqa: PLC0415 - in the extra `headend`, not in the base install
-
     with tempfile.TemporaryFile() as file:
         options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
         book = xlsxwriter.Workbook(file, options)

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
+import xlsxwriter
 
 from ohmesh.model.reading import Quality
 
@@ -142,8 +143,6 @@ class XlsxWriter:
     """A workbook of one sheet, kept on disk until it is whole: its index comes last."""
 
     def __init__(self, channels: Mapping[int, Meaning]) -> None:
-        import xlsxwriter  # noqa: PLC0415 - in the extra `headend`, not in the base install
-
         self._channels = channels
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         self._book = xlsxwriter.Workbook(

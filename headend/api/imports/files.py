@@ -13,6 +13,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
+from headend.api.export.formats import need_columns
 from headend.api.problems import invalid
 
 if TYPE_CHECKING:
@@ -111,7 +112,12 @@ def _csv_line(number: int, row: list[str], names: Sequence[str]) -> Line:
 
 
 def parquet_chunks(file: BinaryIO, columns: Sequence[str], needed: Sequence[str]) -> Chunks:
-    """The rows of a Parquet file; its line is the row's number. Raises Problem(invalid)."""
+    """The rows of a Parquet file; its line is the row's number.
+
+    Raises:
+        Problem: invalid; refused when Parquet is not installed.
+    """
+    need_columns()
     import pyarrow as pa  # noqa: PLC0415 - in the extra `headend`, not in the base install
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 

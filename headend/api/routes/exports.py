@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from headend.api import services
 from headend.api.answers import documented
 from headend.api.export.columns import Columns, columns_of
-from headend.api.export.formats import Format, Word, negotiate
+from headend.api.export.formats import Format, Word, need_columns, negotiate
 from headend.api.export.tables import (
     ArrowWriter,
     CsvWriter,
@@ -89,6 +89,8 @@ async def export_readings(
     if query.delimiter == query.decimal:
         raise invalid("/query/decimal", "must differ from delimiter")
     form = negotiate(query.format, accept, OFFERED)
+    if form in {Format.PARQUET, Format.ARROW}:
+        need_columns()
     channels = await parts.store.run(who.tenant_id, _channels(query))
     blocks = _blocks(parts, who, query, list(channels))
     first = await anext(blocks, None)  # so that an error is an answer, not a broken file
