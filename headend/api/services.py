@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from headend.api.gate import principal_of
 from headend.security.roles import Principal
-from headend.store.plan import Queries
+from headend.store.plan import Queries, single
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from headend.prepayment.tokens.vendor import TokenVendor
     from headend.security.enrolment import Enroller
     from headend.security.oidc import Provider
-    from headend.store.plan import Plan, Row, Statement
+    from headend.store.plan import Plan, Row
 
 SQL: Final = Queries("headend.api", "queries.sql")
 BILLED_CHANNEL: Final = "el.energy.import"
@@ -71,11 +71,7 @@ class Services:
 
     async def rows(self, tenant_id: int, query: str, /, **params: object) -> list[Row]:
         """The rows of one named query of the API for a tenant."""
-        return await self.store.run(tenant_id, _one(SQL(query, tenant_id=tenant_id, **params)))
-
-
-def _one(statement: Statement) -> Plan[list[Row]]:
-    return (yield statement)
+        return await self.store.run(tenant_id, single(SQL(query, tenant_id=tenant_id, **params)))
 
 
 def services_of(request: Request) -> Services:

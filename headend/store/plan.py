@@ -59,3 +59,8 @@ class Queries:
 def first(rows: list[Row]) -> Row | None:
     """The only row, or None."""
     return rows[0] if rows else None
+
+
+def single(statement: Statement) -> Plan[list[Row]]:
+    """A plan of one statement: its rows."""
+    return (yield statement)

@@ -13,18 +13,15 @@ from headend.api import people_views as views
 from headend.api.services import Caller, Parts
 from headend.security import approvals, audit, people
 from headend.security.roles import Permission
+from headend.store.plan import single
 from headend.web.render import render
 from headend.web.sign_in import form_of
 
 if TYPE_CHECKING:
-    from headend.store.plan import Plan, Row, Statement
+    from headend.store.plan import Plan, Row
 
 router = APIRouter(include_in_schema=False)
 ROWS: Final = 100
-
-
-def _one(statement: Statement) -> Plan[list[Row]]:
-    return (yield statement)
 
 
 @router.get("/people")
@@ -48,7 +45,7 @@ async def people_page(request: Request, parts: Parts, who: Caller) -> Response:
 async def approvals_page(request: Request, parts: Parts, who: Caller) -> Response:
     """What waits for a second person?"""
     ask = approvals.SQL("list", tenant_id=who.tenant_id, before=None, before_id=None, limit=ROWS)
-    rows = await parts.store.run(who.tenant_id, _one(ask))
+    rows = await parts.store.run(who.tenant_id, single(ask))
     return render(
         request,
         "approvals.html",
@@ -74,5 +71,5 @@ async def audit_page(
 ) -> Response:
     """Who did what to whom?"""
     ask = audit.SQL("entries", tenant_id=who.tenant_id, before=before, who=None, limit=ROWS)
-    rows = await parts.store.run(who.tenant_id, _one(ask))
+    rows = await parts.store.run(who.tenant_id, single(ask))
     return render(request, "audit.html", entries=[views.AuditEntry(**row) for row in rows])

@@ -44,7 +44,7 @@ from headend.prepayment.topup import PaymentState
 from headend.service import accounts, payments
 from headend.service.accounts import SQL as ACCOUNT_SQL
 from headend.service.payments import Payment, TopUp
-from headend.store.plan import Plan, Queries
+from headend.store.plan import Queries, single
 from ohmesh.model.command import RelayState
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ async def statement(
         before_id=before[1],
         limit=pager.limit,
     )
-    rows = await parts.store.run(who.tenant_id, _one(statement_of))
+    rows = await parts.store.run(who.tenant_id, single(statement_of))
     return pager.page(rows, _line, lambda row: (row["posted_at"], row["id"]))
 
 
@@ -270,10 +270,6 @@ def _line(row: Row) -> views.StatementLine:
     )
 
 
-def _one(statement_of: Any) -> Plan[list[Row]]:
-    return (yield statement_of)
-
-
 @router.get(
     "/contracts/{contract}/supply", responses=documented("SupplyState"), name="contract_supply"
 )
@@ -281,7 +277,7 @@ async def supply(parts: Parts, who: Caller, contract: PathId) -> Response:
     """Show a contract's supply: decided, read back, and the reason."""
     await _contract(parts, who, contract)
     query = SQL("supply", tenant_id=who.tenant_id, contract=contract)
-    row = (await parts.store.run(who.tenant_id, _one(query)))[0]
+    row = (await parts.store.run(who.tenant_id, single(query)))[0]
     kept = supply_of(row["kept"])
     desired = RelayState.CONNECTED if kept.desired_on else RelayState.DISCONNECTED
     return answer(
@@ -410,14 +406,14 @@ async def reconciliations(
     before = parts.cursors.open(scope, query.cursor, tuple[date])[0] if query.cursor else None
     pager = Pager(request, parts.cursors, scope, query.page_size)
     found = SQL("reconciliations", tenant_id=who.tenant_id, before=before, limit=pager.limit)
-    rows = await parts.store.run(who.tenant_id, _one(found))
+    rows = await parts.store.run(who.tenant_id, single(found))
     return pager.page(rows, lambda row: views.Reconciliation(**row), lambda row: (row["day"],))
 
 
 @router.get("/breaker", responses=documented("Breaker"), name="show_breaker")
 async def show_breaker(parts: Parts, who: Caller) -> Response:
     """Show whether all cuts are stopped, and what two people sign to close the breaker."""
-    rows = await parts.store.run(who.tenant_id, _one(SQL("breaker", tenant_id=who.tenant_id)))
+    rows = await parts.store.run(who.tenant_id, single(SQL("breaker", tenant_id=who.tenant_id)))
     opened_at = rows[0]["opened_at"] if rows else None
     subject = None if opened_at is None else breaker_subject(who.tenant_id, opened_at)
     return answer(
@@ -443,7 +439,7 @@ async def held_releases(
         after_id=after[1],
         limit=pager.limit,
     )
-    rows = await parts.store.run(who.tenant_id, _one(found))
+    rows = await parts.store.run(who.tenant_id, single(found))
     return pager.page(rows, _held_view, lambda row: (row["at"], row["command"]))
 
 
@@ -459,7 +455,7 @@ def _held_view(row: Row) -> views.HeldRelease:
 )
 async def approve(parts: Parts, who: Caller, body: Approve) -> Response:
     """Hand a person's signed approval to the gate, which alone judges it."""
-    plan = _one(
+    plan = single(
         SQL(
             "add_approval",
             tenant_id=who.tenant_id,
@@ -492,7 +488,7 @@ async def odyssey(
         after_id=after[1],
         limit=pager.limit,
     )
-    rows = await parts.store.run(who.tenant_id, _one(found))
+    rows = await parts.store.run(who.tenant_id, single(found))
     return pager.page(rows, _odyssey_view, lambda row: (row["booked_at"], row["id"]))
 
 

@@ -17,13 +17,13 @@ from headend.api.routes.gateways import find_gateway
 from headend.api.services import Caller, Parts
 from headend.api.store import DEED
 from headend.security import audit, enrolment
+from headend.store.plan import single
 from ohmesh.model.errors import AccessError
 
 if TYPE_CHECKING:
     from headend.api.access import Principal
     from headend.api.services import Services
     from headend.security.enrolment import Enroller, Issued
-    from headend.store.plan import Plan, Row, Statement
 
 router = APIRouter(prefix="/v1", tags=["enrolment"])
 Pem = Annotated[
@@ -101,12 +101,8 @@ async def list_certificates(
         after=after,
         limit=pager.limit,
     )
-    rows = await parts.store.run(who.tenant_id, _one(ask))
+    rows = await parts.store.run(who.tenant_id, single(ask))
     return pager.page(rows, lambda row: views.Certificate(**row), lambda row: (row["serial"],))
-
-
-def _one(statement: Statement) -> Plan[list[Row]]:
-    return (yield statement)
 
 
 @router.delete(

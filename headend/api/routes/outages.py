@@ -15,13 +15,13 @@ from headend.api.fields import Body, Id, PageQuery, PathId, Text, is_id
 from headend.api.problems import not_found
 from headend.api.services import SQL as API_SQL
 from headend.api.services import Caller, Parts
-from headend.store.plan import Plan, Queries
+from headend.store.plan import Plan, Queries, single
 from ohmesh.model.errors import Conflict
 
 if TYPE_CHECKING:
     from headend.api.services import Services
     from headend.security.roles import Principal
-    from headend.store.plan import Row, Statement
+    from headend.store.plan import Row
 
 router = APIRouter(prefix="/v1", tags=["outages"])
 SQL = Queries("headend.api", "outages.sql")
@@ -53,10 +53,6 @@ class Connection(Body):
 
     transformer: Id | None = None
     feeder: Id | None = None
-
-
-def _one(statement: Statement) -> Plan[list[Row]]:
-    return (yield statement)
 
 
 @router.get("/alarms", responses=documented("AlarmPage"))
@@ -138,7 +134,7 @@ async def list_service_points(
         feeder=query.feeder,
         limit=pager.limit,
     )
-    rows = await parts.store.run(who.tenant_id, _one(statement))
+    rows = await parts.store.run(who.tenant_id, single(statement))
     return pager.page(
         rows, lambda row: outage_views.ServicePoint(**row), lambda row: (row["service_point"],)
     )
@@ -194,6 +190,6 @@ async def read_topology_at(
 ) -> views.Topology:
     """The mesh as it was reported at a time; what is known of a node only now is null."""
     statement = SQL("topology_at", tenant_id=who.tenant_id, at=at, limit=limit)
-    rows = await parts.store.run(who.tenant_id, _one(statement))
+    rows = await parts.store.run(who.tenant_id, single(statement))
     reported = [row["reported_at"] for row in rows if row["reported_at"]]
     return views.Topology([views.Node(**row) for row in rows], max(reported, default=None))

@@ -22,11 +22,11 @@ from headend.api.views import View
 from headend.security import approvals, audit, people
 from headend.security.access_token import LIFE_S
 from headend.security.roles import SCOPES, Permission, Role
+from headend.store.plan import single
 
 if TYPE_CHECKING:
     from headend.api.access import Principal
     from headend.api.services import Services
-    from headend.store.plan import Plan, Row, Statement
 
 router = APIRouter(prefix="/v1", tags=["people"])
 UserName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@+-]{1,120}$")]
@@ -112,12 +112,8 @@ async def _named(
     after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else ""
     pager = Pager(request, parts.cursors, scope, query.page_size)
     ask = people.SQL(name, tenant_id=who.tenant_id, after=after, name=None, limit=pager.limit)
-    rows = await parts.store.run(who.tenant_id, _one(ask))
+    rows = await parts.store.run(who.tenant_id, single(ask))
     return pager.page(rows, lambda row: kind(**row), lambda row: (row[field],))
-
-
-def _one(statement: Statement) -> Plan[list[Row]]:
-    return (yield statement)
 
 
 @router.post(
@@ -142,7 +138,7 @@ async def get_user(parts: Parts, who: Caller, user: str) -> Response:
 async def _user(parts: Services, who: Principal, user: str) -> views.User:
     name = _known_name("user", user)
     ask = people.SQL("users", tenant_id=who.tenant_id, after="", name=name, limit=1)
-    rows = await parts.store.run(who.tenant_id, _one(ask))
+    rows = await parts.store.run(who.tenant_id, single(ask))
     if not rows:
         raise not_found("user", user)
     return views.User(**rows[0])
@@ -221,7 +217,7 @@ async def list_approvals(
     ask = approvals.SQL(
         "list", tenant_id=who.tenant_id, before=before, before_id=last, limit=pager.limit
     )
-    rows = await parts.store.run(who.tenant_id, _one(ask))
+    rows = await parts.store.run(who.tenant_id, single(ask))
     return pager.page(
         rows, lambda row: views.Approval(**row), lambda row: (row["requested_at"], row["id"])
     )
@@ -246,5 +242,5 @@ async def list_audit(
     ask = audit.SQL(
         "entries", tenant_id=who.tenant_id, before=before, who=query.who, limit=pager.limit
     )
-    rows = await parts.store.run(who.tenant_id, _one(ask))
+    rows = await parts.store.run(who.tenant_id, single(ask))
     return pager.page(rows, lambda row: views.AuditEntry(**row), lambda row: (row["seq"],))

@@ -31,7 +31,7 @@ from headend.api.fields import (
 from headend.api.problems import invalid, not_found
 from headend.api.services import BILLED_CHANNEL, Caller, Parts
 from headend.api.services import SQL as API_SQL
-from headend.store.plan import Plan, Queries
+from headend.store.plan import Plan, Queries, single
 from headend.vee.channels import kinds
 from headend.vee.model import Check, Method
 from ohmesh.model.errors import Conflict
@@ -273,12 +273,8 @@ async def list_vee_exceptions(
         meter=query.meter,
         limit=pager.limit,
     )
-    rows = await parts.store.run(who.tenant_id, _one(statement))
+    rows = await parts.store.run(who.tenant_id, single(statement))
     return pager.page(rows, _exception, lambda row: (row["id"],))
-
-
-def _one(statement: object) -> Plan[list[Row]]:
-    return (yield statement)  # type: ignore[misc]
 
 
 def _exception(row: Row) -> vee_views.VeeException:
@@ -306,7 +302,7 @@ async def list_edits(
         before_id=before[1],
         limit=pager.limit,
     )
-    rows = await parts.store.run(who.tenant_id, _one(statement))
+    rows = await parts.store.run(who.tenant_id, single(statement))
     return pager.page(
         rows, lambda row: vee_views.IntervalEdit(**row), lambda row: (row["asked_at"], row["id"])
     )

@@ -16,7 +16,7 @@ from headend.api.fields import Body, PageQuery
 from headend.api.problems import not_found
 from headend.api.services import Caller, Parts
 from headend.service.webhooks import add_webhook
-from headend.store.plan import Plan, Queries, Row, Statement
+from headend.store.plan import Queries, Row, single
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 SQL = Queries("headend.webhooks", "webhooks.sql")
@@ -39,10 +39,6 @@ class AddWebhook(Body):
     kinds: Annotated[list[KindName], Field(min_length=1, max_length=20)]
 
 
-def _one(statement: Statement) -> Plan[list[Row]]:
-    return (yield statement)
-
-
 @router.get("", responses=documented("WebhookPage"), name="list_webhooks")
 async def list_all(
     request: Request, parts: Parts, who: Caller, query: Annotated[PageQuery, Query()]
@@ -52,7 +48,7 @@ async def list_all(
     after = parts.cursors.open(scope, query.cursor, tuple[UUID])[0] if query.cursor else None
     pager = Pager(request, parts.cursors, scope, query.page_size)
     found = SQL("webhooks", tenant_id=who.tenant_id, after=after, limit=pager.limit)
-    rows = await parts.store.run(who.tenant_id, _one(found))
+    rows = await parts.store.run(who.tenant_id, single(found))
     return pager.page(rows, _view, lambda row: (row["id"],))
 
 
@@ -80,7 +76,7 @@ async def add(parts: Parts, who: Caller, body: AddWebhook) -> Response:
 @router.delete("/{webhook}", responses=documented("Webhook"), name="remove_webhook")
 async def remove(parts: Parts, who: Caller, webhook: UUID) -> Response:
     """Take a webhook away; what waits for it is given up."""
-    plan = _one(SQL("stop_webhook", tenant_id=who.tenant_id, id=webhook))
+    plan = single(SQL("stop_webhook", tenant_id=who.tenant_id, id=webhook))
     rows = await parts.store.run(who.tenant_id, plan)
     if not rows:
         raise not_found("webhook", str(webhook))
@@ -106,10 +102,10 @@ async def deliveries(
         before=before,
         limit=pager.limit,
     )
-    known = _one(SQL("find_webhook", tenant_id=who.tenant_id, id=webhook))
+    known = single(SQL("find_webhook", tenant_id=who.tenant_id, id=webhook))
     if not await parts.store.run(who.tenant_id, known):
         raise not_found("webhook", str(webhook))
-    rows = await parts.store.run(who.tenant_id, _one(found))
+    rows = await parts.store.run(who.tenant_id, single(found))
     return pager.page(rows, _delivery, lambda row: (row["id"],))
 
 
