@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.02
 _SHOWN_BYTES = 2000
+_NEVER_LENT = range(10_000, 32_768)  # below Linux's net.ipv4.ip_local_port_range
 LOOPBACK = "127.0.0.1"
 
 
@@ -26,10 +29,12 @@ class ServerError(Exception):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody has now and no outgoing connection will be lent."""
+    while True:
+        port = secrets.choice(_NEVER_LENT)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
 
 
 def listening(port: int) -> bool:

@@ -217,7 +217,8 @@ def test_a_will_on_another_s_topic_is_never_sent(site, until):
         with site.client("gw/gw2", will=heard) as owner:
             owner._sock.close()  # a power cut
             until(lambda: b"gw/gw2" in headend.said)
-    assert headend.said == {b"gw/gw2"}  # once or, when it comes back and goes again, twice
+    wills = headend.said - {b"x"}  # what other tests left retained may come late
+    assert wills == {b"gw/gw2"}
 
 
 def test_no_certificate_a_foreign_one_and_an_expired_one_do_not_get_in(site):
