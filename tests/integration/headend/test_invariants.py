@@ -71,8 +71,20 @@ class Shop:
         self.gate_connection = store.connect("gate")
         self.ingest_connection = store.connect("ingest")
         self.admin = db.connect(store.admin_url, name="test", autocommit=True)
+        self.api_connection = store.connect("api")
         self.examples = 0
         self.executed = Counter()
+
+    def ask(self, plan):
+        """As the API does, on one connection for all examples."""
+        with db.tenant(self.api_connection, 1):
+            return db.run(self.api_connection, plan)
+
+    def rows(self, sql, **params):
+        return self.worker_connection.execute(sql, params).fetchall()
+
+    def value(self, sql, **params):
+        return next(iter(self.rows(sql, **params)[0].values()))
 
 
 class Contract(RuleBasedStateMachine):
@@ -87,7 +99,7 @@ class Contract(RuleBasedStateMachine):
         self.name = f"P{shop.examples}"
         shop.store.meter(self.name)
         self.now = START
-        self.meter_id = shop.store.value("select max(id) from ohmesh.meter")
+        self.meter_id = shop.value("select max(id) from ohmesh.meter")
         shop.admin.execute(
             "update ohmesh.meter set service_point_id = 1 where id = %s", (self.meter_id,)
         )
@@ -98,7 +110,7 @@ class Contract(RuleBasedStateMachine):
         shop.admin.execute("delete from ohmesh.release_hold")
         shop.admin.execute("delete from ohmesh.release")  # limits are not what is tested here
         shop.admin.execute("update ohmesh.breaker set opened_at = null, closed_at = null")
-        self.account = shop.store.ask(
+        self.account = shop.ask(
             open_account(
                 1,
                 self.name,
@@ -178,9 +190,9 @@ class Contract(RuleBasedStateMachine):
         plan = payments.pay(1, Payment(self.name, amount, key), self.now)
         if key in self.paid and self.paid[key] != amount:
             with pytest.raises(Conflict):
-                self.shop.store.ask(plan)
+                self.shop.ask(plan)
             return
-        made = self.shop.store.ask(plan)
+        made = self.shop.ask(plan)
         assert made.replayed == (key in self.paid)
         self.paid[key] = amount
 
@@ -190,7 +202,7 @@ class Contract(RuleBasedStateMachine):
         if key not in self.paid:
             return
         identity = payments._payment_id(1, key)
-        self.shop.store.ask(
+        self.shop.ask(
             payments.reverse_payment(1, identity, contract=self.name, reason="x", now=self.now)
         )
         self.reversed.add(key)
@@ -198,12 +210,12 @@ class Contract(RuleBasedStateMachine):
     @rule()
     def take_emergency_credit(self):
         with suppress(PrepaymentError):  # refused while it is not paid back
-            self.shop.store.ask(accounts.take_emergency(1, self.name, self.now))
+            self.shop.ask(accounts.take_emergency(1, self.name, self.now))
 
     @rule(flags=st.sampled_from([frozenset(), frozenset({"medical_dependency"})]))
     def protect(self, flags):
         self.protected = bool(flags)
-        self.shop.store.ask(accounts.protect(1, self.name, flags=flags, exempt=False, now=self.now))
+        self.shop.ask(accounts.protect(1, self.name, flags=flags, exempt=False, now=self.now))
 
     # -- the head-end at work, and dying --------------------------------------------------------
 
@@ -218,11 +230,8 @@ class Contract(RuleBasedStateMachine):
     @rule(after=st.integers(0, 25))
     def die_at_work(self, after):
         """Killed between two statements of a visit: nothing of it stays."""
-        with (
-            db.connect(self.shop.store.urls["worker"], name="test") as connection,
-            pytest.raises(Crash),
-            connection.transaction(),
-        ):
+        connection = self.shop.worker_connection
+        with pytest.raises(Crash), connection.transaction():
             db.run(connection, _dying(engine.visit(self.account, self.now), after))
 
     def check_sent(self, payloads):
@@ -300,19 +309,19 @@ class Contract(RuleBasedStateMachine):
     # -- what must be so --------------------------------------------------------------------------
 
     def terms(self):
-        row = self.shop.store.rows(
+        row = self.shop.rows(
             "select terms::text as terms from ohmesh.account where id = %(a)s", a=self.account
         )[0]
         return row["terms"], ZONE
 
     def supply(self):
-        kept = self.shop.store.value(
+        kept = self.shop.value(
             "select kept::text from ohmesh.supply where account_id = %(a)s", a=self.account
         )
         return supplying.supply_of(kept)
 
     def wallet(self):
-        return self.shop.store.value(
+        return self.shop.value(
             "select coalesce(sum(credits_mu - debits_mu), 0) from ohmesh.account_balance"
             " where account_id = %(a)s and book = 'wallet'",
             a=self.account,
@@ -326,7 +335,7 @@ class Contract(RuleBasedStateMachine):
 
     @property
     def rated(self):
-        to = self.shop.store.rows(
+        to = self.shop.rows(
             "select rated_to from ohmesh.rating_state where account_id = %(a)s", a=self.account
         )[0]["rated_to"]
         return [at for at in self.sent_readings if to is not None and at <= to]
@@ -336,7 +345,7 @@ class Contract(RuleBasedStateMachine):
         """I1, I2."""
         if not hasattr(self, "account"):
             return
-        row = self.shop.store.rows(
+        row = self.shop.rows(
             "select coalesce(sum(credits_mu - debits_mu), 0)::bigint as total,"
             " (select coalesce(sum(case when f.credit = 'wallet' then f.amount_mu"
             "  else -f.amount_mu end), 0)::bigint from ohmesh.transfer f"
@@ -352,7 +361,7 @@ class Contract(RuleBasedStateMachine):
         """I14, and I10: an open cut is of the last decision."""
         if not hasattr(self, "account"):
             return
-        rows = self.shop.store.rows(
+        rows = self.shop.rows(
             "select c.decision_seq, s.decision_seq as decided from ohmesh.command c"
             " join ohmesh.supply s on s.account_id = c.account_id where c.account_id = %(a)s"
             " and c.kind = 1 and c.state in ('queued', 'sent', 'in_field')",
@@ -375,7 +384,7 @@ class Contract(RuleBasedStateMachine):
             self.settle()
             assert self.relay is OFF, f"I12: {self.supply()}"
         everything = Payment(self.name, 10**7, f"{self.name}-last")
-        self.shop.store.ask(payments.pay(1, everything, self.now))
+        self.shop.ask(payments.pay(1, everything, self.now))
         self.settle()
         assert self.relay is ON, f"I11: {self.supply()}"
 
