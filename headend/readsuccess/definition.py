@@ -3,7 +3,8 @@
 * An interval of a meter is a multiple of its `interval_s` in UTC, named by its END.
 * It is *expected* in a day when its END lies in the day (after its first instant, up to its last)
   by the clock of the meter's service point, and behind the meter's beginning: its registration, or
-  its first reading where that is earlier.
+  its first reading where that is earlier and another followed within two days: one telegram tried
+  on the bench begins no schedule.
 * It is *read* when a reading of the channel `el.energy.import` whose clock is to be trusted
   (status without 1, 8, 32) has a time in (END - interval, END].
 * It is read *on time* when that reading was in the database at the deadline: five hours after the

@@ -17,12 +17,15 @@ left join bulk.read_closing c on c.tenant_id = g.tenant_id and c.zone = g.zone
 order by 1, 2
 
 -- name: first_reading
+-- One reading alone, such as a telegram tried on the bench, begins nothing: two within two days do.
 select min(x.ts) as first from ohmesh.meter m
 left join ohmesh.service_point p on p.id = m.service_point_id
 cross join unnest(%(channels)s::int[]) c(id)
 cross join lateral (
-    select min(r.ts) as ts from bulk.reading r
-    where r.meter_id = m.id and r.channel = c.id and r.status & 41 = 0
+    select min(f.ts) as ts from (
+        select r.ts from bulk.reading r
+        where r.meter_id = m.id and r.channel = c.id and r.status & 41 = 0 order by r.ts limit 2
+    ) f having max(f.ts) - min(f.ts) between interval '1 s' and interval '2 days'
 ) x
 where m.tenant_id = %(tenant)s and coalesce(p.zone, 'UTC') = %(zone)s
 
@@ -34,8 +37,11 @@ select id from ohmesh.channel where name = %(name)s
 select m.id, m.name, m.interval_s, m.registered_at, m.address, t.gateway_id,
        (select min(f.ts) from unnest(%(channels)s::int[]) c(id)
         cross join lateral (
-            select min(r.ts) as ts from bulk.reading r
-            where r.meter_id = m.id and r.channel = c.id and r.status & 41 = 0
+            select min(b.ts) as ts from (
+                select r.ts from bulk.reading r
+                where r.meter_id = m.id and r.channel = c.id and r.status & 41 = 0
+                order by r.ts limit 2
+            ) b having max(b.ts) - min(b.ts) between interval '1 s' and interval '2 days'
         ) f
         where m.registered_at > %(begin)s) as first,
        (select array_agg(distinct x.slot) from unnest(%(channels)s::int[]) c(id)

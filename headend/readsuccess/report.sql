@@ -101,9 +101,12 @@ select m.id, m.name, m.interval_s, m.registered_at, coalesce(p.zone, 'UTC') as z
         where r.tenant_id = %(tenant_id)s and r.meter_id = m.id and r.channel = any(%(channels)s)
           and r.status & 41 = 0 and r.ts > %(low)s and r.ts <= %(high)s) as times,
        (select min(r.ts) from unnest(%(channels)s::int[]) c(id)
-        cross join lateral (select min(x.ts) as ts from api.reading x
-                            where x.tenant_id = %(tenant_id)s and x.meter_id = m.id
-                              and x.channel = c.id and x.status & 41 = 0) r) as first
+        cross join lateral (
+            select min(b.ts) as ts from (
+                select x.ts from api.reading x
+                where x.tenant_id = %(tenant_id)s and x.meter_id = m.id and x.channel = c.id
+                  and x.status & 41 = 0 order by x.ts limit 2
+            ) b having max(b.ts) - min(b.ts) between interval '1 s' and interval '2 days') r) as first
 from ohmesh.meter m left join ohmesh.service_point p on p.id = m.service_point_id
 where m.tenant_id = %(tenant_id)s and m.name > %(after)s
 order by m.name limit %(limit)s

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from meter_sim.demo.air import Air
-from meter_sim.demo.audit import Audit
+from meter_sim.demo.audit import DATABASE, Audit
 from meter_sim.demo.client import HeadEnd
 from meter_sim.demo.records import BenchRecord, read_records
 from meter_sim.demo.stack import Stack
@@ -78,7 +78,9 @@ async def _serve(view: View, stack: Stack) -> None:
     view.chapter("Meters, dashboard and API go on until Ctrl-C")
     view.say(f"dashboard  {stack.api_url}/")
     view.say(f"API        {stack.api_url}/docs")
-    view.say(f"token      {stack.token}")
+    view.say(f"log-in     {stack.api_url}/login with the token {stack.token}")
+    view.say(f"database   {stack.admin_url}, database {DATABASE}")
+    view.say(f"broker     {stack.broker_url}")
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)

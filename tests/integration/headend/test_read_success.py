@@ -143,6 +143,23 @@ def test_the_table_is_what_anybody_counts_from_the_raw_readings(any_store):
     assert sum(street.causes().values()) == missing
 
 
+def test_one_telegram_tried_on_the_bench_begins_no_schedule(street):
+    """A reading alone, months before registration; two near each other begin one."""
+    bench, *others = street.meters
+    for meter in others:
+        street.read(meter, range(1, DAYS * 96 + 1))
+    street.owner.execute(
+        "update ohmesh.meter set registered_at = %s", (START + timedelta(days=DAYS),)
+    )
+    street.read(bench, [-96 * 60])
+    street.settle()
+    expected = {key: found[0] for key, found in street.days().items()}
+    assert min(day for _, day in expected) == date(2026, 3, 27), "not two months earlier"
+    assert {n for (meter, _), n in expected.items() if meter == bench} == {0}
+    assert {n for (meter, _), n in expected.items() if meter != bench} == {92, 96}
+    assert street.causes() == {}
+
+
 def test_late_readings_count_as_stored_and_never_as_on_time(street):
     first, *others = street.meters
     for meter in others:
