@@ -31,10 +31,34 @@ if TYPE_CHECKING:
 
 _EXAMPLE = """\
 example:
-  ohmesh gateway config > gateway.toml
-  ohmesh gateway doctor --config gateway.toml
+  ohmesh gateway config > gateway.toml           # then edit name and broker
+  ohmesh gateway detect >> gateway.toml          # the meters on this machine's ports
+  ohmesh gateway doctor --config gateway.toml    # what is still wrong, and the fix
   ohmesh gateway run --config gateway.toml
 """
+_ABOUT = {
+    "run": """\
+Run the gateway until SIGTERM: it takes telegrams from its sources, keeps each on disk before it
+says so, and sends it until the head-end has it. The log is JSON on stderr, a line each; a source
+says when its line is open, when it is lost and when it is back.""",
+    "enrol": """\
+Make a key on this device and get a certificate for it from the head-end. The token comes from the
+head-end (POST /v1/gateways/NAME/enrolment), works once, and is best given by standard input.""",
+    "doctor": """\
+Look at clock, disk, outbox, broker, certificate, lines and sources. A line each: ok, warn or FAIL,
+and below it the fix. Exits 1 when one fails. It may be run beside a running gateway.""",
+    "outbox": """\
+Show how many telegrams wait for the head-end, how old the oldest is, and for how many hours there
+is room at the present rate. It may be run beside a running gateway.""",
+    "detect": """\
+Look for meters on lines and print, on standard output, the sections of the configuration that read
+them; on standard error it tells what it does. A silent port takes a minute or two: it is listened
+to first, then asked as an optical head, DLMS, M-Bus and Modbus, at the usual speeds. Stop the
+gateway first: a line has one user.""",
+    "config": """\
+Print the whole configuration with its defaults and a word on each setting. Each can also stand in
+the environment, as OHMESH_GATEWAY__BROKER__URL.""",
+}
 _FRESH_S = 60
 
 
@@ -58,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(
             name,
             help=text,
-            description=text,
+            description=_ABOUT[name],
             epilog=_EXAMPLE,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -66,7 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "detect":
             _add_detect_options(command)
         elif name != "config":
-            command.add_argument("--config", type=Path, metavar="FILE", help="TOML file")
+            command.add_argument(
+                "--config", type=Path, metavar="FILE", help="default: all defaults"
+            )
         if name == "enrol":
             _add_enrol_options(command)
         if name in {"doctor", "outbox"}:
@@ -198,7 +224,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         print(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
         return 0 if ok else 1
     for check in checks:
-        print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:8}{check.detail}")
+        print(f"{check.verdict:4}  {check.name:11} {check.detail}")
         if check.fix:
             print(f"      fix: {check.fix}")
     return 0 if ok else 1

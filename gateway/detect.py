@@ -2,7 +2,8 @@
 
 A line that is not silent is listened to, a port at every speed: what pushes needs no question. A
 silent one is asked, by the question first that no other meter minds: an optical sign-on at 300
-baud, M-Bus addresses, Modbus units; a TCP line for Modbus units first.
+baud, a DLMS session, M-Bus addresses, Modbus units; a TCP line for Modbus units first and for DLMS
+last.
 Framing and questions are those of the drivers that will read the meters.
 """
 
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.drivers.dlms import DlmsMeter
+from gateway.drivers.framing import is_p1
 from gateway.drivers.line import Line, LineSettings
 from gateway.drivers.listen import SPLITTERS
 from gateway.drivers.mbus import ack_length, short_frame
@@ -42,6 +45,8 @@ _LISTENED = (
 _HAN_LINES = 'framing = "{}"\nprofile = "no_han"  # or that of the meter'
 _MODBUS_SPEEDS = ((9600, "8N1"), (19_200, "8E1"), (9600, "8E1"), (2400, "8N1"))
 _MBUS_SPEEDS = ((2400, "8E1"), (300, "8E1"))
+_DLMS_SPEEDS = ((9600, "8N1"), (2400, "8N1"))
+_PUBLIC_CLIENT, _MANAGEMENT_DEVICE = 16, 1
 _SIGN_ON = b"/?!\r\n"
 _NKE = 0x40
 
@@ -54,6 +59,7 @@ class Search:
         listen_s: on each port at each speed.
         answer_s: for each question.
         sign_on_s: for the answer of an optical head, which may take 1.5 s and comes at 300 baud.
+        session_s: for each answer of a DLMS meter.
         units: Modbus units to ask.
         addresses: M-Bus addresses to ask.
     """
@@ -61,6 +67,7 @@ class Search:
     listen_s: float = 11.0
     answer_s: float = 0.2
     sign_on_s: float = 2.5
+    session_s: float = 1.0
     units: Sequence[int] = range(1, 11)
     addresses: Sequence[int] = range(6)
 
@@ -121,6 +128,9 @@ def sections(finds: Sequence[Find]) -> Iterator[str]:
 async def _ask_port(port: str, search: Search) -> Find | None:
     if found := await _sign_on(port, search):
         return found
+    for baud, mode in _DLMS_SPEEDS:
+        if found := await _dlms(LineSettings(port, baud, mode), search, framing="hdlc"):
+            return found
     for baud, mode in _MBUS_SPEEDS:
         if found := await _mbus(LineSettings(port, baud, mode), search):
             return found
@@ -134,14 +144,20 @@ async def _ask_tcp(line: str, search: Search) -> Find | None:
     for framing in ("tcp", "rtu"):
         if found := await _modbus(LineSettings(line), search, framing=framing):
             return found
-    return await _mbus(LineSettings(line), search)
+    if found := await _mbus(LineSettings(line), search):
+        return found
+    for framing in ("wrapper", "hdlc"):
+        if found := await _dlms(LineSettings(line), search, framing=framing):
+            return found
+    return None
 
 
 async def _listen(line: str, search: Search) -> Find | None:
     """At every speed of a port; a TCP line has one."""
     for kind, framing, baud, mode in _LISTENED:
         settings = LineSettings(line, baud, mode)
-        if not await _heard(settings, framing, search.listen_s):
+        telegram = await _heard(settings, framing, search.listen_s)
+        if not telegram or (kind in {"p1", "readout"} and is_p1(telegram) != (kind == "p1")):
             continue
         return _find(kind, settings, _HAN_LINES.format(framing) if kind == "han" else "")
     return None
@@ -171,15 +187,15 @@ async def _speaks(settings: LineSettings, listen_s: float) -> bool:
         return False
 
 
-async def _heard(settings: LineSettings, framing: str, listen_s: float) -> bool:
-    """Whether a whole telegram comes unasked."""
+async def _heard(settings: LineSettings, framing: str, listen_s: float) -> bytes:
+    """The first whole telegram that comes unasked, empty for none."""
     splitter = SPLITTERS[framing]()
     with contextlib.suppress(TimeoutError):
         async with _open(settings) as line, asyncio.timeout(listen_s):
-            while not splitter.feed(await line.read()):
-                pass
-            return True
-    return False
+            while True:
+                for telegram in splitter.feed(await line.read()):
+                    return telegram
+    return b""
 
 
 async def _sign_on(port: str, search: Search) -> Find | None:
@@ -189,6 +205,29 @@ async def _sign_on(port: str, search: Search) -> Find | None:
             await line.ask(_SIGN_ON, identification_length, timeout_s=search.sign_on_s, echo=True)
             return _find("optical", LineSettings(port, 9600, "7E1"))
     return None
+
+
+async def _dlms(settings: LineSettings, search: Search, *, framing: str) -> Find | None:
+    """The management device, asked by the public client."""
+    meter = DlmsMeter(
+        meter="",
+        profile="",
+        objects=(),
+        client=_PUBLIC_CLIENT,
+        server=_MANAGEMENT_DEVICE,
+        password="",
+        hdlc=framing == "hdlc",
+        timeout_s=search.session_s,
+    )
+    try:
+        async with _open(settings) as line:
+            admitted = await meter.admits(line)
+    except (TimeoutError, DriverError):
+        return None
+    more = f'framing = "{framing}"'
+    if not admitted:
+        more += '\npassword = ""  # it wants one: of the low-level security'
+    return _find("dlms", settings, more)
 
 
 async def _mbus(settings: LineSettings, search: Search) -> Find | None:

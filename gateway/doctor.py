@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import glob
-import os
 import shutil
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from gateway.drivers.line import Line, LineSettings
 from gateway.field import KINDS
 from gateway.identity import Identity
 from gateway.mqtt import reachable
 from gateway.outbox_start import inspect_outbox
 from gateway.sqlite import BusyError, DamagedError
-from ohmesh.model.errors import ConfigError, OhmeshError
+from ohmesh.model.errors import ConfigError, DriverError, OhmeshError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,17 +29,28 @@ _NOT_BEFORE = datetime(2026, 1, 1, tzinfo=UTC)
 """A Pi without a clock chip starts in the past."""
 _BROKER_TIMEOUT_S = 5.0
 _PROBE = ".doctor"
+_TIMEX_BYTES = 256
+"""Enough for the kernel's struct timex, 208 bytes at most."""
+_TIME_ERROR = 5
+"""adjtimex(2): the clock is not synchronised."""
 _RENEWAL_LATE = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the doctor; `fix` is empty when all is well."""
+    """One line of the doctor; `fix` is empty when all is well, and set for a mere warning too."""
 
     name: str
     ok: bool
     detail: str
     fix: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """`ok`, `warn` or `FAIL`."""
+        if not self.ok:
+            return "FAIL"
+        return "warn" if self.fix else "ok"
 
 
 async def examine(settings: GatewaySettings, now: datetime) -> list[Check]:
@@ -54,7 +66,8 @@ async def examine(settings: GatewaySettings, now: datetime) -> list[Check]:
         checks.append(_bench(settings, running=running))
     if settings.mesh.enabled:
         checks.append(_limiter(settings))
-    return [*checks, *_lines(settings), _sources(settings)]
+    lines = [await _line(line, running=running) for line in _lines(settings)]
+    return [*checks, *lines, _sources(settings)]
 
 
 def _certificate(identity: Identity, now: datetime) -> Check:
@@ -87,22 +100,37 @@ def _limiter(settings: GatewaySettings) -> Check:
     )
 
 
-def _lines(settings: GatewaySettings) -> list[Check]:
-    """Ports of field sources and of the modem; TCP lines are asked by the running gateway."""
-    named = {section.line for kind in KINDS for section in getattr(settings, kind)}
-    named |= {settings.mesh.modem}
-    return [_line(line) for line in sorted(named) if line and not line.startswith("tcp://")]
+def _lines(settings: GatewaySettings) -> list[LineSettings]:
+    """Of field sources and of the modem, each once."""
+    found = {
+        section.line: section.line_settings for kind in KINDS for section in getattr(settings, kind)
+    }
+    if settings.mesh.modem:
+        found[settings.mesh.modem] = LineSettings(settings.mesh.modem, settings.mesh.modem_baud)
+    return [found[line] for line in sorted(found)]
 
 
-def _line(line: str) -> Check:
-    found = glob.glob(line)  # noqa: PTH207 - a pattern from the root
-    if not found:
-        fix = "plug it in, or correct 'line'; 'ohmesh gateway detect' names the ports"
-        return Check("line", ok=False, detail=f"{line} is not there", fix=fix)
-    if not os.access(found[0], os.R_OK | os.W_OK):
-        fix = "let this user use it, as by 'usermod -aG dialout USER', and log in anew"
-        return Check("line", ok=False, detail=f"{found[0]}: no rights", fix=fix)
-    return Check("line", ok=True, detail=f"{line} is {found[0]}")
+async def _line(line: LineSettings, *, running: bool) -> Check:
+    """A line is opened; those of a running gateway are its own, and only looked for."""
+    if running:
+        return _port(line)
+    try:
+        (await Line.open(line)).close()
+    except DriverError as error:
+        what, _, fix = str(error).partition("; ")
+        fix = fix or "switch the device on, or correct `line`; 'ohmesh gateway detect' tries lines"
+        return Check("line", ok=False, detail=what, fix=fix)
+    return Check("line", ok=True, detail=f"{line.line} can be opened")
+
+
+def _port(line: LineSettings) -> Check:
+    if line.is_tcp:
+        return Check("line", ok=True, detail=f"{line.line} is a matter of the running gateway")
+    found = glob.glob(line.line)  # noqa: PTH207 - a pattern from the root
+    if found:
+        return Check("line", ok=True, detail=f"{line.line} is {found[0]}")
+    fix = "plug it in, or correct `line`; 'ohmesh gateway detect' names the ports"
+    return Check("line", ok=False, detail=f"{line.line} is not there", fix=fix)
 
 
 def _sources(settings: GatewaySettings) -> Check:
@@ -120,15 +148,22 @@ def _sources(settings: GatewaySettings) -> Check:
 
 
 def _clock(now: datetime) -> Check:
-    detail = now.isoformat(timespec="seconds")
-    if now >= _NOT_BEFORE:
-        return Check("clock", ok=True, detail=detail)
-    return Check(
-        "clock",
-        ok=False,
-        detail=f"{detail} lies in the past",
-        fix="let systemd-timesyncd or chrony set the clock, or add a clock chip",
-    )
+    detail, fix = now.isoformat(timespec="seconds"), "let systemd-timesyncd or chrony set the clock"
+    if now < _NOT_BEFORE:
+        detail = f"{detail} lies in the past: telegrams wait until it is right"
+        return Check("clock", ok=False, detail=detail, fix=f"{fix}, or add a clock chip")
+    if not _synchronised():
+        return Check(
+            "clock", ok=True, detail=f"{detail}, but no time service keeps it right", fix=fix
+        )
+    return Check("clock", ok=True, detail=f"{detail}, kept right by a time service")
+
+
+def _synchronised() -> bool:
+    """Whether a time service steers the clock: the kernel knows, whichever service it is."""
+    timex = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes 0: only look
+    state: int = ctypes.CDLL(None).adjtimex(timex)
+    return state != _TIME_ERROR
 
 
 def _folder(folder: Path) -> Check:

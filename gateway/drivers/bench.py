@@ -1,5 +1,7 @@
 """The bench port: telegrams from a test bench, one JSON object a line, answered after the commit.
 
+Lines that arrive together share one commit; each has an answer of its own, in their order.
+
     {"meter": "M1", "profile": "nl_dsmr", "payload_hex": "2f..", "received_at_ms": 1767225600000}
     {"ok": true, "epoch": 5577006791947779410, "seq": 0}
 
@@ -17,11 +19,12 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ohmesh.model.errors import DriverPermanent, ModelError, StoreError
+from ohmesh.model.errors import DriverPermanent, ModelError, OutboxFull, StoreError
 from ohmesh.model.ids import Address, address
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire.uplink import MAX_TELEGRAM_BYTES
@@ -35,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 LINE_BYTES_MAX = 2 * MAX_TELEGRAM_BYTES + 1024
 _CONNECTIONS_MAX = 64
+_READ_BYTES = 1 << 16
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -132,25 +136,47 @@ class BenchPort:
                 await writer.wait_closed()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            try:
-                line = await reader.readline()
-            except ValueError:
+        rest = b""
+        while octets := await reader.read(_READ_BYTES):
+            *lines, rest = (rest + octets).split(b"\n")
+            short = [*takewhile(_is_short, lines)]
+            if short:
+                await _answer(writer, *await self._take(short))
+            if len(short) < len(lines) or not _is_short(rest):
                 await _answer(writer, _Refused(error=f"a line over {LINE_BYTES_MAX} bytes"))
                 return
-            if not line.endswith(b"\n"):
-                return
-            await _answer(writer, await self._take(line))
 
-    async def _take(self, line: bytes) -> _Taken | _Refused:
+    async def _take(self, lines: list[bytes]) -> list[_Taken | _Refused]:
+        now_ms = self._clock_ms()
+        parsed = [_parsed(line, now_ms) for line in lines]
+        telegrams = [one for one in parsed if isinstance(one, Telegram)]
+        answers = iter(await self._commit(telegrams) if telegrams else [])
+        return [one if isinstance(one, _Refused) else next(answers) for one in parsed]
+
+    async def _commit(self, telegrams: list[Telegram]) -> list[_Taken | _Refused]:
+        """All at once; one after the other where one of them, or their number, is refused."""
         try:
-            telegram = parse_line(line, self._clock_ms())
-            epoch, seqs = await self._outbox.append([telegram])
-        except (ModelError, StoreError) as error:
-            return _Refused(error=str(error))
-        return _Taken(epoch=epoch, seq=seqs.start)
+            epoch, seqs = await self._outbox.append(telegrams)
+        except (ModelError, OutboxFull) as error:
+            if len(telegrams) == 1:
+                return [_Refused(error=str(error))]
+            return [answer for one in telegrams for answer in await self._commit([one])]
+        except StoreError as error:
+            return [_Refused(error=str(error)) for _ in telegrams]
+        return [_Taken(epoch=epoch, seq=seq) for seq in seqs]
 
 
-async def _answer(writer: asyncio.StreamWriter, answer: _Taken | _Refused) -> None:
-    writer.write(_encoder.encode(answer) + b"\n")
+def _is_short(line: bytes) -> bool:
+    return len(line) <= LINE_BYTES_MAX
+
+
+def _parsed(line: bytes, now_ms: int) -> Telegram | _Refused:
+    try:
+        return parse_line(line, now_ms)
+    except ModelError as error:
+        return _Refused(error=str(error))
+
+
+async def _answer(writer: asyncio.StreamWriter, *answers: _Taken | _Refused) -> None:
+    writer.write(_encoder.encode_lines(answers))
     await writer.drain()

@@ -17,7 +17,7 @@ from firmware_profiles.codecs import axdr
 from firmware_profiles.codecs.dlms.acse import Mechanism
 from firmware_profiles.codecs.dlms.apdu import Target
 from firmware_profiles.codecs.dlms.client import Client, ClientSettings
-from firmware_profiles.codecs.dlms.errors import AccessRefused, DlmsError
+from firmware_profiles.codecs.dlms.errors import AccessRefused, AssociationRefused, DlmsError
 from firmware_profiles.codecs.dlms.link import ClientLink, address
 from firmware_profiles.codecs.dlms.lists import notification
 from firmware_profiles.codecs.dlms.transport import wrapper
@@ -83,20 +83,47 @@ class DlmsMeter:
             raise DriverTransient(str(error)) from error
         return Answer(self._meter, self._profile, (apdu,))
 
-    async def _session(self, line: Line) -> bytes:
+    async def admits(self, line: Line) -> bool:
+        """Whether a meter on the line lets us in; False when it wants a password or a key.
+
+        Raises:
+            TimeoutError, DriverTransient: there is no DLMS meter.
+        """
+        link, client = self._new_session()
+        try:
+            await self._connect(line, link)
+            await self._drive(line, link, client.associate())
+            await self._leave(line, link, client)
+        except AssociationRefused:
+            return False
+        except (DecodeError, DlmsError) as error:
+            raise DriverTransient(str(error)) from error
+        return True
+
+    def _new_session(self) -> tuple[ClientLink, Client]:
         link = ClientLink(address(self._client), address(self._server))
-        client = Client(self._settings)
+        return link, Client(self._settings)
+
+    async def _connect(self, line: Line, link: ClientLink) -> None:
         if self._hdlc:
             await self._drive_frames(line, link.connect())
+
+    async def _leave(self, line: Line, link: ClientLink, client: Client) -> None:
+        """End the session; one that broke off is ended by the next SNRM or AARQ."""
+        if self._hdlc:
+            await self._drive_frames(line, link.disconnect())
+        else:
+            await self._drive(line, link, client.release())
+
+    async def _session(self, line: Line) -> bytes:
+        link, client = self._new_session()
+        await self._connect(line, link)
         await self._drive(line, link, client.associate())
         entries = [await self._register(line, link, client, obis) for obis in self._objects]
         if not any(entries):
             raise DriverTransient("the meter has none of the objects")
         entries.insert(0, await self._clock(line, link, client))
-        if self._hdlc:  # a session that broke off is ended by the next SNRM or AARQ
-            await self._drive_frames(line, link.disconnect())
-        else:
-            await self._drive(line, link, client.release())
+        await self._leave(line, link, client)
         return notification(axdr.array(*filter(None, entries)))
 
     async def _clock(self, line: Line, link: ClientLink, client: Client) -> bytes:

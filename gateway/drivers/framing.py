@@ -7,7 +7,7 @@ pushes will push again in a moment.
     P1       "/" ... "!" CRC CR LF; the CRC, when there is one, must fit
     SML      1B1B1B1B 01010101 ... 1B1B1B1B 1A pad crc crc
     readout  "/" ... "!" CR LF, or with a block STX ... ETX BCC after the identification line
-    TIC      STX ... ETX
+    TIC      STX LF ... ETX
 """
 
 from __future__ import annotations
@@ -168,7 +168,18 @@ class TicSplitter(Buffered):
         return self._take(end + 1)[start:]
 
     def _sound(self, telegram: bytes) -> bool:
-        return telegram.translate(_SEVEN_BITS).count(b"\n") > 1
+        plain = telegram.translate(_SEVEN_BITS)
+        return plain[1:2] == b"\n" and plain.count(b"\n") > 1
+
+
+def is_p1(telegram: bytes) -> bool:
+    """Whether a message between "/" and "!" is a P1 telegram, and no readout of IEC 62056-21.
+
+    Since DSMR 4 a P1 telegram ends with a CRC; those before name the meter by DSMR's own OBIS code.
+    Source: DSMR P1 companion standard 2.2, 3.0 (no CRC, 0-0:96.1.1), 4.0 and later (CRC).
+    """
+    check = telegram.rpartition(b"!")[2].partition(b"\n")[0].strip()
+    return bool(check) or b"\n0-0:96.1.1(" in telegram
 
 
 def readout_length(octets: bytes) -> int | None:

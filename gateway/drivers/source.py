@@ -52,7 +52,7 @@ class Intake:
         self.counts: Counter[str] = Counter()
         """`taken`, `refused` by the outbox, `thinned`, and a driver's own errors."""
         self._refusing = False
-        self._lost = False
+        self._opened = self._lost = False
         self._thinning = Thinning()
 
     async def put(self, meter: str, profile: str, payload: bytes) -> bool:
@@ -77,6 +77,12 @@ class Intake:
             _log.info("%s: is back", self.name)
             self._lost = False
         return True
+
+    def opened(self, line: str) -> None:
+        """The line is open: one line in the log, at the first time; later a telegram says so."""
+        if not self._opened:
+            _log.info("%s: %s is open", self.name, line)
+        self._opened = True
 
     def lost(self, error: DriverError) -> None:
         """The line failed: one line in the log until a telegram comes again."""
@@ -110,6 +116,7 @@ class Source:
             try:
                 line = await Line.open(self._line)
                 opened_at_s = time.monotonic()
+                self.intake.opened(self._line.line)
                 try:
                     await self._serve(line)
                 finally:

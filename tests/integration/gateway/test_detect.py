@@ -9,9 +9,12 @@ import tty
 import pytest
 
 from firmware_profiles import registry
+from firmware_profiles.codecs.dlms.acse import AssociationResponse, Context, parse_aarq
+from firmware_profiles.codecs.dlms.errors import Diagnostic
 from gateway import cli, config
 from gateway.detect import Search, detect, sections
 from gateway.drivers.line import Line, LineSettings
+from meter_sim.field.dlms import DlmsResponder
 from meter_sim.field.mbus import MbusResponder
 from meter_sim.field.modbus import ModbusResponder
 from meter_sim.field.optical import OpticalResponder
@@ -20,7 +23,9 @@ from meter_sim.field.server import serve_pty, serve_tcp
 from ohmesh.model.errors import DriverTransient
 
 NOW_MS = 1_767_268_800_000
-QUICK = Search(listen_s=0.3, answer_s=0.1, sign_on_s=0.5, units=range(1, 6), addresses=range(4))
+QUICK = Search(
+    listen_s=0.3, answer_s=0.1, sign_on_s=0.5, units=range(1, 6), addresses=range(4), session_s=0.3
+)
 
 
 def clock_ms():
@@ -29,6 +34,16 @@ def clock_ms():
 
 def pushed(name):
     return PushingMeter(profile_telegram(registry.load(name), "M1", clock_ms, seed=1), 0.05)
+
+
+def readout(*, checked):
+    return PushingMeter(
+        readout_telegram(registry.load("de_sml"), "M1", clock_ms, seed=1, checked=checked), 0.05
+    )
+
+
+def dlms(*, hdlc=True):
+    return DlmsResponder(registry.load("kr_dlms"), "M1", clock_ms=clock_ms, hdlc=hdlc)
 
 
 def optical():
@@ -58,6 +73,11 @@ def loaded(find, tmp_path):
     [
         (lambda: pushed("nl_dsmr"), "p1"),
         (lambda: pushed("de_sml"), "sml"),
+        (lambda: pushed("fr_linky"), "tic"),
+        (lambda: pushed("no_han"), "han"),
+        (lambda: readout(checked=False), "readout"),
+        (lambda: readout(checked=True), "readout"),
+        (dlms, "dlms"),
         (optical, "optical"),
         (mbus, "mbus"),
         (modbus, "modbus"),
@@ -90,13 +110,39 @@ async def test_modbus_meters_behind_tcp_are_found(tmp_path, framing):
     assert sum(len(m.units.split(",")) for m in section.meters) == 3
 
 
+@pytest.mark.parametrize("framing", ["wrapper", "hdlc"])
+async def test_a_dlms_meter_behind_tcp_is_found(tmp_path, framing):
+    async with serve_tcp(lambda: dlms(hdlc=framing == "hdlc"), 0) as port:
+        find = await detect(f"tcp://127.0.0.1:{port}", QUICK)
+        assert find is not None
+        (section,) = loaded(find, tmp_path)
+    assert (find.kind, section.framing, section.hdlc) == ("dlms", framing, framing == "hdlc")
+
+
+async def test_a_dlms_meter_that_wants_a_password_is_found_and_says_so():
+    class Strict(DlmsResponder):
+        def _apdu(self, apdu):
+            assert parse_aarq(apdu)
+            reason = Diagnostic.AUTHENTICATION_FAILURE
+            return AssociationResponse(Context.PLAIN, accepted=False, diagnostic=reason).to_bytes()
+
+    async with serve_tcp(
+        lambda: Strict(registry.load("kr_dlms"), "M1", clock_ms=clock_ms, hdlc=False), 0
+    ) as port:
+        find = await detect(f"tcp://127.0.0.1:{port}", QUICK)
+    assert find.kind == "dlms"
+    assert "it wants one" in find.more
+
+
 async def test_a_silent_port_has_nothing():
     ours, end = os.openpty()
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, ours)
         stack.callback(os.close, end)
         tty.setraw(end)
-        few = Search(listen_s=0.05, answer_s=0.02, sign_on_s=0.05, units=[1], addresses=[1])
+        few = Search(
+            listen_s=0.05, answer_s=0.02, sign_on_s=0.05, units=[1], addresses=[1], session_s=0.05
+        )
         assert await detect(os.ttyname(end), few) is None
 
 

@@ -290,7 +290,8 @@ async def test_a_dlms_meter_is_asked(tmp_path, hdlc):
     assert profile.decode(rows[0].payload).time.timestamp() * 1000 == NOW_MS
 
 
-async def test_a_port_that_comes_back_under_another_name_is_found(tmp_path):
+async def test_a_port_that_comes_back_under_another_name_is_found(tmp_path, caplog):
+    caplog.set_level("INFO")
     telegram = profile_telegram(registry.load("nl_dsmr"), "M1", clock_ms, seed=1)
     section = {"name": "a", "line": str(tmp_path / "usb-*"), "meter": "M1", "period_s": 0}
     async with gateway(tmp_path, p1=[section]) as (outbox, counts):
@@ -302,6 +303,12 @@ async def test_a_port_that_comes_back_under_another_name_is_found(tmp_path):
             await until(lambda: counts["p1 a"]["lost"] > lost)  # noqa: B023 - awaited here
         rows = await stored(outbox)
     assert {t.payload for t in rows} == {telegram()}
+    said = [record.getMessage() for record in caplog.records if record.name.endswith("source")]
+    assert [sum(word in line for line in said) for word in ("is open", "is gone", "is back")] == [
+        1,
+        3,
+        2,
+    ], "a line in the log for each change, and no more"
 
 
 class Garbage:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway import config, doctor
+from gateway.drivers.line import LineSettings
 from gateway.identity import Enrolment, Identity, NewKey
 from headend.security import ca
 
@@ -69,9 +70,10 @@ def test_a_gate_s_key_comes_by_the_settings_or_by_enrolment(settings, tmp_path):
     assert doctor._limiter(settings(f"[limiter]\ngate_keys = ['{'ab' * 32}']")).ok
 
 
-def test_each_port_that_is_not_there_is_named(settings, tmp_path):
+@pytest.fixture
+def with_lines(settings, tmp_path):
     (tmp_path / "ttyUSB0").touch()
-    found = settings(
+    return settings(
         f"""
         [[p1]]
         name = "p1"
@@ -87,12 +89,49 @@ def test_each_port_that_is_not_there_is_named(settings, tmp_path):
         meter = "M3"
         """
     )
-    checks = {check.detail: check for check in doctor._lines(found)}
-    assert [check.ok for check in checks.values()] == [False, True]
-    assert f"{tmp_path}/ttyACM0 is not there" in checks
+
+
+async def test_each_line_that_cannot_be_opened_has_its_fix(with_lines, tmp_path):
+    lines = doctor._lines(with_lines)
+    checks = [await doctor._line(line, running=False) for line in lines]
+    assert [(check.ok, check.detail, check.fix.partition(",")[0]) for check in checks] == [
+        (False, f"{tmp_path}/ttyACM0: No such file or directory", "plug it in"),
+        (False, f"{tmp_path}/ttyUSB*: it is no serial port", "correct `line`"),
+        (False, "tcp://127.0.0.1:9: connection refused", "start the device server"),
+    ]
+
+
+async def test_lines_of_a_running_gateway_are_left_alone(with_lines, tmp_path):
+    checks = [await doctor._line(line, running=True) for line in doctor._lines(with_lines)]
+    assert [check.ok for check in checks] == [False, True, True]
+    assert checks[0].detail == f"{tmp_path}/ttyACM0 is not there"
+    assert "detect" in checks[0].fix
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open anything")
-def test_a_port_without_rights(tmp_path):
+async def test_a_port_without_rights(tmp_path):
     (tmp_path / "ttyUSB0").touch(mode=0)
-    assert "dialout" in doctor._line(str(tmp_path / "ttyUSB0")).fix
+    line = LineSettings(str(tmp_path / "ttyUSB0"))
+    assert "dialout" in (await doctor._line(line, running=False)).fix
+
+
+@pytest.mark.parametrize(("kept", "verdict"), [(True, "ok"), (False, "warn")])
+def test_a_clock_that_nobody_keeps_right_is_a_warning(monkeypatch, kept, verdict):
+    monkeypatch.setattr(doctor, "_synchronised", lambda: kept)
+    check = doctor._clock(NOW)
+    assert (check.verdict, check.ok, bool(check.fix)) == (verdict, True, not kept)
+    assert doctor._clock(NOW.replace(year=2001)).verdict == "FAIL"
+
+
+def test_the_kernel_says_whether_a_time_service_steers_the_clock(monkeypatch):
+    said = {}
+
+    class Library:
+        def adjtimex(self, timex):
+            said["modes"] = timex.raw[:4]
+            return said["state"]
+
+    monkeypatch.setattr(doctor.ctypes, "CDLL", lambda _: Library())
+    for said["state"], kept in ((0, True), (1, True), (5, False)):
+        assert doctor._synchronised() is kept
+        assert said["modes"] == bytes(4), "only a look"

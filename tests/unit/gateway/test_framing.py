@@ -10,7 +10,13 @@ from firmware_profiles.codecs.crc import crc16_arc, crc16_x25
 from firmware_profiles.codecs.sml.transport import frame
 from firmware_profiles.records import keys_of, payload_of, profile_for
 from gateway.drivers import crc
-from gateway.drivers.framing import BYTES_MAX, P1Splitter, ReadoutSplitter, SmlSplitter
+from gateway.drivers.framing import (
+    BYTES_MAX,
+    P1Splitter,
+    ReadoutSplitter,
+    SmlSplitter,
+    is_p1,
+)
 from gateway.drivers.listen import SPLITTERS
 from meter_sim.field.reports import report_of
 from ohmesh.model.errors import DecodeError
@@ -128,5 +134,7 @@ def test_telegrams_of_real_meters_come_out_of_the_stream_as_they_were(shared, st
         assert found, name
         assert decode(found[-1]).readings == decoded.readings, name
         assert decode(found[-1]).texts == decoded.texts, name
+        if found[-1].startswith(b"/"):
+            assert is_p1(found[-1]) == (standard == "dsmr-p1"), name
         count += 1
     assert count
