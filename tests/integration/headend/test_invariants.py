@@ -58,15 +58,11 @@ class Shop:
     def __init__(self, store, kit):
         self.store, self.kit = store, kit
         self.store.ask(add_tariff(1, "flat", currency="EUR", price_mu_per_kwh=PRICE_MU))
-        self.gateway = store.gateway()
         self.channel = store.rows(
             "insert into ohmesh.channel (name, obis, unit, scaler) values"
             " ('el.energy.import', '1-0:1.8.0', 'Wh', 0) returning id",
             "ingest",
         )[0]["id"]
-        self.store.as_admin_all(
-            f"insert into ohmesh.service_point (tenant_id, name, zone) values (1, 'S', '{ZONE}')"
-        )
         self.worker_connection = store.connect("worker")
         self.gate_connection = store.connect("gate")
         self.ingest_connection = store.connect("ingest")
@@ -100,12 +96,16 @@ class Contract(RuleBasedStateMachine):
         shop.store.meter(self.name)
         self.now = START
         self.meter_id = shop.value("select max(id) from ohmesh.meter")
-        shop.admin.execute(
-            "update ohmesh.meter set service_point_id = 1 where id = %s", (self.meter_id,)
+        shop.admin.execute(  # an area of its own: what others were sent is of another time
+            "with point as (insert into ohmesh.service_point (tenant_id, name, zone, area)"
+            " values (1, %(name)s, %(zone)s, %(name)s) returning id)"
+            " update ohmesh.meter set service_point_id = point.id from point where name = %(name)s",
+            {"name": self.name, "zone": ZONE},
         )
+        gateway = shop.store.gateway(f"gw{shop.examples}")  # its permits are of its own time
         shop.admin.execute(
             "update ohmesh.meter_status set gateway_id = %s where meter_id = %s",
-            (shop.gateway, self.meter_id),
+            (gateway, self.meter_id),
         )
         shop.admin.execute("delete from ohmesh.release_hold")
         shop.admin.execute("delete from ohmesh.release")  # limits are not what is tested here
@@ -399,7 +399,8 @@ class Contract(RuleBasedStateMachine):
         self.registers[fresh] = self.register
         self.read([int((fresh - START) / timedelta(minutes=15))])
         for _ in range(12):
-            self.worker.sweep_page(self.shop.worker_connection)
+            with db.transaction(self.shop.worker_connection):
+                db.run(self.shop.worker_connection, engine.visit(self.account, self.now))
             before = len(self.air)
             self.work()
             for payload in self.air[before:]:
