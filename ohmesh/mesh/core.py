@@ -157,6 +157,17 @@ class Core:
             return True
         return len(self.parents) < c.MAX_PARENTS and row.best_rank < self.rank
 
+    def weigh_news(self, row: Neighbour, link: tuple[int, int, bool], tag: Tag) -> None:
+        """Have the standing worked out again if what changed of a neighbour can change it.
+
+        Args:
+            row: the neighbour as it is now.
+            link: its ``link`` before.
+            tag: its tag before.
+        """
+        if (row.link != link or row.tag.moved(tag)) and self.concerns(row):
+            self.dirty = True
+
     def look_again(self, at_ms: int) -> None:
         """Work out the standing at a time at which something ripens by itself."""
         self.timers.set_earlier(Timer.HOUSEKEEPING, at_ms)

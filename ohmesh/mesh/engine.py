@@ -39,6 +39,8 @@ from ohmesh.mesh.counter import Counter
 from ohmesh.mesh.formation import Formation
 from ohmesh.mesh.forwarding import Forwarder, Job, JobKind
 from ohmesh.mesh.frames import (
+    DOWN_FRAMES,
+    UP_FRAMES,
     Admit,
     Adv,
     DownFrame,
@@ -153,9 +155,10 @@ class Engine:
 
     def wake(self, now_ms: int) -> None:
         """Pass every deadline that has come."""
-        take = self.core.timers.take
+        timers = self.core.timers
         for timer, handler in self._alarms:
-            if take(timer, now_ms):
+            if timers.due_ms[timer] <= now_ms:
+                timers.cancel(timer)
                 handler(now_ms)
         self._settle(now_ms)
 
@@ -195,11 +198,11 @@ class Engine:
         lseq: int,
     ) -> None:
         answer = self.core.answer
-        if isinstance(frame, UpFrame):
+        if isinstance(frame, UP_FRAMES):
             self._up(now_ms, src, frame, lseq)
-        elif isinstance(frame, DownFrame):
+        elif isinstance(frame, DOWN_FRAMES):
             answer(src, lseq, self._down(now_ms, src, frame))
-        elif isinstance(frame, Adv | Sol | Probe):
+        elif isinstance(frame, (Adv, Sol, Probe)):
             answer(src, lseq, HackStatus.OK)
             if isinstance(frame, Adv):
                 self._adv(now_ms, row, frame)
@@ -211,10 +214,9 @@ class Engine:
             self.root_side.heard_tag(now_ms, adv.tag)
         if row is None:
             return
-        before = row.standing
+        link, tag = row.link, row.tag
         self.formation.heard_adv(now_ms, row, adv)
-        if row.standing != before and self.core.concerns(row):
-            self.core.dirty = True
+        self.core.weigh_news(row, link, tag)
 
     def _sol(self, now_ms: int, src: int, sol: Sol, *, broadcast: bool) -> None:
         if self.root_side is not None:
@@ -321,11 +323,14 @@ class Engine:
         core.dirty = True
 
     def _settle(self, now_ms: int) -> None:
-        self.formation.refresh(now_ms)
+        core, formation = self.core, self.formation
+        if core.dirty:
+            formation.refresh(now_ms)
         self.uplink.pump(now_ms)
         self.forwarder.pump(now_ms)
         # The pump may have given frames up, whose owners marked the standing dirty again.
-        self.formation.refresh(now_ms)
+        if core.dirty:
+            formation.refresh(now_ms)
 
 
 def _nothing(_now_ms: int) -> None:

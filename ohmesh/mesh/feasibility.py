@@ -69,9 +69,10 @@ class Feasibility:
         reach = self._reaches.get(tag.root)
         if reach is None:
             return True
-        if tag.version != reach.version:
-            return tag.version > reach.version
-        return best_rank < reach.distance
+        version = tag.epoch, tag.seq
+        if version == reach.version:
+            return best_rank < reach.distance
+        return version > reach.version
 
     def adopt(self, root: int, version: Version) -> None:
         """Take over a newer version: the distance starts anew."""

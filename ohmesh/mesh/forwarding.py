@@ -14,7 +14,9 @@ from ohmesh.mesh import constants as c
 from ohmesh.mesh.core import Core, LinkSend
 from ohmesh.mesh.duplicates import DuplicateCache, Verdict
 from ohmesh.mesh.frames import (
-    DownFrame,
+    DOWN_FRAMES,
+    NO_TAG,
+    UP_FRAMES,
     Frame,
     Hack,
     HackStatus,
@@ -204,7 +206,7 @@ class Forwarder:
             return frame
         dwell_s = (now_ms - job.queued_ms) // 1000
         hop = 1 if job.came_from else 0
-        if isinstance(frame, UpFrame):
+        if isinstance(frame, UP_FRAMES):
             tag, head = core.tag(), frame.head
             up = UpHead(
                 head.origin,
@@ -218,7 +220,7 @@ class Forwarder:
             if type(frame) is Up:
                 return Up(up, frame.life, frame.records)
             return replace(frame, head=up)
-        if isinstance(frame, DownFrame):
+        if isinstance(frame, DOWN_FRAMES):
             down = replace(
                 frame.head,
                 hop_limit=frame.head.hop_limit - hop,
@@ -236,13 +238,13 @@ class Forwarder:
         if job is None:
             return
         row = self._core.neighbours.get(dst)
-        before = row.standing if row is not None else None
+        link, tag = (row.link, row.tag) if row is not None else (None, NO_TAG)
         if hack is None:
             self._unanswered(now_ms, job, row, attempts)
         else:
             self._answered(now_ms, job, row, attempts, hack)
-        if row is not None and row.standing != before and self._core.concerns(row):
-            self._core.dirty = True
+        if row is not None and link is not None:
+            self._core.weigh_news(row, link, tag)
 
     def _unanswered(self, now_ms: int, job: Job, row: Neighbour | None, attempts: int) -> None:
         core = self._core
@@ -307,13 +309,13 @@ class Forwarder:
         self._queue.append(job)
         if job.came_from:
             self._relayed += 1
-        self._weigh()
+            self._weigh()
 
     def _finish(self, now_ms: int, job: Job, *, ok: bool) -> None:
         self._queue.remove(job)
         if job.came_from:
             self._relayed -= 1
-        self._weigh()
+            self._weigh()
         if job.done is not None:
             job.done(now_ms, ok)
 
@@ -338,10 +340,11 @@ class Forwarder:
 
     @staticmethod
     def _is_aged(now_ms: int, job: Job) -> bool:
-        if not isinstance(job.frame, UpFrame | DownFrame):
+        frame = job.frame
+        if not isinstance(frame, UP_FRAMES + DOWN_FRAMES):
             return False
-        most_s = c.REG_AGE_MAX_S if isinstance(job.frame, Reg) else c.FRAME_AGE_MAX_S
-        return job.frame.head.age_s + (now_ms - job.queued_ms) // 1000 > most_s
+        most_s = c.REG_AGE_MAX_S if isinstance(frame, Reg) else c.FRAME_AGE_MAX_S
+        return frame.head.age_s + (now_ms - job.queued_ms) // 1000 > most_s
 
     def _weigh(self) -> None:
         self._core.load = min(self._relayed * 256 // c.RELAY_QUEUE_MAX, 0xFF)

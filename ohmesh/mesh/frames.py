@@ -130,6 +130,17 @@ class Tag:
         """Number of the sender's present memory of its own ranks, 0..15."""
         return self.flags >> GENERATION_SHIFT
 
+    def moved(self, before: "Tag") -> bool:
+        """Return whether a choice of parents would see a difference; the load makes none."""
+        return self is not before and (
+            self.rank != before.rank
+            or self.seq != before.seq
+            or self.flags != before.flags
+            or self.hops != before.hops
+            or self.root != before.root
+            or self.epoch != before.epoch
+        )
+
 
 NO_TAG = Tag(root=0, epoch=0, seq=0, rank=INFINITE_RANK, hops=0, flags=0, load=0)
 
@@ -336,4 +347,7 @@ class Admit:
 
 UpFrame = Up | Reg | Report | Outage | Vouch
 DownFrame = Down | RegAck | Admit
+UP_FRAMES = (Up, Reg, Report, Outage, Vouch)
+DOWN_FRAMES = (Down, RegAck, Admit)
+"""The same as tuples: asking for a tuple of classes costs a third of asking for a union."""
 Frame = Adv | Sol | Reg | RegAck | Up | Down | Hack | Report | Join | Probe | Outage | Vouch | Admit

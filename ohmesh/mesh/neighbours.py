@@ -1,6 +1,6 @@
 """The neighbour table: what a node knows of the nodes it hears."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ohmesh.mesh import constants as c
 from ohmesh.mesh import etx
@@ -60,11 +60,9 @@ class Neighbour:
         return self.tag.rank + self.etx_128ths
 
     @property
-    def standing(self) -> tuple[int, ...]:
-        """What a choice of parents looks at; while it stays, so does the choice."""
-        tag = self.tag
-        link = self.etx_128ths, self.deny_until_ms, self.acked_ms >= 0
-        return (*link, tag.root, tag.epoch, tag.seq, tag.rank, tag.hops, tag.flags)
+    def link(self) -> tuple[int, int, bool]:
+        """What a choice of parents looks at beside the tag; while both stay, so does the choice."""
+        return self.etx_128ths, self.deny_until_ms, self.acked_ms >= 0
 
     @property
     def is_young(self) -> bool:
@@ -91,14 +89,16 @@ class Neighbour:
 
     def learn(self, now_ms: int, tag: Tag) -> None:
         """Take over where it says it stands; see feasibility.py for ``best_rank``."""
+        self.tag_ms = now_ms
         held = self.tag
+        if tag is held and tag.rank != c.INFINITE_RANK:
+            return
         same = tag.root == held.root and tag.version == held.version
         if same and tag.generation == held.generation and tag.rank != c.INFINITE_RANK:
             self.best_rank = min(self.best_rank, tag.rank)
         else:
             self.best_rank = tag.rank
         self.tag = tag
-        self.tag_ms = now_ms
 
     def succeed(self, now_ms: int, attempts: int) -> None:
         """Fold an acknowledged exchange."""
@@ -162,6 +162,10 @@ class NeighbourTable:
     def __iter__(self) -> Iterator[Neighbour]:
         """Rows in the order first heard."""
         return iter(self._rows.values())
+
+    def rows(self) -> Iterable[Neighbour]:
+        """Rows in the order first heard, for a loop that must be fast."""
+        return self._rows.values()
 
     def get(self, node: int) -> Neighbour | None:
         """Return the row of a node."""

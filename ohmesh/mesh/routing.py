@@ -28,6 +28,8 @@ class Change:
 
 
 NO_CHANGE = Change()
+Way = tuple[int, int, Neighbour]
+"""A way up that can be used: its cost, its place in the table (for equal costs), the neighbour."""
 
 
 def is_usable(row: Neighbour, now_ms: int) -> bool:
@@ -41,17 +43,15 @@ def is_usable(row: Neighbour, now_ms: int) -> bool:
     )
 
 
-def score(row: Neighbour, *, current: int, root: int) -> int:
-    """Return the cost of a choice; what we already use needs no switch and has no surcharge."""
+def _surcharge(row: Neighbour, current: int, root: int) -> int:
+    """Return what a choice costs beside the way; what we already use needs no switch."""
     tag = row.tag
-    cost = tag.rank + row.etx_128ths
-    if row.id != current:
-        cost += c.PARENT_SWITCH_THRESHOLD
+    extra = 0 if row.id == current else c.PARENT_SWITCH_THRESHOLD
     if root not in (0, tag.root):
-        cost += c.ROOT_SWITCH_EXTRA
+        extra += c.ROOT_SWITCH_EXTRA
     if not tag.flags & TagFlag.GROUNDED:
-        cost += _UNGROUNDED_PENALTY
-    return cost
+        extra += _UNGROUNDED_PENALTY
+    return extra
 
 
 class Routing:
@@ -69,18 +69,26 @@ class Routing:
 
     def evaluate(self, now_ms: int) -> Change:
         """Choose parents among tier 1 and take over rank and version."""
-        core = self._core
-        feasible = core.feasibility.is_feasible
-        tier1 = [
-            row
-            for row in core.neighbours
-            if row.acked_ms >= 0 and is_usable(row, now_ms) and feasible(row.tag, row.best_rank)
-        ]
-        if not tier1:
-            return Change(lost=True) if core.attached else NO_CHANGE
+        ways = self._ways(now_ms)
+        if not ways:
+            return Change(lost=True) if self._core.attached else NO_CHANGE
+        return self._attach(now_ms, self._choose(now_ms, ways), ways)
+
+    def _ways(self, now_ms: int) -> list[Way]:
+        """Return tier 1; the most frequent loop of all, so `is_usable` is spelled out in it."""
+        feasible = self._core.feasibility.is_feasible
+        fair: list[Way] = []
+        poor: list[Way] = []
+        for row in self._core.neighbours.rows():
+            if row.acked_ms < 0 or row.deny_until_ms > now_ms:
+                continue
+            tag, etx_128ths = row.tag, row.etx_128ths
+            cost = tag.rank + etx_128ths
+            if tag.root and cost < c.MAX_PATH_COST and feasible(tag, row.best_rank):
+                ways = fair if etx_128ths <= c.MAX_LINK_METRIC else poor
+                ways.append((cost, len(fair) + len(poor), row))
         # A poor way is better than none, and than telling a sub-tree that there is none.
-        tier1 = [row for row in tier1 if row.etx_128ths <= c.MAX_LINK_METRIC] or tier1
-        return self.attach(now_ms, self._choose(now_ms, tier1), tier1)
+        return fair or poor
 
     def second_tier(self, now_ms: int, since_ms: int) -> Neighbour | None:
         """Return the best infeasible neighbour heard since then, never a known child."""
@@ -91,18 +99,16 @@ class Routing:
             and row.tag_ms >= since_ms
             and not self._core.children.has(row.id, now_ms)
         ]
-        return min(rows, key=lambda row: score(row, current=0, root=0), default=None)
+        return min(rows, key=lambda row: row.cost + _surcharge(row, 0, 0), default=None)
 
-    def attach(self, now_ms: int, chosen: Neighbour, pool: list[Neighbour]) -> Change:
-        """Take a preferred parent and its backups from the pool."""
+    def _attach(self, now_ms: int, chosen: Neighbour, ways: list[Way]) -> Change:
+        """Take a preferred parent, and backups from the ways."""
         core = self._core
         old_root, old_parents, was_attached = core.root, core.parents, core.attached
         root = chosen.tag.root
-        backups = sorted(
-            (row for row in pool if row.tag.root == root and row is not chosen),
-            key=lambda row: row.cost,
-        )
-        rows = [chosen, *backups[: c.MAX_PARENTS - 1]]
+        backups = [way for way in ways if way[2].tag.root == root and way[2] is not chosen]
+        backups.sort()
+        rows = [chosen, *(row for _, _, row in backups[: c.MAX_PARENTS - 1])]
         switched = root != old_root or not was_attached
         eager = self.eager
         newer = self._version_to_adopt(now_ms, rows, entering=switched)
@@ -116,22 +122,26 @@ class Routing:
         core.hops = min(chosen.tag.hops + 1, 0xFF)
         inherited = chosen.tag.flags & (TagFlag.GROUNDED | TagFlag.COLLECT_ONLY)
         core.flags = inherited | TagFlag.ACCEPTS
+        starved = newer is not None and eager
+        if not switched and not starved and core.parents[:1] == old_parents[:1]:
+            return NO_CHANGE
         return Change(
             gained=not was_attached,
             parent=core.parents[:1] != old_parents[:1],
             root=root != old_root,
-            starved=newer is not None and eager,
+            starved=starved,
         )
 
-    def _choose(self, now_ms: int, tier1: list[Neighbour]) -> Neighbour:
+    def _choose(self, now_ms: int, ways: list[Way]) -> Neighbour:
         core = self._core
         current = core.parents[0] if core.parents else 0
-        best = min(tier1, key=lambda row: score(row, current=current, root=core.root))
+        ranked = ((cost + _surcharge(row, current, core.root), at, row) for cost, at, row in ways)
+        best = min(ranked)[2]
         if best.id != current:
             self._better_since_ms = -1
             return best
-        siblings = [row for row in tier1 if row.tag.root == best.tag.root]
-        cheapest = min(siblings, key=lambda row: row.cost)
+        root = best.tag.root
+        cheapest = min(way for way in ways if way[2].tag.root == root)[2]
         if cheapest.cost >= best.cost:
             self._better_since_ms = -1
             return best

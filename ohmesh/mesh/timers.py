@@ -31,37 +31,30 @@ class Timer(IntEnum):
 class Timers:
     """Deadlines in ms; few enough that the minimum is found by looking at all."""
 
-    __slots__ = ("_due",)
+    __slots__ = ("due_ms",)
 
     def __init__(self) -> None:
         """Set nothing."""
-        self._due = [_NEVER] * len(Timer)
+        self.due_ms = [_NEVER] * len(Timer)
 
     def set(self, timer: Timer, at_ms: int) -> None:
         """Set or move a deadline."""
-        self._due[timer] = at_ms
+        self.due_ms[timer] = at_ms
 
     def set_earlier(self, timer: Timer, at_ms: int) -> None:
         """Set the deadline unless an earlier one stands."""
-        self._due[timer] = min(self._due[timer], at_ms)
+        self.due_ms[timer] = min(self.due_ms[timer], at_ms)
 
     def cancel(self, timer: Timer) -> None:
         """Clear a deadline."""
-        self._due[timer] = _NEVER
+        self.due_ms[timer] = _NEVER
 
     def is_set(self, timer: Timer) -> bool:
         """Return whether a deadline stands."""
-        return self._due[timer] != _NEVER
-
-    def take(self, timer: Timer, now_ms: int) -> bool:
-        """Return whether the deadline has come, and clear it if so."""
-        if self._due[timer] > now_ms:
-            return False
-        self._due[timer] = _NEVER
-        return True
+        return self.due_ms[timer] != _NEVER
 
     @property
     def next_ms(self) -> int | None:
         """The earliest deadline."""
-        earliest = min(self._due)
+        earliest = min(self.due_ms)
         return earliest if earliest != _NEVER else None

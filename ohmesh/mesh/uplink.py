@@ -65,7 +65,7 @@ class Uplink:
 
     def pump(self, now_ms: int) -> None:
         """Hand the next frame of payloads to the forwarder; one at a time."""
-        if self._sending or not self._core.attached or not self.store.has_ready:
+        if self._sending or not self.store.has_ready or not self._core.attached:
             return
         records, flags = self.store.draw(now_ms)
         if not records:
