@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import aiomqtt
 import pytest
@@ -17,9 +17,7 @@ from ohmesh.wire import topics
 from ohmesh.wire.report import decode_delivery, decode_topology
 from ohmesh.wire.uplink import decode_batch, encode_ack
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+sys.path.append(str(Path(__file__).parent))  # for what several test files share
 WAIT_S = 60
 
 
@@ -198,6 +196,11 @@ class Bench:
         if not answer:
             raise ConnectionError
         return json.loads(answer)
+
+    async def ask_all(self, lines):
+        reader, writer = self._stream
+        writer.write(b"".join(line + b"\n" for line in lines))
+        return [json.loads(await reader.readline()) for _ in lines]
 
     async def put(self):
         """One telegram that was never sent before."""

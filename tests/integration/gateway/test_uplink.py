@@ -200,6 +200,21 @@ async def test_the_bench_port_answers_whatever_comes(gateway_process, bench):
     assert (await again.put())["seq"] == 1
 
 
+async def test_lines_that_arrive_together_are_answered_one_by_one(gateway_process, bench):
+    client = await bench(gateway_process(OUTBOX__MAX_BYTES=str(2**17)))
+    good, large = (
+        b'{"meter": "M", "profile": "", "payload_hex": "%s"}' % (b"00" * size)
+        for size in (10, 20_000)
+    )
+    answers = await client.ask_all([good, b"garbage", good, *[large] * 8, good])
+    assert [a["ok"] for a in answers[:3]] == [True, False, True]
+    assert [a["seq"] for a in answers if a["ok"]] == list(range(sum(a["ok"] for a in answers)))
+    refused = [a["error"] for a in answers[3:] if not a["ok"]]
+    assert refused
+    assert all("bound" in error for error in refused)
+    assert answers[3]["ok"], "those that still fit are taken"
+
+
 async def test_a_full_outbox_refuses_and_recovers(head_end, gateway_process, bench):
     head_end.acknowledging = False
     gateway = gateway_process(OUTBOX__MAX_BYTES=str(2**17))
