@@ -5,86 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import ssl
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import aiomqtt
 import pytest
+from secure_broker import NOW, SecureBroker, connack
 
 from gateway.identity import Identity, NewKey
 from gateway.mqtt import reachable
 from headend.mqttconfig.rules import device_rules
-from headend.mqttconfig.write import Broker, authority, write
+from headend.mqttconfig.write import authority
 from headend.security import ca
-from meter_sim.servers.process import LOOPBACK, free_port, listening, spawn, stop, wait_until
+from meter_sim.servers.process import LOOPBACK, free_port
+from ohmesh.model.errors import ConfigError
 from ohmesh.wire.brokerurl import BrokerUrl
-from ohmesh.wire.uplink import decode_batch, encode_ack
 
 pytestmark = pytest.mark.mosquitto
-NOW = datetime.now(UTC)
-
-
-class SecureBroker:
-    """Mosquitto with two authorities, and identities for its devices."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.port, self.headend_port = free_port(), free_port()
-        place = Broker((LOOPBACK,), LOOPBACK, self.port, LOOPBACK, self.headend_port)
-        write(folder, place, NOW)
-        if os.geteuid() == 0:
-            with (folder / "mosquitto.conf").open("a") as stream:
-                stream.write("user root\n")
-        self.fleet = authority(folder, "fleet", NOW)
-        self.url = f"mqtts://{LOOPBACK}:{self.port}"
-        self.process = None
-
-    def start(self):
-        log = self.folder / "mosquitto.log"
-        argv = ["/usr/sbin/mosquitto", "-c", self.folder / "mosquitto.conf"]
-        with log.open("ab") as stream:
-            self.process = spawn(argv, log=stream)
-        wait_until(lambda: listening(self.port) and listening(self.headend_port), self.process, log)
-
-    def stop(self):
-        if self.process is not None:
-            stop(self.process)
-
-    def identity(self, folder, *, signer=None, now=NOW, life=ca.LIFE, name="gw/gw1"):
-        """An identity folder as enrolment writes it; its certificate."""
-        key = NewKey(name)
-        made = (signer or self.fleet).issue(key.request, name, now, life=life)
-        trusted = (self.folder / "service-ca.crt").read_bytes()
-        Identity(folder).keep(key, ca.pem(made), trusted)
-        return made
-
-    def revoke(self, certificate):
-        crl = self.fleet.crl({certificate.serial_number: NOW}, datetime.now(UTC))
-        (self.folder / "fleet.crl").write_bytes(crl)
-        self.process.send_signal(1)
-
-    async def head_end(self):
-        """Acknowledges and counts, on the head-end's own listener."""
-        context = ssl.create_default_context(cafile=self.folder / "service-ca.crt")
-        context.load_cert_chain(self.folder / "headend.crt", self.folder / "headend.key")
-        rows = {}
-        async with aiomqtt.Client(
-            LOOPBACK,
-            self.headend_port,
-            tls_context=context,
-            protocol=aiomqtt.ProtocolVersion.V5,
-        ) as client:
-            await client.subscribe("ohmesh/v1/gw/+/up", qos=1)
-            yield rows
-            async for message in client.messages:
-                batch = decode_batch(message.payload)
-                for n, telegram in enumerate(batch.telegrams()):
-                    rows[batch.epoch, batch.first_seq + n] = telegram.payload
-                through = batch.end_seq
-                topic = f"ohmesh/v1/gw/{batch.gateway}/ack"
-                await client.publish(topic, encode_ack(batch.epoch, through))
-                yield rows
 
 
 @pytest.fixture
@@ -188,6 +124,108 @@ async def test_the_open_connection_of_a_revoked_gateway_is_mute(
                 rows = await anext(heard)
     assert len(rows) == 5, "nothing that came after the revocation"
     await heard.aclose()
+
+
+def _signed(secure, folder, *, signer=None, name="gw/gw1", now=NOW, life=ca.LIFE):
+    """A context that shows a certificate of these words."""
+    secure.identity(folder, signer=signer, name=name, now=now, life=life)
+    return Identity(folder).context()
+
+
+def _with(context, change):
+    change(context)
+    return context
+
+
+def _mixed(secure, folder):
+    """One gateway's certificate with another's key."""
+    key, other = NewKey("gw/gw1"), NewKey("gw/gw1")
+    made = secure.fleet.issue(key.request, "gw/gw1", NOW, life=ca.LIFE)
+    Identity(folder).keep(other, ca.pem(made), (secure.folder / "service-ca.crt").read_bytes())
+    return Identity(folder).context()
+
+
+def _old_version(context):
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+
+
+INTRUDERS = {
+    "in the clear": lambda s, f: None,  # noqa: ARG005 - all have the same form
+    "no certificate": lambda s, f: Identity(_trusting(s, f)).context(),
+    "expired": lambda s, f: _signed(s, f, now=NOW - timedelta(days=30), life=timedelta(days=1)),
+    "not valid yet": lambda s, f: _signed(s, f, now=NOW + timedelta(days=2)),
+    "of a foreign authority": lambda s, f: _signed(s, f, signer=ca.Authority.create("x", NOW)),
+    "of an authority of the same name": lambda s, f: _signed(
+        s, f, signer=ca.Authority.create("ohmesh fleet", NOW)
+    ),
+    "of the service's authority": lambda s, f: _signed(
+        s, f, signer=authority(s.folder, "service", NOW)
+    ),
+    "the head-end's own": lambda s, f: _service(s, f, "headend"),
+    "the broker's own": lambda s, f: _service(s, f, "broker"),
+    "another's key": _mixed,
+    "TLS 1.1": lambda s, f: _with(_signed(s, f), _old_version),
+    "a certificate on the head-end's listener": _signed,
+}
+
+
+def _service(secure, folder, stem):
+    context = Identity(_trusting(secure, folder)).context()
+    context.load_cert_chain(secure.folder / f"{stem}.crt", secure.folder / f"{stem}.key")
+    return context
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
+async def test_twelve_intruders_are_refused_and_a_thirteenth_who_was_revoked(
+    secure, tmp_path, wait_until
+):
+    assert len(INTRUDERS) == 12
+    answers = {}
+    for number, (name, made) in enumerate(INTRUDERS.items()):
+        try:
+            context = made(secure, tmp_path / str(number))
+        except ConfigError as error:
+            answers[name] = str(error)
+            continue
+        port = secure.headend_port if "listener" in name else secure.port
+        answers[name] = await asyncio.to_thread(connack, port, context)
+    assert "another's key" in answers
+    assert "key" in str(answers.pop("another's key")), "it does not even try"
+    assert set(answers.values()) == {None}, answers
+    certificate = secure.identity(tmp_path / "lost")
+    context = Identity(tmp_path / "lost").context()
+    assert connack(secure.port, context) == 0
+    await asyncio.sleep(1.1)  # a list of the same second would not be newer
+    secure.revoke(certificate)
+    assert await wait_until(lambda: connack(secure.port, context) is None, 10)
+
+
+@pytest.mark.parametrize(
+    "times", [40, pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
+)
+async def test_nobody_takes_another_s_session_by_its_client_id(
+    secure, gateway_process, bench, tmp_path, wait_until, times
+):
+    secure.identity(tmp_path / "identity")
+    thief = _signed(secure, tmp_path / "thief", name="gw/gw2")
+    gateway = gateway_process(BROKER__URL=secure.url)
+    client = await bench(gateway)
+    heard = secure.head_end()
+    rows = await anext(heard)
+    assert await wait_until(lambda: "connected to" in gateway.log.read_text())
+    names = ("gw/gw1", "ohmesh-gw1", "gw1", "ohmesh-gateway-gw1")
+    for turn in range(times):
+        code = await asyncio.to_thread(connack, secure.port, thief, names[turn % len(names)])
+        assert code == 0, "it comes in, under its own name"
+    await client.put()
+    async with asyncio.timeout(30):
+        while not rows:
+            rows = await anext(heard)
+    await heard.aclose()
+    log = gateway.log.read_text()
+    assert (log.count("connected to"), log.count("is lost")) == (1, 0)
 
 
 def _trusting(secure, folder):
