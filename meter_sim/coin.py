@@ -7,14 +7,18 @@ counter (frame number, receiver, 0, 0). Two drivers that number frames alike see
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import Philox
 
 from meter_sim.radio import SURE
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _TOSS_BITS = SURE.bit_length() - 1
+_TOSSES_A_WORD = 64 // _TOSS_BITS
 _BUFFER_EMPTY = 4
 _MASK64 = 2**64 - 1
 
@@ -37,8 +41,18 @@ class Coin:
 
     def toss(self, transmitter: int, receiver: int, frame: int) -> int:
         """A number from 0 to 65535; the event of probability p/65536 happens when it is below p."""
+        self._turn_to(transmitter, receiver, frame)
+        return int(self._bits.random_raw()) >> (64 - _TOSS_BITS)
+
+    def tosses(self, transmitter: int, receiver: int, frame: int, count: int) -> NDArray[np.uint16]:
+        """As many tosses as wanted for one frame; the first is `toss`. Shape: (count,)."""
+        self._turn_to(transmitter, receiver, frame)
+        words = self._bits.random_raw(-(-count // _TOSSES_A_WORD))
+        # Most significant part first, on any machine.
+        return words.astype(">u8").view(">u2")[:count]
+
+    def _turn_to(self, transmitter: int, receiver: int, frame: int) -> None:
         self._key[1] = transmitter
         self._counter[0] = frame
         self._counter[1] = receiver
         self._bits.state = self._state
-        return int(self._bits.random_raw()) >> (64 - _TOSS_BITS)

@@ -6,7 +6,7 @@ at its destination only if it has one. Only the seal is a stub of the right leng
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meter_sim.city.air import Air, Sent
 from meter_sim.city.dice import Dice
@@ -73,6 +73,12 @@ class ExactWorld(World):
         """Told of every frame a node hears."""
         self._forget_at_us = 0
         self._do |= {What.LANDED: self._landed, What.LOOK: self._look}
+        self._on |= {
+            Transmit: self._transmit,
+            Persist: self._persist,
+            PersistPayload: self._keep_payload,
+            ForgetPayload: self._forget_payload,
+        }
 
     def boot(self, number: int, *, blank: bool = False) -> None:
         """Power a node on, with its disk or with a blank one."""
@@ -111,19 +117,20 @@ class ExactWorld(World):
     def _save(self, node: Node) -> None:
         """Everything was written as it came."""
 
-    def _carry(self, node: Node, output: Any) -> None:
-        disk = node.disk
-        assert disk is not None
-        match output:
-            case Transmit(frame):
-                radio = self.nodes[node.number]
-                self._plan_look(radio, radio.outlet.put(self.now_us, frame))
-            case Persist(state):
-                disk.state = state
-            case PersistPayload(oseq):
-                disk.payloads[oseq] = output
-            case ForgetPayload(oseq):
-                disk.payloads.pop(oseq, None)
+    def _transmit(self, node: RadioNode, output: Transmit) -> None:
+        self._plan_look(node, node.outlet.put(self.now_us, output.frame))
+
+    def _persist(self, node: RadioNode, output: Persist) -> None:
+        assert node.disk is not None
+        node.disk.state = output.state
+
+    def _keep_payload(self, node: RadioNode, output: PersistPayload) -> None:
+        assert node.disk is not None
+        node.disk.payloads[output.oseq] = output
+
+    def _forget_payload(self, node: RadioNode, output: ForgetPayload) -> None:
+        assert node.disk is not None
+        node.disk.payloads.pop(output.oseq, None)
 
     def _plan_look(self, node: RadioNode, at_us: int | None) -> None:
         if at_us is not None:

@@ -14,12 +14,12 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.random import Philox
 
 from meter_sim.city.crowd import Crowd
 from meter_sim.city.sizes import HACK_BYTES, size_of
 from meter_sim.city.weather import STILL, Weather
 from meter_sim.city.world import Disk, Node, What, World
+from meter_sim.coin import Coin
 from meter_sim.medium import SLOT_US, WAIT_MAX_US
 from ohmesh.mesh import PersistPayload, Station, StubSealer
 from ohmesh.mesh import constants as c
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from meter_sim.city.links import LinkTable
     from ohmesh.mesh.frames import Frame
 
-_DRAWS = 4_096
+_DRAWS = 16
+"""Tosses of an exchange; most need five, the few that need more go on from a second frame."""
+_EVERYBODY = 0
 _HACK = 7
 _LOOK_SLOTS = 8
 _AGAIN_SLOTS = 24
@@ -47,12 +49,17 @@ _TRACE = struct.Struct(">QIIHH")
 class FusedStation(Station):
     """A station without link and ARQ: what its engine asks of the link comes out as it is."""
 
-    __slots__ = ()
+    __slots__ = ("timers",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """See Station."""
+        super().__init__(*args, **kwargs)
+        self.timers = self._engine.core.timers
 
     @property
     def next_wake_ms(self) -> int | None:
         """When ``wake`` wants to be called; there is no ARQ to ask."""
-        return self._engine.core.timers.next_ms
+        return self.timers.next_ms
 
     def wake(self, now_ms: int) -> Any:
         """Pass the deadlines that have come."""
@@ -130,11 +137,13 @@ class Exchange:
 class RadioNode(Node):
     """A node, the exchange it has begun and those it has not answered yet."""
 
-    __slots__ = ("flying", "unanswered")
+    __slots__ = ("flying", "sent", "unanswered")
 
     def __init__(self, number: int, *, is_root: bool) -> None:
         super().__init__(number, is_root=is_root)
         self.flying: Exchange | None = None
+        self.sent = 0
+        """Numbers what it sends for the coin, over all its boots."""
         self.unanswered: dict[int, Exchange] | None = {} if is_root else None
 
 
@@ -157,8 +166,7 @@ class FusedWorld(World):
         air = Crowd(links, rate_kbps=rate_kbps)
         super().__init__(layout, links, air, seed=seed, weather=weather, settings=settings)
         self.station_kind = FusedStation
-        self._bits = Philox(seed)
-        self._draw: Callable[[], int] = self._stream(Philox(seed + 1)).__next__
+        self._coin = Coin(seed)
         self._hack_us = air.duration_us(HACK_BYTES)
         self._lseq = 0
         self._ack_timeout_us = self._config(self.nodes[1]).ack_timeout_ms * _MS
@@ -166,6 +174,11 @@ class FusedWorld(World):
             What.LANDED: self._landed,
             What.ARRIVE: self._arrive,
             What.DONE: self._end,
+        }
+        self._on |= {
+            LinkSend: self._begin,
+            LinkAnswer: self._answer,
+            LinkBroadcast: self._broadcast,
         }
 
     def kill(self, number: int) -> None:
@@ -178,11 +191,11 @@ class FusedWorld(World):
         if node.unanswered:
             node.unanswered.clear()
 
-    @staticmethod
-    def _stream(bits: Philox) -> Iterator[int]:
-        """Uniform 16-bit numbers."""
+    def _tosses(self, node: RadioNode, receiver: int) -> Iterator[int]:
+        """Uniform 16-bit numbers of one exchange or broadcast, whatever else happens meanwhile."""
         while True:
-            yield from bits.random_raw(_DRAWS).astype("<u8").view("<u2").tolist()
+            node.sent += 1
+            yield from self._coin.tosses(node.number, receiver, node.sent, _DRAWS).tolist()
 
     def _node(self, number: int) -> RadioNode:
         return RadioNode(number, is_root=number <= self.gateways)
@@ -202,15 +215,6 @@ class FusedWorld(World):
         assert node.disk is not None
         node.disk.state, node.disk.payloads = node.station.disk()
 
-    def _carry(self, node: Node, output: Any) -> None:
-        kind = type(output)
-        if kind is LinkSend:
-            self._begin(self.nodes[node.number], output)
-        elif kind is LinkAnswer:
-            self._answer(self.nodes[node.number], output)
-        elif kind is LinkBroadcast:
-            self._broadcast(node, output.frame)
-
     # --- exchanges ------------------------------------------------------------------------------
 
     def _begin(self, node: RadioNode, send: LinkSend) -> None:
@@ -218,7 +222,8 @@ class FusedWorld(World):
         self._lseq = self._lseq + 1 & 0xFFFF
         exchange = node.flying = Exchange(node, send, self._lseq)
         kind, length = size_of(send.frame)
-        times, first_us, arrives_us = self._transmissions(exchange, length)
+        draw = self._tosses(node, send.dst).__next__
+        times, first_us, arrives_us = self._transmissions(exchange, length, draw)
         self.frames.add(kind, length, times)
         self._hash.update(_TRACE.pack(first_us, node.number, send.dst, times, length))
         self.air.occupy(self.now_us, node.number, times * self.air.duration_us(length))
@@ -231,19 +236,22 @@ class FusedWorld(World):
         else:
             self._fail(exchange)
 
-    def _transmissions(self, exchange: Exchange, length: int) -> tuple[int, int, int]:
+    def _transmissions(
+        self, exchange: Exchange, length: int, draw: Callable[[], int]
+    ) -> tuple[int, int, int]:
         """Draw all transmissions of an exchange.
 
         Returns: how many went on the air, when the first did, when the frame arrives.
         """
-        draw, now_us = self._draw, self.now_us
+        now_us = self.now_us
         airtime_us = self.air.duration_us(length)
         there, back = self._ways(exchange, length, airtime_us)
         busy = self.air.senses(now_us, exchange.src)
         at_us, first_us, arrives_us, times = now_us, 0, 0, 0
         for number in range(1, exchange.limit + 1):
-            at_us += self._backoff_us(number)
-            wait_us = self._access_us(busy)
+            exponent = min(c.BACKOFF_EXPONENT_MIN + number - 1, c.BACKOFF_EXPONENT_MAX)
+            at_us += (draw() & (1 << exponent) - 1) * c.BACKOFF_SLOT_MS * _MS
+            wait_us = self._access_us(busy, draw)
             if wait_us <= WAIT_MAX_US and self.budget.spend(now_us, exchange.src, airtime_us):
                 times += 1
                 first_us = first_us or at_us + wait_us
@@ -277,14 +285,8 @@ class FusedWorld(World):
             air.chance(back, HACK_BYTES) * near >> 16,
         )
 
-    def _backoff_us(self, number: int) -> int:
-        """The pause before a transmission, as the hop ARQ draws it."""
-        exponent = min(c.BACKOFF_EXPONENT_MIN + number - 1, c.BACKOFF_EXPONENT_MAX)
-        return (self._draw() & (1 << exponent) - 1) * c.BACKOFF_SLOT_MS * _MS
-
-    def _access_us(self, busy: int) -> int:
+    def _access_us(self, busy: int, draw: Callable[[], int]) -> int:
         """Listen before talk: a backoff, and another after whoever is heard."""
-        draw = self._draw
         wait_us = draw() * _LOOK_SLOTS * SLOT_US >> 16
         while draw() < busy and wait_us <= WAIT_MAX_US:
             wait_us += draw() * (self.air.frame_us + _AGAIN_SLOTS * SLOT_US) >> 16
@@ -361,10 +363,12 @@ class FusedWorld(World):
 
     # --- broadcasts -----------------------------------------------------------------------------
 
-    def _broadcast(self, node: Node, frame: Frame) -> None:
+    def _broadcast(self, node: RadioNode, output: LinkBroadcast) -> None:
+        frame = output.frame
         kind, length = size_of(frame)
         airtime_us = self.air.duration_us(length)
-        wait_us = self._access_us(self.air.senses(self.now_us, node.number))
+        draw = self._tosses(node, _EVERYBODY).__next__
+        wait_us = self._access_us(self.air.senses(self.now_us, node.number), draw)
         if wait_us > WAIT_MAX_US or not self.budget.spend(self.now_us, node.number, airtime_us):
             self.given_up += 1
             return
@@ -380,7 +384,7 @@ class FusedWorld(World):
         if self.nodes[number].station is None:
             return
         now_ms, nodes = self.now_us // _MS, self.nodes
-        for receiver, level in self._hearers(number, length):
+        for receiver, level in self._hearers(self.nodes[number], length):
             node = nodes[receiver]
             station = node.station
             if station is not None:
@@ -388,20 +392,23 @@ class FusedWorld(World):
                 rssi_dbm = round(level / 10)
                 self._carry_out(node, station.hear(now_ms, number, frame, rssi_dbm, None))
 
-    def _hearers(self, number: int, length: int) -> Iterator[tuple[int, int]]:
+    def _hearers(self, node: RadioNode, length: int) -> Iterator[tuple[int, int]]:
         """Who hears a broadcast, and how loud."""
-        air, span = self.air, self.air.span(number)
+        air, number = self.air, node.number
+        span = air.span(number)
         receivers = self.links.receiver[span].astype(np.int64) + 1
         levels = self.links.rssi_tenths[span].astype(np.int64)
         if not self.weather.is_still:
             levels = levels + self.weather.shifts_tenths(self.now_us, number, receivers)
-        count = len(receivers)
-        draws = self._bits.random_raw(count // 4 + 1).astype("<u8").view("<u2")[:count]
-        heard = np.flatnonzero(draws < air.chances(levels, length))
+        node.sent += 1
+        tosses = self._coin.tosses(number, _EVERYBODY, node.sent, len(receivers))
+        chances = air.chances(levels, length)
+        heard = np.flatnonzero(tosses < chances)
         airtime_us = air.duration_us(length)
-        for receiver, level in zip(receivers[heard].tolist(), levels[heard].tolist(), strict=True):
+        rows = (values[heard].tolist() for values in (receivers, levels, tosses, chances))
+        for receiver, level, toss, chance in zip(*rows, strict=True):
             if air.cut and (number, receiver) in air.cut:
                 continue
             busy = air.busy(self.now_us, receiver)
-            if self._draw() < air.survives(busy, receiver, level, airtime_us):
+            if not busy or toss < chance * air.survives(busy, receiver, level, airtime_us) >> 16:
                 yield receiver, level

@@ -176,6 +176,17 @@ class World:
             What.REPORT: self._report,
             What.BOOT: lambda node, _: self.boot(node),
         }
+        self._on: dict[type, Callable[[Any, Any], None]] = {
+            Trace: self._note_trace,
+            Delivered: self._take,
+            PersistRoute: self._keep_route,
+            ForgetRoute: self._forget_route,
+            CommandResult: self._keep_result,
+            Received: self._keep_received,
+            PowerReport: self._keep_power,
+            FrameRejected: self._note_rejected,
+        }
+        """What is done with each kind of output; the radio adds what only it can do."""
 
     # --- what a radio adds ----------------------------------------------------------------------
 
@@ -187,10 +198,6 @@ class World:
 
     def _save(self, node: Node) -> None:
         """Bring the disk of a node that goes off up to date."""
-        raise NotImplementedError
-
-    def _carry(self, node: Node, output: Any) -> None:
-        """Carry out what only the radio can."""
         raise NotImplementedError
 
     # --- what a run is told to do ---------------------------------------------------------------
@@ -372,32 +379,36 @@ class World:
         self._carry_out(node, node.station.custody(self.now_us // 1000, delivered.token, True))  # noqa: FBT003 - seam
 
     def _carry_out(self, node: Node, outputs: Iterable[Any]) -> None:
+        on = self._on
         for output in outputs:
-            if type(output) is Trace:
-                self.traces[output.name] += output.value
-            else:
-                self._note(node, output)
+            act = on.get(type(output))
+            if act is not None:
+                act(node, output)
         self._arm(node)
 
-    def _note(self, node: Node, output: Any) -> None:
-        match output:
-            case Delivered():
-                self._take(node, output)
-            case PersistRoute(other) if node.disk is not None:
-                node.disk.routes[other] = output
-            case ForgetRoute(other) if node.disk is not None:
-                node.disk.routes.pop(other, None)
-            case CommandResult(token):
-                self.results[token] = self.now_us, output
-            case Received(payload):
-                self.received.setdefault(node.number, []).append((self.now_us, payload))
-            case PowerReport(restored, numbers):
-                for number in numbers:
-                    self.power.setdefault((restored, number), self.now_us)
-            case FrameRejected(reason):
-                self.rejected[reason.value] += 1
-            case _:
-                self._carry(node, output)
+    def _note_trace(self, _: Node, trace: Trace) -> None:
+        self.traces[trace.name] += trace.value
+
+    def _note_rejected(self, _: Node, rejected: FrameRejected) -> None:
+        self.rejected[rejected.reason.value] += 1
+
+    def _keep_route(self, node: Node, route: PersistRoute) -> None:
+        if node.disk is not None:
+            node.disk.routes[route.node] = route
+
+    def _forget_route(self, node: Node, route: ForgetRoute) -> None:
+        if node.disk is not None:
+            node.disk.routes.pop(route.node, None)
+
+    def _keep_result(self, _: Node, result: CommandResult) -> None:
+        self.results[result.token] = self.now_us, result
+
+    def _keep_received(self, node: Node, received: Received) -> None:
+        self.received.setdefault(node.number, []).append((self.now_us, received.payload))
+
+    def _keep_power(self, _: Node, report: PowerReport) -> None:
+        for number in report.nodes:
+            self.power.setdefault((report.restored, number), self.now_us)
 
     def _take(self, node: Node, delivered: Delivered) -> None:
         """The gateway's disk takes its time; what it has not written when it dies is not its."""

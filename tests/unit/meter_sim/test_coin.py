@@ -40,3 +40,12 @@ def test_a_probability_of_a_quarter_happens_a_quarter_of_the_time():
     coin = Coin(3)
     happened = sum(coin.toss(1, 2, frame) < SURE // 4 for frame in range(10_000))
     assert 2_300 < happened < 2_700
+
+
+def test_several_tosses_of_a_frame_begin_with_the_toss_and_go_on_in_the_words_of_philox():
+    key = np.array([5, 6], dtype=np.uint64)
+    words = Philox(key=key, counter=np.array([8, 7, 0, 0], dtype=np.uint64)).random_raw(3)
+    expected = [int(word) >> shift & 0xFFFF for word in words for shift in (48, 32, 16, 0)]
+    coin = Coin(5)
+    assert coin.tosses(6, 7, 8, 11).tolist() == expected[:11]
+    assert coin.toss(6, 7, 8) == expected[0]
