@@ -14,6 +14,7 @@ import hashlib
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -193,7 +194,9 @@ class Feed:
         for mouth in self.mouths:
             mouth.finish(PATIENCE_S)
         wanted = len(self.counts.answered)
-        self._until(f"{wanted} telegrams in the archive", lambda: audit.telegrams() >= wanted)
+        while (there := audit.telegrams()) < wanted:
+            what = f"{wanted} telegrams in the archive, which has {there}"
+            self._until(what, partial(_grown, audit, there))
         deadline, before, since_s = time.monotonic() + PATIENCE_S, -1, time.monotonic()
         while time.monotonic() < deadline:
             now = audit.all_readings()
@@ -201,7 +204,7 @@ class Feed:
                 return
             if now != before:
                 before, since_s = now, time.monotonic()
-            time.sleep(_POLL_S)
+            time.sleep(_STILL_S / 10)
 
     def _count(self, audit: Audit) -> Outcome:
         expected, got = self.counts.expected, _keyed(audit)
@@ -247,12 +250,13 @@ class Feed:
         return (*places, f"quarantine: {reason}") if reason else tuple(places)
 
     def _until(self, what: str, true: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline, asked_s = time.monotonic() + PATIENCE_S, time.monotonic()
         while not true():
             self.stack.check()
             if time.monotonic() > deadline:
                 raise ScenarioError(f"{self.scenario.name}: waited {PATIENCE_S:g} s for {what}")
-            time.sleep(_POLL_S)
+            time.sleep(max(_POLL_S, time.monotonic() - asked_s))
+            asked_s = time.monotonic()
 
 
 def _passes(error: httpx.HTTPError) -> bool:
@@ -261,6 +265,10 @@ def _passes(error: httpx.HTTPError) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code == unavailable
     return isinstance(error, httpx.TransportError)
+
+
+def _grown(audit: Audit, count: int) -> bool:
+    return audit.telegrams() > count
 
 
 def _keyed(audit: Audit) -> dict[Key, Decimal]:

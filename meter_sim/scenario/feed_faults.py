@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from ohmesh.wire import topics
 from ohmesh.wire.brokerurl import BrokerUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Iterator
 
     from meter_sim.capture.record import Record
     from meter_sim.demo.audit import Audit
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 _CURRENCY, _TARIFF, _PRICE_MU = "EUR", "prepaid", 30_000
 _PATIENCE_S = 60.0
-_PAGE = 1000
 _LEDGER_WAIT_S = 60.0
+_AT_ONCE = 8
 
 
 class Faults:
@@ -94,17 +95,19 @@ class Faults:
     async def _introduce(self, headend: HeadEnd, sources: list[Source]) -> None:
         for gateway in self._names:
             await headend.register_gateway(gateway)
-        for source in sources:
-            more: dict[str, Any] = {"interval_s": self._feed.scenario.fleet.interval_s}
-            if source.key is not None:
-                more["key_hex"] = source.key.hex()
-            await headend.register_meter(source.meter, source.profile.spec.name, **more)
+        await _abreast(self._register_meter(headend, source) for source in sources)
         begin = self._feed.scenario.fleet.start.astimezone(UTC).isoformat()
         prepaid = [s for s in sources if s.key is not None]
         if prepaid:
             await headend.add_tariff(_TARIFF, _CURRENCY, _PRICE_MU, None)
         for source in prepaid:
             await headend.open_tariff_account(_account(source), source.meter, _TARIFF, begin)
+
+    async def _register_meter(self, headend: HeadEnd, source: Source) -> None:
+        more: dict[str, Any] = {"interval_s": self._feed.scenario.fleet.interval_s}
+        if source.key is not None:
+            more["key_hex"] = source.key.hex()
+        await headend.register_meter(source.meter, source.profile.spec.name, **more)
 
     # ------------------------------------------------------------ the timeline
 
@@ -304,6 +307,18 @@ class Faults:
     def _register_late(self, fault: Fault) -> None:
         late = [s for s in self._feed.fleet.sources if s.meter in self._share(fault)]
         self._feed.ask(lambda headend: self._introduce(headend, late))
+
+
+async def _abreast(calls: Iterator[Coroutine[Any, Any, None]]) -> None:
+    """All of them, some at a time."""
+
+    async def lane() -> None:
+        for call in calls:
+            await call
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(_AT_ONCE):
+            tasks.create_task(lane(), name=f"register-{number}")
 
 
 async def _booked(headend: HeadEnd, sources: list[Source]) -> tuple[int, int]:
