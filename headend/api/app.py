@@ -58,6 +58,7 @@ from headend.security.roles import NOBODY, Permission, Principal
 from headend.web import (
     alarms,
     cutoff,
+    meter,
     offices,
     oidc,
     operations,
@@ -65,6 +66,7 @@ from headend.web import (
     places,
     reading,
     sign_in,
+    then,
     validation,
 )
 from headend.web.render import FOLDER, error_page
@@ -152,7 +154,8 @@ def create_app(
         *(billing, vee, outages, imports),
         enrol,
         *(registers, groups, service_points, greenbutton),
-        *(pages, places, reading, alarms, cutoff, operations, validation, offices, sign_in, oidc),
+        *(pages, meter, then, places, reading, alarms, cutoff, operations, validation),
+        *(offices, sign_in, oidc),
     )
     for module in routed:
         app.include_router(module.router)

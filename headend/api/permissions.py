@@ -54,7 +54,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.DATA_EDIT: (
         *("edit_intervals", "note_swap", "settle_exception", "import_readings"),
     ),
-    Permission.COMMAND_SEND: ("send_command", "cancel_command"),
+    Permission.COMMAND_SEND: ("send_command", "cancel_command", "order_on_page"),
     Permission.MONEY_READ: (
         *("list_tariffs", "list_accounts", "get_account", "list_transfers"),
         *("accounts", "one_account", "cutoff_page"),

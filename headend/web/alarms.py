@@ -14,6 +14,7 @@ from headend.api.problems import invalid
 from headend.api.routes import outages as routes
 from headend.api.services import Caller, Parts
 from headend.security.roles import Permission
+from headend.web.deeds import note
 from headend.web.render import render
 from headend.web.sign_in import form_of
 from headend.web.speech import mark
@@ -68,5 +69,6 @@ async def act_on_alarm(request: Request, parts: Parts, who: Caller, alarm: int) 
     deed = deeds.get(form.get("deed", ""))
     if deed is None:
         raise invalid("/body/deed", "acknowledge or close")
+    note(form["deed"])
     await deed(parts, who, alarm, routes.Deed())
     return RedirectResponse("/outages", 303)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One line: when, what, where; `state` of a command, empty for an event."""
+    """One line: when, the code of what, where; `state` of a command, empty for an event."""
 
     at: datetime
     what: str
@@ -25,18 +25,6 @@ class Happening:
 
 def newest_first(events: Sequence[Event], commands: Sequence[Command]) -> list[Happening]:
     """One list of both; of one moment the command, which the event caused, is newer."""
-    lines = [
-        Happening(e.at, e.kind.replace("_", " ").replace(".", ": "), e.meter, e.gateway, "")
-        for e in events
-    ]
-    lines += [
-        Happening(
-            c.created_at, f"command: {c.kind.replace('_', ' ')}", c.meter, None, _state(c.state)
-        )
-        for c in commands
-    ]
+    lines = [Happening(e.at, e.kind, e.meter, e.gateway, "") for e in events]
+    lines += [Happening(c.created_at, c.kind, c.meter, None, c.state) for c in commands]
     return sorted(lines, key=lambda line: (line.at, line.state != ""), reverse=True)
-
-
-def _state(state: str) -> str:
-    return state.replace("_", " ")

@@ -33,6 +33,7 @@ class LoadCurve:
         slots: one an interval, named by its END.
         unit, scaler: of register and energy.
         channel: its number in the store.
+        register: what it said last.
     """
 
     meter: str
@@ -45,6 +46,7 @@ class LoadCurve:
     unit: str
     scaler: int
     channel: int
+    register: int
 
     @property
     def neighbours(self) -> tuple[date, date]:
@@ -118,6 +120,7 @@ def load_curve(tenant_id: int, meter: str, day: date | None) -> Plan[LoadCurve |
         unit=meaning["unit"],
         scaler=meaning["scaler"],
         channel=last["channel"],
+        register=last["value"],
     )
 
 

@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from headend.api.views import Node, Topology
 
@@ -52,6 +55,7 @@ class Line:
     """A node's link to its first parent."""
 
     key: str
+    node: int
     x1: int
     y1: int
     x2: int
@@ -97,6 +101,27 @@ def draw(topology: Topology) -> Picture:
         awaited=sum(dot.state == "new" for dot in dots),
         radius=_radius(list(scaled.values())),
     )
+
+
+def as_of(now: Topology, then: Topology, at: datetime) -> Topology:
+    """Today's nodes with the routes they had at a time; who had none then has no parent."""
+    routes = {node.node: node for node in then.nodes}
+    nodes = [_with_route(node, routes.get(node.node), at) for node in now.nodes]
+    return replace(now, nodes=nodes, reported_at=then.reported_at)
+
+
+def _with_route(node: Node, then: Node | None, at: datetime) -> Node:
+    if node.kind == "gateway":
+        return node
+    if then is None:
+        return replace(node, parent=None, hops=None, behind=None, last_seen=at)
+    return replace(node, parent=then.parent, hops=then.hops, behind=None)
+
+
+def moved(one: Topology, other: Topology) -> set[int]:
+    """The nodes that have another parent in one than in the other."""
+    parents = {node.node: node.parent for node in one.nodes}
+    return {n.node for n in other.nodes if parents.get(n.node, n.parent) != n.parent}
 
 
 def _places(nodes: Sequence[Node]) -> dict[int, tuple[float, float]]:
@@ -185,7 +210,7 @@ def _dot(node: Node, place: tuple[int, int]) -> Dot:
 
 def _line(node: Node, here: tuple[int, int], there: tuple[int, int]) -> Line:
     assert node.parent is not None
-    return Line(f"l{node.node}", *here, *there, _shade(node), node.parent, _state(node))
+    return Line(f"l{node.node}", node.node, *here, *there, _shade(node), node.parent, _state(node))
 
 
 def _histogram(nodes: Sequence[Node]) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from headend.api.services import Caller, Parts
 from headend.security import approvals, audit, people
 from headend.security.roles import Permission
 from headend.store.plan import single
+from headend.web.deeds import note
 from headend.web.render import render
 from headend.web.sign_in import form_of
 
@@ -58,6 +59,7 @@ async def approvals_page(request: Request, parts: Parts, who: Caller) -> Respons
 async def decide_on_page(request: Request, parts: Parts, who: Caller, approval: UUID) -> Response:
     """Say yes or no to what another person has asked for."""
     form = await form_of(request)
+    note(form.get("decision", "")[:20])
     plan = approvals.decide(
         who.tenant_id, approval, who, parts.now(), approved=form.get("decision") == "approve"
     )

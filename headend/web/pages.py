@@ -1,12 +1,11 @@
-"""The pages. Each answers one question and is read again by itself when its data changes."""
+"""The first page, the prepayment desk and quarantine: each answers one question."""
 
 from __future__ import annotations
 
 import re
 import uuid
-from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
@@ -14,20 +13,19 @@ from starlette.responses import RedirectResponse, Response
 
 from headend.api import openapi, problems, views
 from headend.api.fields import INTEGER_MAX
-from headend.api.money import MU_DIGITS, minor_digits
+from headend.api.money import MU_DIGITS, format_mu, minor_digits
 from headend.api.problems import Problem, invalid, not_found
 from headend.api.routes import accounts as account_routes
 from headend.api.routes import commands as command_routes
 from headend.api.routes.events import NO_FILTER
 from headend.api.routes.gateways import read_topology
-from headend.api.routes.meters import LAST_NAME, find_meter, meter_view, span
+from headend.api.routes.meters import LAST_NAME, meter_view, span
 from headend.api.routes.reports import ReadSuccessQuery, read_success_plan
-from headend.api.services import SQL, Caller, Parts, Services
+from headend.api.services import Caller, Parts, Services
 from headend.service.accounts import top_up
+from headend.web.deeds import note
 from headend.web.happenings import Happening, newest_first
-from headend.web.hours import SQL as PAGES
-from headend.web.hours import Month, month_of
-from headend.web.load import LoadCurve, load_curve, zone_of
+from headend.web.load import LoadCurve, load_curve
 from headend.web.mesh import draw
 from headend.web.render import render
 from headend.web.sign_in import form_of, local
@@ -35,17 +33,13 @@ from headend.web.speech import COOKIE, LANGUAGES
 
 if TYPE_CHECKING:
     from headend.api.access import Principal
-    from headend.store.plan import Plan, Row
+    from headend.store.plan import Row
 
 router = APIRouter(include_in_schema=False)
 ROWS: Final = 50
 STATEMENT_ROWS: Final = 50
 HAPPENINGS: Final = 6
-EVENTS: Final = 12
-TELEGRAMS_BACK: Final = timedelta(days=2)
-"""Bounds the search for a meter's newest telegrams: they are kept by time, not by meter."""
 LANGUAGE_S: Final = 31_536_000
-YEAR_MIN: Final = 1970
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,5})?")
 Prefix = Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9_-]*$")]
 After = Annotated[str, Query(max_length=64, pattern=r"^[A-Za-z0-9_-]*$")]
@@ -110,69 +104,6 @@ async def _shown_curve(parts: Services, who: Principal) -> LoadCurve | None:
     return await parts.store.run(who.tenant_id, load_curve(who.tenant_id, row[0]["meter"], None))
 
 
-@router.get("/mesh")
-async def mesh(request: Request, parts: Parts, who: Caller) -> Response:
-    """Which way do the readings travel?"""
-    topology = await read_topology(parts, who)
-    gateways = await parts.rows(who.tenant_id, "gateways", **span(), limit=ROWS)
-    return render(
-        request,
-        "mesh.html",
-        topology=topology,
-        picture=draw(topology),
-        gateways=[views.Gateway(**row) for row in gateways],
-    )
-
-
-@router.get("/meters/{meter}")
-async def one_meter(
-    request: Request, parts: Parts, who: Caller, meter: str, day: date | None = None
-) -> Response:
-    """What happened at this meter?"""
-    if day is not None and not YEAR_MIN <= day.year <= date.max.year - 1:
-        raise invalid("/query/day", f"the year must be {YEAR_MIN} or later")
-    view = meter_view(await find_meter(parts, who, meter))
-    newest, channels = await _newest(parts, who, meter)
-    commands = await command_routes.find_commands(parts, who, meter=meter, limit=20)
-    events = await parts.rows(who.tenant_id, "events", **NO_FILTER, meter=meter, limit=EVENTS)
-    curve, month, telegrams = await parts.store.run(
-        who.tenant_id, _drawn(who.tenant_id, meter, day, view.last_seen)
-    )
-    return render(
-        request,
-        "meter.html",
-        meter=view,
-        zone=zone_of(view.zone),
-        curve=curve,
-        month=month,
-        telegrams=telegrams,
-        newest=newest,
-        channels=channels,
-        commands=[command_routes.command_view(row) for row in commands],
-        events=[views.Event(**row) for row in events],
-    )
-
-
-def _drawn(
-    tenant_id: int, meter: str, day: date | None, last_seen: datetime | None
-) -> Plan[tuple[LoadCurve | None, Month | None, list[Row]]]:
-    """A meter's day, its month, and its newest telegrams."""
-    curve = yield from load_curve(tenant_id, meter, day)
-    number = (yield SQL("find_meter_id", tenant_id=tenant_id, name=meter))[0]["id"]
-    month = (yield from month_of(tenant_id, number, curve)) if curve else None
-    if last_seen is None:
-        return curve, month, []
-    since = last_seen - TELEGRAMS_BACK
-    query = PAGES("newest_telegrams", tenant_id=tenant_id, meter_id=number, since=since)
-    return curve, month, (yield query)
-
-
-async def _newest(parts: Services, who: Principal, meter: str) -> tuple[list[Row], dict[int, Row]]:
-    channels = {row["id"]: row for row in await parts.rows(who.tenant_id, "channels")}
-    number = (await parts.rows(who.tenant_id, "find_meter_id", name=meter))[0]["id"]
-    return await parts.rows(who.tenant_id, "newest_values", meter_id=number), channels
-
-
 @router.get("/accounts")
 async def accounts(request: Request, parts: Parts, who: Caller, after: After = "") -> Response:
     """Who pays in advance, and who is in the dark?"""
@@ -216,10 +147,12 @@ async def sell(request: Request, parts: Parts, who: Caller, account: str) -> Res
     row = await account_routes.find_account(parts, who, account)
     form = await form_of(request)
     try:
+        amount = amount_mu(form.get("amount", ""), row["currency"])
+        note(f"{format_mu(amount, row['currency'])}, meter {row['meter']}")
         plan = top_up(
             who.tenant_id,
             account,
-            amount_mu=amount_mu(form.get("amount", ""), row["currency"]),
+            amount_mu=amount,
             idempotency_key=f"page-{form.get('key', '')[:64]}",
             now=parts.now(),
         )
@@ -273,7 +206,18 @@ async def choose_language(request: Request) -> Response:
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """Every operation of the API, from its OpenAPI document."""
-    return render(request, "docs.html", document=openapi.document(request.app))
+    document = openapi.document(request.app)
+    return render(request, "docs.html", document=document, tags=_by_tag(document))
+
+
+def _by_tag(document: dict[str, Any]) -> list[dict[str, object]]:
+    """The table of contents: method, path and id of the operations of each tag."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for path, operations in document["paths"].items():
+        for method, one in operations.items():
+            tag = one.get("tags", ["other"])[0]
+            found.setdefault(tag, []).append((method, path, one["operationId"]))
+    return [{"name": tag, "operations": found[tag]} for tag in sorted(found)]
 
 
 @router.get("/problems/{name}")

@@ -14,6 +14,7 @@ from headend.api.problems import invalid
 from headend.api.services import Caller, Parts
 from headend.security.roles import Permission
 from headend.store.plan import Plan, Queries, Row, first
+from headend.web.deeds import note
 from headend.web.geography import Box, Origin
 from headend.web.render import render
 from headend.web.sign_in import form_of
@@ -128,6 +129,8 @@ async def set_map_origin(request: Request, parts: Parts, who: Caller) -> Respons
     form = await form_of(request)
     latitude = _degrees(form.get("latitude", ""), "/body/latitude", 85)
     longitude = _degrees(form.get("longitude", ""), "/body/longitude", 180)
+
+    note(f"latitude {latitude}, longitude {longitude}")
 
     def plan() -> Plan[None]:
         yield SQL("set_map_origin", tenant_id=who.tenant_id, latitude=latitude, longitude=longitude)

@@ -60,6 +60,7 @@ def _environment(name: str) -> Environment:
         money=money.format_mu,
         price=money.format_price,
         reason=lambda name: texts.gettext(words.reason(name)),
+        word=lambda name: words.word(name, texts),
         supply=words.supply,
     )
     found.globals.update(

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from headend.api.fields import INTEGER_MAX
 from headend.api.problems import invalid, not_found
 from headend.api.routes import vee as routes
-from headend.api.services import Caller, Parts
+from headend.api.services import Caller, Parts, Services
 from headend.security.roles import Permission
 from headend.store.plan import Queries, first
 from headend.vee.model import Check
+from headend.web.deeds import note
 from headend.web.load import zone_of
 from headend.web.render import render
 from headend.web.sign_in import form_of
 from headend.web.speech import mark
 
 if TYPE_CHECKING:
+    from headend.api.access import Principal
     from headend.store.plan import Plan, Row
 
 router = APIRouter(include_in_schema=False)
 SQL: Final = Queries("headend.web", "pages.sql")
 ROWS: Final = 100
+DEEDS: Final = {
+    "accept": mark("%(meter)s: the intervals were accepted as they are."),
+    "estimate": mark("%(meter)s: an estimate was asked for; its version is there within seconds."),
+}
 MEANING: Final = {
     Check.GAP: mark("Readings are missing"),
     Check.CLOCK: mark("The meter's clock is not to be trusted"),
     Check.NEGATIVE: mark("The register ran backwards"),
-    Check.SPIKE: mark("More than the supply can carry"),
+    Check.SPIKE: mark("Far above its day, or more than the supply carries"),
     Check.HIGH: mark("Above everything in the meter's history"),
     Check.LOW: mark("A day far below the usual day"),
     Check.ZERO_RUN: mark("Nothing where usually something is used"),
@@ -42,9 +48,18 @@ MEANING: Final = {
 
 
 @router.get("/vee")
-async def vee_page(request: Request, parts: Parts, who: Caller, rule: str = "") -> Response:
+async def vee_page(
+    request: Request,
+    parts: Parts,
+    who: Caller,
+    *,
+    rule: str = "",
+    settled: int | None = None,
+    kind: Annotated[str, Query(alias="as")] = "",
+) -> Response:
     """What needs a person's eye before billing?"""
     chosen = Check.__members__.get(rule.upper())
+    asked = settled if settled and kind in DEEDS else None
     rules, rows = await parts.store.run(who.tenant_id, _work(who.tenant_id, chosen))
     return render(
         request,
@@ -56,8 +71,14 @@ async def vee_page(request: Request, parts: Parts, who: Caller, rule: str = "") 
         rule=chosen,
         meaning=MEANING,
         rows_max=ROWS,
+        settled=asked and await _settled(parts, who, asked),
+        deed=DEEDS.get(kind, ""),
         edits=who.may(Permission.DATA_EDIT),
     )
+
+
+async def _settled(parts: Services, who: Principal, exception: int) -> Row | None:
+    return await parts.store.run(who.tenant_id, _find(who.tenant_id, min(exception, INTEGER_MAX)))
 
 
 def _work(tenant_id: int, rule: Check | None) -> Plan[tuple[list[Row], list[Row]]]:
@@ -71,7 +92,7 @@ async def settle_exception(request: Request, parts: Parts, who: Caller, exceptio
     """Accept the intervals of an exception as they are, or have them estimated."""
     form = await form_of(request)
     kind = form.get("kind", "")
-    if kind not in {"accept", "estimate"}:
+    if kind not in DEEDS:
         raise invalid("/body/kind", "accept or estimate")
     number = int(exception) if exception.isdecimal() and len(exception) < 16 else INTEGER_MAX
     row = await parts.store.run(who.tenant_id, _find(who.tenant_id, number))
@@ -87,8 +108,9 @@ async def settle_exception(request: Request, parts: Parts, who: Caller, exceptio
             "reason": f"exception {number}, {Check(row['rule']).name.lower()}",
         }
     )
+    note(f"{kind}, meter {row['meter']}, {row['from_ts']} to {row['to_ts']}")
     await routes.edit(parts, who, body, f"page-exception-{number}-{kind}")
-    return RedirectResponse("/vee", 303)
+    return RedirectResponse(f"/vee?settled={number}&as={kind}", 303)
 
 
 def _find(tenant_id: int, number: int) -> Plan[Row | None]:

@@ -1,4 +1,8 @@
-"""The state of a supply in words that a customer can be told."""
+"""What the store calls by a code, in words for people: states, kinds, events, supplies.
+
+Every word is a text of the catalogues, translated where it is shown. A code that is not known (a
+meter names its events itself) is shown as it is, without its underscores.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from headend.web.speech import mark
 
 if TYPE_CHECKING:
+    from gettext import NullTranslations
+
     from headend.api.views import Account
 
 _REASONS: Final = {
@@ -25,6 +31,117 @@ _REASONS: Final = {
     "holiday": mark("holiday"),
     "medical_dependency": mark("somebody depends on it for their health"),
 }
+_WORDS: Final = {
+    "queued": mark("queued"),
+    "sent": mark("sent"),
+    "in_field": mark("in the field"),
+    "done": mark("done"),
+    "failed": mark("failed"),
+    "expired": mark("expired"),
+    "cancelled": mark("cancelled"),
+    "relay_read": mark("read the relay"),
+    "relay_off": mark("switch off"),
+    "relay_on": mark("switch on"),
+    "read_now": mark("read now"),
+    "clock_set": mark("set the clock"),
+    "load_profile_read": mark("read stored intervals"),
+    "tariff_set": mark("set the tariff"),
+    "token_enter": mark("enter a token"),
+    "key_change": mark("change the key"),
+    "firmware": mark("load firmware"),
+    "connected": mark("on"),
+    "disconnected": mark("off"),
+    "ready_for_reconnection": mark("ready"),
+    "unknown": mark("unknown"),
+    "online": mark("online"),
+    "offline": mark("offline"),
+    "open": mark("open"),
+    "acknowledged": mark("somebody is at it"),
+    "closed": mark("closed"),
+    "viewer": mark("viewer"),
+    "operator": mark("operator"),
+    "vending_clerk": mark("vending clerk"),
+    "engineer": mark("engineer"),
+    "admin": mark("administrator"),
+    "auditor": mark("auditor"),
+    "topup": mark("top-up"),
+    "energy": mark("energy"),
+    "reversal": mark("reversal"),
+    "adjust": mark("adjustment"),
+    "debt_share": mark("debt repaid"),
+    "acc_debt": mark("debt taken up"),
+    "fixed": mark("standing charge"),
+    "tax": mark("tax"),
+    "subsidy": mark("subsidy"),
+    "time_debt": mark("debt of the day"),
+    "rerate": mark("charged anew"),
+    "token": mark("token"),
+    "token_reserve": mark("token reserved"),
+    "token_void": mark("token voided"),
+    "writeoff": mark("written off"),
+    "gap": mark("gap"),
+    "clock": mark("clock"),
+    "negative": mark("backwards"),
+    "spike": mark("spike"),
+    "high": mark("high"),
+    "low": mark("low"),
+    "zero_run": mark("zeros"),
+    "sum": mark("sum"),
+    "phase": mark("phases"),
+    "unit": mark("unit"),
+    "size": mark("interval"),
+    "unknown_meter": mark("meter not registered"),
+    "seal": mark("seal not valid"),
+    "key": mark("key cannot be used"),
+    "profile": mark("profile cannot read it"),
+    "event": mark("event not understood"),
+    "decode:malformed": mark("telegram is damaged"),
+    "cover_opened": mark("cover opened"),
+    "magnet": mark("magnet at the meter"),
+    "last_gasp": mark("last gasp: supply is lost"),
+    "power_lost": mark("supply is lost"),
+    "power_restored": mark("supply is back"),
+    "alarm.outage": mark("alarm: outage"),
+    "alarm.closed": mark("alarm is over"),
+    "alarm.usage_while_off": mark("alarm: usage while off"),
+    "alarm.relay_unexpected": mark("alarm: relay in another position than decided"),
+    "alarm.relay_bypass": mark("alarm: relay is bypassed"),
+    "alarm.reconnect_late": mark("alarm: supply comes back late"),
+    "alarm.reconnect_breach": mark("alarm: supply is not back in time"),
+    "gate.approved": mark("release gate: two people approved"),
+    "gate.quarantined": mark("release gate: disconnection is held"),
+    "gate.breaker_opened": mark("release gate: all cuts are stopped"),
+    "gate.breaker_closed": mark("release gate: cuts are possible again"),
+}
+PROBLEMS: Final = (
+    mark("There is nothing here"),
+    mark("Check the id: what belongs to somebody else looks as absent as what does not exist."),
+    mark("Not for you, or not from here"),
+    mark(
+        "`code` names the permission that is missing, if that is the reason. Otherwise call the "
+        "server by the address it listens on, and write from its own pages only."
+    ),
+    mark("The request has values that are not allowed"),
+    mark("`errors` names each field by a JSON pointer and says what it may be."),
+    mark("This address does not take that method"),
+    mark("The header Allow says which it takes; /docs lists every operation."),
+    mark("The same key with other content"),
+    mark("The rules refuse this"),
+    mark("`code` names the rule; `detail` says what would be accepted."),
+    mark("A second person must approve this"),
+    mark("Too many requests"),
+    mark(
+        "Wait as many seconds as Retry-After says. Each key, session and address has its own share."
+    ),
+    mark("The server has failed"),
+    mark("Nothing can be done from outside; the server's log has the reason."),
+    mark("The database does not answer"),
+    mark("Try again after the time in Retry-After; a write with the same Idempotency-Key is safe."),
+    mark("The question takes too long to answer"),
+    mark("Ask for a shorter range or fewer channels."),
+)
+"""What a page may have to say of a problem (`headend.api.problems`), for the catalogues."""
+_PREFIXES: Final = {"supply.": mark("supply: %(why)s"), "alarm.": mark("alarm: %(why)s")}
 OFF: Final = ("disconnected", "ready_for_reconnection")
 
 
@@ -38,6 +155,17 @@ class Supply:
     word: str
     tone: str
     sentence: str
+
+
+def word(name: str, texts: NullTranslations) -> str:
+    """A code in words of a language."""
+    if name in _WORDS:
+        return texts.gettext(_WORDS[name])
+    for prefix, sentence in _PREFIXES.items():
+        if name.startswith(prefix):
+            why = texts.gettext(reason(name.removeprefix(prefix)))
+            return texts.gettext(sentence) % {"why": why}
+    return name.replace("_", " ").replace(".", ": ")
 
 
 def reason(name: str) -> str:

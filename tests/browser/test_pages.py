@@ -246,7 +246,7 @@ async def test_a_finding_is_settled_by_a_click(headend, page):
     await expect(page.get_by_role("button", name="Accept")).to_have_count(0)
     await sign_in(headend, page, "/vee")
     row = page.locator("tbody tr", has_text="M0007")
-    await expect(row).to_contain_text("More than the supply can carry")
+    await expect(row).to_contain_text("Far above its day")
     await row.get_by_role("button", name="Estimate").click()
     await page.wait_for_url("**/vee")
     asked = headend.execute("select kind, author, from_ts, to_ts from ohmesh.interval_edit")

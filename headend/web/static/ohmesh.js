@@ -139,6 +139,12 @@ document.addEventListener("htmx:after:swap", () => {
   document.body.dataset.refreshed = Number(document.body.dataset.refreshed ?? 0) + 1;
 });
 
+// -- the mesh's slider says its minutes while it moves and shows them when it is let go
+document.addEventListener("input", ({ target }) => {
+  if (target.matches("[data-send]")) target.nextElementSibling.value = target.value;
+});
+document.addEventListener("pointerup", ({ target }) => { if (target.matches("[data-send]")) target.form.requestSubmit(); });
+
 // -- "/" puts the cursor into the filter
 document.addEventListener("keydown", (event) => {
   const field = document.querySelector('[data-hotkey="/"]');

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from babel.messages.pofile import read_po
 
-from headend.web import speech
+from headend.api import problems
+from headend.security.roles import Role
+from headend.vee.model import Check
+from headend.web import speech, words
+from ohmesh.model.command import CommandKind, CommandState, RelayState
 
 ROOT = Path(__file__).parents[3]
 OTHERS = [name for name in speech.LANGUAGES if name != "en"]
@@ -69,3 +73,32 @@ def test_every_text_is_translated_with_the_same_places(name):
 )
 def test_the_language_is_the_readers(cookie, accepted, expected):
     assert speech.language(cookie, accepted) == expected
+
+
+def test_what_pages_say_of_problems_is_what_problems_say():
+    """The catalogues' list of problem texts is that of the API, word by word."""
+    said = {text for kind in problems.KINDS.values() for text in (kind.title, kind.remedy)}
+    assert set(words.PROBLEMS) <= said
+    assert {problems.NOT_FOUND.title, problems.FORBIDDEN.remedy} <= set(words.PROBLEMS)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        [state.value for state in CommandState],
+        [kind.name.lower() for kind in CommandKind if kind is not CommandKind.FIRMWARE_BLOCK],
+        [state.name.lower() for state in RelayState],
+        [role.value for role in Role],
+        [check.name.lower() for check in Check],
+    ],
+)
+def test_every_state_and_kind_has_a_word_in_every_language(codes):
+    for code in codes:
+        for name in OTHERS:
+            assert words.word(code, speech.catalogue(name)) not in {code, code.replace("_", " ")}
+
+
+def test_a_code_nobody_knows_is_shown_without_its_underscores():
+    texts = speech.catalogue("en")
+    assert words.word("phase_failure.l1", texts) == "phase failure: l1"
+    assert words.word("supply.weekend", texts) == "supply: weekend"
