@@ -53,7 +53,7 @@ class Crowd:
         self._window = 0
         self.frame_us = self.duration_us(DATA_BYTES)
         self._curves: dict[int, NDArray[np.int64]] = {}
-        self._chances: dict[int, list[int]] = {}
+        self._chances: dict[int, memoryview[int]] = {}
         self.cut: set[tuple[int, int]] = set()
         self.airtime_us = 0
 
@@ -95,7 +95,7 @@ class Crowd:
         """Reception of a frame nobody disturbs, in 65536ths."""
         chances = self._chances.get(length_bytes)
         if chances is None:
-            chances = self._chances[length_bytes] = self.curve(length_bytes).tolist()
+            chances = self._chances[length_bytes] = self.curve(length_bytes).data
         return chances[min(max(level_tenths - _CURVE_LOW, 0), len(chances) - 1)]
 
     def chances(self, levels: NDArray[np.int64], length_bytes: int) -> NDArray[np.int64]:

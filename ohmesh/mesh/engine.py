@@ -75,7 +75,6 @@ class Engine:
     """Routing, forwarding and end-to-end delivery of one node, on frames as values."""
 
     __slots__ = (
-        "_alarms",
         "_inbox",
         "core",
         "formation",
@@ -104,7 +103,6 @@ class Engine:
         )
         self.outages = OutageRelay(self.core, self.forwarder, self.uplink)
         self._inbox = Inbox()
-        self._alarms = self._alarm_table()
 
     @property
     def next_wake_ms(self) -> int | None:
@@ -156,10 +154,10 @@ class Engine:
     def wake(self, now_ms: int) -> None:
         """Pass every deadline that has come."""
         timers = self.core.timers
-        for timer, handler in self._alarms:
+        for timer, handler in _METER_ALARMS if self.root_side is None else _ROOT_ALARMS:
             if timers.due_ms[timer] <= now_ms:
                 timers.cancel(timer)
-                handler(now_ms)
+                handler(self, now_ms)
         self._settle(now_ms)
 
     def submit(self, now_ms: int, payload: bytes, priority: int) -> None:
@@ -283,36 +281,8 @@ class Engine:
 
     # --- upkeep ---------------------------------------------------------------------------------
 
-    def _alarm_table(self) -> tuple[tuple[Timer, Callable[[int], None]], ...]:
-        formation, uplink, root = self.formation, self.uplink, self.root_side
-        common: tuple[tuple[Timer, Callable[[int], None]], ...] = (
-            (Timer.TRICKLE, formation.trickle_due),
-            (Timer.ANSWER, formation.answer_due),
-            (Timer.HOUSEKEEPING, self._housekeeping),
-            (Timer.QUEUE, _nothing),
-        )
-        if root is not None:
-            return (
-                *common,
-                (Timer.ROOT_SEQ, root.bump),
-                (Timer.ROOT_ACKS, root.acks_due),
-                (Timer.ROOT_COMMANDS, root.commands.due),
-                (Timer.ROOT_GROUND, root.ground_due),
-                (Timer.OUTAGE, root.outage_due),
-            )
-        return (
-            *common,
-            (Timer.POISON, formation.poison_due),
-            (Timer.HOLD_DOWN, formation.hold_down_due),
-            (Timer.SOLICIT, formation.solicit_due),
-            (Timer.DECIDE, formation.decide_due),
-            (Timer.PROBE, formation.probe_due),
-            (Timer.REGISTER, uplink.register_due),
-            (Timer.RESEND, uplink.resend_due),
-            (Timer.OUTAGE, self.outages.due),
-        )
-
-    def _housekeeping(self, now_ms: int) -> None:
+    def housekeeping(self, now_ms: int) -> None:
+        """Forget the old, and look at the standing although no frame gave cause."""
         core = self.core
         core.timers.set(Timer.HOUSEKEEPING, now_ms + core.scaled(c.HOUSEKEEPING_MS))
         core.children.expire(now_ms)
@@ -333,8 +303,39 @@ class Engine:
             formation.refresh(now_ms)
 
 
-def _nothing(_now_ms: int) -> None:
-    """The queue is pumped after every input; its deadline only has to wake us."""
+def _root(engine: Engine) -> RootSide:
+    assert engine.root_side is not None
+    return engine.root_side
+
+
+_Alarm = tuple[Timer, Callable[[Engine, int], None]]
+_COMMON_ALARMS: tuple[_Alarm, ...] = (
+    (Timer.TRICKLE, lambda engine, now_ms: engine.formation.trickle_due(now_ms)),
+    (Timer.ANSWER, lambda engine, now_ms: engine.formation.answer_due(now_ms)),
+    (Timer.HOUSEKEEPING, Engine.housekeeping),
+    # The queue is pumped after every input; its deadline only has to wake us.
+    (Timer.QUEUE, lambda _engine, _now_ms: None),
+)
+_ROOT_ALARMS: tuple[_Alarm, ...] = (
+    *_COMMON_ALARMS,
+    (Timer.ROOT_SEQ, lambda engine, now_ms: _root(engine).bump(now_ms)),
+    (Timer.ROOT_ACKS, lambda engine, now_ms: _root(engine).acks_due(now_ms)),
+    (Timer.ROOT_COMMANDS, lambda engine, now_ms: _root(engine).commands.due(now_ms)),
+    (Timer.ROOT_GROUND, lambda engine, now_ms: _root(engine).ground_due(now_ms)),
+    (Timer.OUTAGE, lambda engine, now_ms: _root(engine).outage_due(now_ms)),
+)
+_METER_ALARMS: tuple[_Alarm, ...] = (
+    *_COMMON_ALARMS,
+    (Timer.POISON, lambda engine, now_ms: engine.formation.poison_due(now_ms)),
+    (Timer.HOLD_DOWN, lambda engine, now_ms: engine.formation.hold_down_due(now_ms)),
+    (Timer.SOLICIT, lambda engine, now_ms: engine.formation.solicit_due(now_ms)),
+    (Timer.DECIDE, lambda engine, now_ms: engine.formation.decide_due(now_ms)),
+    (Timer.PROBE, lambda engine, now_ms: engine.formation.probe_due(now_ms)),
+    (Timer.REGISTER, lambda engine, now_ms: engine.uplink.register_due(now_ms)),
+    (Timer.RESEND, lambda engine, now_ms: engine.uplink.resend_due(now_ms)),
+    (Timer.OUTAGE, lambda engine, now_ms: engine.outages.due(now_ms)),
+)
+"""What each deadline means, in this order when several have come; one table for all engines."""
 
 
 def _with_rank_error(frame: UpFrame) -> UpFrame:

@@ -40,7 +40,8 @@ class Sealer(Protocol):
 class ChecksumSealer:
     """Integrity without a key (unkeyed BLAKE2b): finds damage, keeps nobody out."""
 
-    index = newest = 0
+    index = 0
+    newest = 0
 
     def seal(self, message: bytes, key_index: int) -> bytes:
         """See Sealer."""
@@ -110,7 +111,8 @@ class KeyedSealer:
 class StubSealer:
     """Right length, no work: for simulators that count octets and not attackers."""
 
-    index = newest = 0
+    index = 0
+    newest = 0
 
     def seal(self, message: bytes, key_index: int) -> bytes:
         """See Sealer."""
