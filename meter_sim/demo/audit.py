@@ -53,6 +53,11 @@ _STAGE = """
               and q.resolved_at is null limit 1)
 """
 _EVENTS = "select kind, count(*) from ohmesh.event group by kind"
+_ALARMS = """
+    select a.element_kind, a.state, count(m.meter_id)
+    from ohmesh.alarm a left join ohmesh.alarm_meter m on m.alarm_id = a.id
+    where a.kind = 'outage' and a.closed_by is distinct from 'merged' group by a.id
+"""
 _DUPLICATES = """
     select count(*) - count(distinct (r.meter_id, c.name, r.ts))
     from bulk.reading r join ohmesh.channel c on c.id = r.channel
@@ -162,6 +167,14 @@ class Audit:
     def events(self) -> dict[str, int]:
         """Kind -> how many."""
         return dict(self._connection.execute(_EVENTS).fetchall())
+
+    def outages(self) -> list[tuple[str, str, int]]:
+        """Kind of the element, state and meters of each alarm that no other one took over."""
+        return self._connection.execute(_ALARMS).fetchall()
+
+    def outages_waiting(self) -> int:
+        """Last gasps and restorations that the head-end has not looked at yet."""
+        return self._number("select count(*) from bulk.outage_queue")
 
     def archived_or_none(self) -> int | None:
         """`telegrams`, None while the server is away; connects again by itself."""

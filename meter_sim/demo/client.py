@@ -46,6 +46,10 @@ class HeadEnd:
         """Make one meter known."""
         await self._post("/v1/meters", {"meter": meter, "profile": profile, **more})
 
+    async def add_service_point(self, name: str, *, feeder: str) -> None:
+        """Say where a customer hangs; a second time changes nothing."""
+        await self._post("/v1/service-points", {"service_point": name, "feeder": feeder})
+
     async def register_gateway(self, gateway: str) -> None:
         """Make one gateway known; a second time changes nothing."""
         await self._post("/v1/gateways", {"gateway": gateway})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from meter_sim.scenario.model import Driver, LoadKind, What, span_s
-from meter_sim.scenario.outcome import EVENTS_OF, FACTS
+from meter_sim.scenario.outcome import FACTS, counts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,10 @@ _FAULTS: dict[What, tuple[set[Driver], tuple[str, ...], tuple[str, ...]]] = {
     What.CORRUPT: (_FEED, ("percent",), ("share_percent",)),
     What.CLOCK: (_FEED, ("seconds",), ("share_percent",)),
     What.DRIFT: (_FEED, ("seconds",), ("share_percent",)),
-    What.OUTAGE: (_FEED, (), ("feeder",)),
+    What.OUTAGE: (_FEED, (), ("feeder", "percent")),
+    What.EVENT: (_REAL, ("event",), ("node", "share_percent")),
+    What.STUCK_RELAY: ({Driver.STACK}, (), ("node", "share_percent")),
+    What.BYPASS: ({Driver.STACK}, (), ("node", "share_percent")),
     What.TARIFF: (_FEED, ("price_mu_per_kwh",), ()),
     What.TOP_UP: (_FEED, ("amount_mu",), ()),
     What.COMMAND: ({Driver.STACK}, ("command",), ("node", "share_percent")),
@@ -93,6 +96,11 @@ def _fault(fault: Fault, scenario: Scenario) -> Iterator[tuple[str, str]]:
     if scenario.driver not in drivers:
         names = " or ".join(sorted(driver.value for driver in drivers))
         yield "what", f"{fault.what.value!r} is for the driver {names}"
+    if fault.what is What.EVENT and scenario.driver is Driver.FEED:
+        if not scenario.fleet.sealed:
+            yield "event", "events travel under a seal: give the fleet sealed = true"
+        if fault.node is not None:
+            yield "node", "the driver 'feed' takes share_percent"
     if span_s(fault.at) > span_s(scenario.fleet.lasts):
         yield "at", f"{fault.at} is after the end, {scenario.fleet.lasts}"
     gateways = [f"gw{n}" for n in range(1, scenario.fleet.gateways + 1)]
@@ -116,7 +124,7 @@ def _options(
 
 def _expect(expect: Expect) -> Iterator[tuple[str, str]]:
     for name in (expect.fact, expect.equals):
-        if isinstance(name, str) and name not in FACTS and not name.startswith(EVENTS_OF):
+        if isinstance(name, str) and name not in FACTS and not counts_of(name):
             near = get_close_matches(name, FACTS, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(FACTS)}"
             yield "fact" if name == expect.fact else "equals", f"no fact {name!r}: {hint}"

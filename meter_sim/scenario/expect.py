@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meter_sim.scenario.outcome import EVENTS_OF
+from meter_sim.scenario.outcome import counts_of
 
 if TYPE_CHECKING:
     from meter_sim.scenario.model import Expect, Scenario
@@ -33,16 +33,11 @@ def judge(scenario: Scenario, outcome: Outcome) -> list[Verdict]:
 
 
 def _one(expect: Expect, facts: dict[str, float]) -> Verdict:
-    got = facts.get(expect.fact, 0 if _is_count_of_events(expect, facts) else None)
+    got = facts.get(expect.fact, 0 if counts_of(expect.fact) in facts else None)
     low, high, text = _bounds(expect, facts)
     known = got is not None and low is not None and high is not None
     passed = known and low <= got <= high  # type: ignore[operator]  # none is None when known
     return Verdict(text, got, passed)
-
-
-def _is_count_of_events(expect: Expect, facts: dict[str, float]) -> bool:
-    """A kind of event that did not happen is 0 where events are counted at all."""
-    return expect.fact.startswith(EVENTS_OF) and "events" in facts
 
 
 def _bounds(expect: Expect, facts: dict[str, float]) -> tuple[float | None, float | None, str]:

@@ -25,7 +25,7 @@ from meter_sim.demo.options import Options
 from meter_sim.demo.stack import Stack
 from meter_sim.scenario import feed_facts
 from meter_sim.scenario.feed_faults import Faults
-from meter_sim.scenario.mesh import event_facts
+from meter_sim.scenario.mesh import alarm_facts, event_facts
 from meter_sim.scenario.model import span_s
 from meter_sim.scenario.mouth import Mouth
 from meter_sim.scenario.outcome import Key, Outcome, compare, difference
@@ -49,8 +49,6 @@ DIFFERENCES_MAX = 50
 PATIENCE_S = 180.0
 _POLL_S = 0.1
 _STILL_S = 3.0
-PRICE_MU_PER_KWH = 30_000
-CURRENCY = "EUR"
 
 
 class ScenarioError(OhmeshError):
@@ -158,9 +156,7 @@ class Feed:
             return
         stamp_ms = source.stamp_ms(at_ms, self.start_ms)
         record, values = source.telegram(at_ms, stamp_ms)
-        self.counts.digest.update(record.payload)
-        if self._capture is not None:
-            self._capture.write(record)
+        self.note(record)
         spoilt = self._faults.spoil(source, record)
         if spoilt is None:
             self.counts.lost += 1
@@ -170,6 +166,12 @@ class Feed:
         else:
             self.counts.corrupted += 1
         self._faults.deliver(index, source, spoilt)
+
+    def note(self, record: Record) -> None:
+        """A meter has sent it, whatever becomes of it."""
+        self.counts.digest.update(record.payload)
+        if self._capture is not None:
+            self._capture.write(record)
 
     def _promise(self, values: dict[Key, Decimal], telegram: tuple[str, int]) -> None:
         """From here on nobody may lose it."""
@@ -197,6 +199,7 @@ class Feed:
         while (there := audit.telegrams()) < wanted:
             what = f"{wanted} telegrams in the archive, which has {there}"
             self._until(what, partial(_grown, audit, there))
+        self._until("the head-end to look at outages", lambda: not audit.outages_waiting())
         deadline, before, since_s = time.monotonic() + PATIENCE_S, -1, time.monotonic()
         while time.monotonic() < deadline:
             now = audit.all_readings()
@@ -222,7 +225,7 @@ class Feed:
         }
         facts |= feed_facts.of_energy(self.fleet.sources, expected, got)
         facts |= feed_facts.of_days(self.fleet.sources, got)
-        facts |= event_facts(audit) | {"latency_p95_s": self._watch.p95_s()}
+        facts |= event_facts(audit) | alarm_facts(audit) | {"latency_p95_s": self._watch.p95_s()}
         if self.scenario.fleet.prepaid:
             facts |= self._faults.ledger()
         first = differing[:DIFFERENCES_MAX]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -14,13 +13,14 @@ from meter_sim.capture.benchline import decode_line, encode_line
 from meter_sim.capture.taps import MqttTap
 from meter_sim.replay.broker_target import BrokerTarget
 from meter_sim.scenario import feed_facts
+from meter_sim.scenario.feed_register import CURRENCY, PRICE_MU, TARIFF, account_of, introduce
 from meter_sim.scenario.model import What, span_s
 from meter_sim.scenario.outcome import Happening
 from ohmesh.wire import topics
 from ohmesh.wire.brokerurl import BrokerUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable
 
     from meter_sim.capture.record import Record
     from meter_sim.demo.audit import Audit
@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from meter_sim.scenario.model import Fault
     from meter_sim.scenario.sources import Source
 
-_CURRENCY, _TARIFF, _PRICE_MU = "EUR", "prepaid", 30_000
+LAST_GASP, RESTORED = "last_gasp", "power_restored"
 _PATIENCE_S = 60.0
 _LEDGER_WAIT_S = 60.0
-_AT_ONCE = 8
 
 
 class Faults:
@@ -50,7 +49,7 @@ class Faults:
         self._since_s: dict[int, float] = {}
         self._late: list[tuple[int, Record]] = []
         self._locks: dict[int, ExitStack] = {}
-        self._prices: list[tuple[int, int]] = [(feed.start_ms, _PRICE_MU)]
+        self._prices: list[tuple[int, int]] = [(feed.start_ms, PRICE_MU)]
         self._tap: MqttTap | None = None
         self._uplinks: list[Record] = []
         self._todo = sorted(_moments(feed.scenario.fault), key=lambda m: (m[0], m[1]))
@@ -66,6 +65,8 @@ class Faults:
             What.DRIFT: lambda f: self._set_drift(f, 1),
             What.TARIFF: self._change_price,
             What.TOP_UP: self._top_up,
+            What.OUTAGE: lambda f: self._tell_of(f, LAST_GASP, span_s(f.at)),
+            What.EVENT: lambda f: self._tell_of(f, str(f.event), span_s(f.at)),
         }
         self._end: dict[What, Callable[[Fault], None]] = {
             What.GATEWAY: lambda f: self._revive([str(f.gateway)]),
@@ -78,6 +79,7 @@ class Faults:
             What.CLOCK: lambda f: self._set_clocks(f, -1),
             What.DRIFT: lambda f: self._set_drift(f, -1),
             What.UNREGISTERED: self._register_late,
+            What.OUTAGE: lambda f: self._tell_of(f, RESTORED, span_s(f.at) + span_s(f.lasts)),
         }
 
     # ------------------------------------------------------------ before
@@ -93,21 +95,7 @@ class Faults:
             self._tap = MqttTap(url, [topics.ALL_UPLINKS], 0)
 
     async def _introduce(self, headend: HeadEnd, sources: list[Source]) -> None:
-        for gateway in self._names:
-            await headend.register_gateway(gateway)
-        await _abreast(self._register_meter(headend, source) for source in sources)
-        begin = self._feed.scenario.fleet.start.astimezone(UTC).isoformat()
-        prepaid = [s for s in sources if s.key is not None]
-        if prepaid:
-            await headend.add_tariff(_TARIFF, _CURRENCY, _PRICE_MU, None)
-        for source in prepaid:
-            await headend.open_tariff_account(_account(source), source.meter, _TARIFF, begin)
-
-    async def _register_meter(self, headend: HeadEnd, source: Source) -> None:
-        more: dict[str, Any] = {"interval_s": self._feed.scenario.fleet.interval_s}
-        if source.key is not None:
-            more["key_hex"] = source.key.hex()
-        await headend.register_meter(source.meter, source.profile.spec.name, **more)
+        await introduce(headend, self._feed.scenario.fleet, self._names, sources)
 
     # ------------------------------------------------------------ the timeline
 
@@ -169,8 +157,23 @@ class Faults:
 
     def is_dark(self, source: Source) -> bool:
         """No supply where the meter hangs."""
-        dark = (f for f in self._on if f.what is What.OUTAGE)
-        return any(f.feeder is None or f.feeder == source.feeder for f in dark)
+        return any(f.what is What.OUTAGE and self._concerns(f, source) for f in self._on)
+
+    def _tell_of(self, fault: Fault, kind: str, at_s: int) -> None:
+        """Every meter that a fault concerns tells an event; a last gasp may get lost."""
+        lost_percent = fault.percent or 0 if kind == LAST_GASP else 0
+        for index, source in enumerate(self._feed.fleet.sources):
+            if source.key is None or not self._concerns(fault, source):
+                continue
+            record = source.event(kind, self._feed.start_ms + at_s * 1000)
+            if self._dice.random() * 100 >= lost_percent:
+                self._feed.note(record)
+                self.deliver(index, source, record)
+
+    def _concerns(self, fault: Fault, source: Source) -> bool:
+        if fault.what is What.OUTAGE:
+            return fault.feeder in {None, source.feeder}
+        return source.meter in self._share(fault)
 
     def spoil(self, source: Source, record: Record) -> Record | None:
         """The telegram as it leaves the meter's neighbourhood: whole, damaged, or not at all."""
@@ -274,11 +277,11 @@ class Faults:
         at_ms = self._feed.start_ms + span_s(fault.at) * 1000
         self._prices.append((at_ms, price_mu))
         valid_from = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
-        self._feed.ask(lambda h: h.add_tariff(_TARIFF, _CURRENCY, price_mu, valid_from))
+        self._feed.ask(lambda h: h.add_tariff(TARIFF, CURRENCY, price_mu, valid_from))
 
     def _top_up(self, fault: Fault) -> None:
         amount_mu, at_s = fault.amount_mu or 0, span_s(fault.at)
-        accounts = [_account(s) for s in self._feed.fleet.sources if s.key is not None]
+        accounts = [account_of(s) for s in self._feed.fleet.sources if s.prepaid]
 
         async def pay(headend: HeadEnd) -> None:
             for account in accounts:
@@ -289,7 +292,7 @@ class Faults:
 
     def ledger(self) -> dict[str, float]:
         """What the ledger says, once it has caught up, and what it should say."""
-        sources = [s for s in self._feed.fleet.sources if s.key is not None]
+        sources = [s for s in self._feed.fleet.sources if s.prepaid]
         expected_mu = feed_facts.cost_mu(sources, self._feed.counts.expected, self._prices)
         deadline = time.monotonic() + _LEDGER_WAIT_S
         while True:
@@ -309,30 +312,14 @@ class Faults:
         self._feed.ask(lambda headend: self._introduce(headend, late))
 
 
-async def _abreast(calls: Iterator[Coroutine[Any, Any, None]]) -> None:
-    """All of them, some at a time."""
-
-    async def lane() -> None:
-        for call in calls:
-            await call
-
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(_AT_ONCE):
-            tasks.create_task(lane(), name=f"register-{number}")
-
-
 async def _booked(headend: HeadEnd, sources: list[Source]) -> tuple[int, int]:
     """(charged, paid) of the accounts, in mu."""
     charged = paid = 0
     for source in sources:
-        for line in await headend.transfers(_account(source)):
+        for line in await headend.transfers(account_of(source)):
             charged += line["amount_mu"] if line["code"] == "energy" else 0
             paid += line["amount_mu"] if line["code"] == "topup" else 0
     return charged, paid
-
-
-def _account(source: Source) -> str:
-    return f"A-{source.meter}"
 
 
 def _moments(faults: list[Fault]) -> list[tuple[float, bool, Fault]]:

@@ -8,13 +8,14 @@ an interval that it closed afterwards has arrived.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from meter_sim.demo import topology
 from meter_sim.scenario.model import span_s
-from meter_sim.scenario.outcome import EVENTS_OF, Key
+from meter_sim.scenario.outcome import ALARMS_OF, EVENTS_OF, Key
 from meter_sim.street import StreetPlan, make_roster
 from ohmesh.model.errors import OhmeshError
 
@@ -92,6 +93,18 @@ def event_facts(audit: Audit) -> dict[str, float]:
     kinds = audit.events()
     facts: dict[str, float] = {"events": sum(kinds.values())}
     return facts | {f"{EVENTS_OF}{kind}": count for kind, count in kinds.items()}
+
+
+def alarm_facts(audit: Audit) -> dict[str, float]:
+    """Alarms of outages, all and by the kind of the element that has failed."""
+    found = audit.outages()
+    kinds = Counter(kind for kind, _, _ in found)
+    return {
+        "alarms": len(found),
+        "alarms_open": sum(state != "closed" for _, state, _ in found),
+        "alarm_meters": sum(meters for _, _, meters in found),
+        **{f"{ALARMS_OF}{kind}": count for kind, count in kinds.items()},
+    }
 
 
 def moments(faults: Iterable[Fault]) -> list[tuple[float, bool, int, Fault]]:

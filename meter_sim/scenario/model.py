@@ -43,6 +43,8 @@ class Fleet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lasts: how long meters measure; of the calendar with `feed`, of the mesh's clock otherwise.
         interval_s: load-profile interval.
         prepaid: how many meters, from the first on, belong to prepaying customers.
+        sealed: all telegrams travel under their meter's seal (`feed`; with `stack` they always
+            do), and meters tell events: last gasps in an outage too.
         feeders: transformers; meter n hangs on feeder n modulo this. Each has a meter of its own
             (`F1` ...) when `feeder_meters`.
         heard_by: gateways that hear a meter; with 2 another one takes over.
@@ -61,6 +63,7 @@ class Fleet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lasts: Span = "24h"
     interval_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
     prepaid: Annotated[int, msgspec.Meta(ge=0)] = 0
+    sealed: bool = False
     feeders: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     feeder_meters: bool = False
     heard_by: Annotated[int, msgspec.Meta(ge=1, le=2)] = 1
@@ -141,7 +144,14 @@ class What(StrEnum):
     DRIFT = "drift"
     """They run `seconds` a day too fast."""
     OUTAGE = "outage"
-    """A `feeder`, or all, is dark: nothing is drawn, no meter speaks."""
+    """A `feeder`, or all, is dark: nothing is drawn, no meter speaks. In a `sealed` fleet each
+    says its last gasp, of which `percent` get lost, and that its power is restored."""
+    EVENT = "event"
+    """A share of the meters tells an `event`, such as cover_opened or magnet."""
+    STUCK_RELAY = "stuck_relay"
+    """`stack`: the contact of a meter's relay does not move."""
+    BYPASS = "bypass"
+    """`stack`: somebody has laid a wire around the relay; the meter still measures."""
     TARIFF = "tariff"
     """The prepaid tariff's price becomes `price_mu_per_kwh`."""
     TOP_UP = "top_up"
@@ -176,6 +186,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     times: Annotated[int, msgspec.Meta(ge=2, le=1000)] | None = None
     seconds: int | None = None
     command: Literal["relay_off", "relay_on", "relay_read", "read_now"] | None = None
+    event: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None = None
     price_mu_per_kwh: Annotated[int, msgspec.Meta(ge=0)] | None = None
     amount_mu: _Positive | None = None
 

@@ -46,6 +46,9 @@ FACTS: dict[str, str] = {
     "commands_done": "of these, done: the relay was read back as wanted, or the answer came",
     "command_p95_s": "95th percentile of the time from order to result",
     "events": "events in the head-end; `events:KIND` counts one kind",
+    "alarms": "outages that the head-end has named; `alarms:KIND` counts one kind of element",
+    "alarms_open": "of these, not over yet",
+    "alarm_meters": "meters in them",
     "tokens_sold": "tokens bought and keyed in at once",
     "tokens_accepted": "of these, taken",
     "tokens_again": "tokens keyed in a second time",
@@ -62,6 +65,15 @@ FACTS: dict[str, str] = {
 """Name -> meaning; the words that expectations may use."""
 EVENTS_OF = "events:"
 """`events:KIND` is a fact too: events of one kind, 0 when there is none."""
+ALARMS_OF = "alarms:"
+"""So is `alarms:KIND`: outages of one kind of element, such as `feeder`."""
+COUNTED = {EVENTS_OF: "events", ALARMS_OF: "alarms"}
+"""Prefix -> the fact of all kinds together; a kind that is not there is 0 where that is known."""
+
+
+def counts_of(fact: str) -> str | None:
+    """The fact that counts all kinds, when `fact` counts one."""
+    return next((whole for prefix, whole in COUNTED.items() if fact.startswith(prefix)), None)
 
 
 class Key(NamedTuple):

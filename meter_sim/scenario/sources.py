@@ -8,6 +8,7 @@ telegrams on every machine.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -72,6 +73,7 @@ class Source:
         fluid: the gas or water counter behind it.
         channels: what it reports.
         key: of its seal; None when its telegrams are plain.
+        prepaid: its customer pays beforehand.
         is_feeder: it stands at the transformer.
         clock_ms: how far its clock is ahead.
         drift_ms_per_day: how much further it gets each day.
@@ -87,6 +89,7 @@ class Source:
     channels: list[Register]
     fluid: FluidCounter | None = None
     key: bytes | None = None
+    prepaid: bool = False
     is_feeder: bool = False
     clock_ms: int = 0
     drift_ms_per_day: int = 0
@@ -118,8 +121,13 @@ class Source:
             for r in readings
         }
         return bench_record(
-            self.meter, self.profile.spec.name, self._seal(body), at_ms * 1000
+            self.meter, self.profile.spec.name, self._seal(SealedKind.REPORT, body), at_ms * 1000
         ), values
+
+    def event(self, kind: str, at_ms: int) -> Record:
+        """What it tells of something that has happened: a millisecond later, under its seal."""
+        body = self._seal(SealedKind.EVENT, json.dumps({"kind": kind}).encode())
+        return bench_record(self.meter, self.profile.spec.name, body, (at_ms + 1) * 1000)
 
     def _value(self, register: Register) -> int:
         if register.channel in {GAS, WATER} and self.fluid is not None:
@@ -134,11 +142,11 @@ class Source:
             self._stamped = said.time is not None or all(r.time for r in said.readings)
         return self._stamped
 
-    def _seal(self, body: bytes) -> bytes:
+    def _seal(self, kind: SealedKind, body: bytes) -> bytes:
         if self.key is None:
             return body
         self._counter += 1
-        return seal(self.key, self.meter, SealedKind.REPORT, self._counter, body)
+        return seal(self.key, self.meter, kind, self._counter, body)
 
 
 @dataclass(slots=True)
@@ -193,7 +201,8 @@ def _source(scenario: Scenario, number: int, has: list[Load], folder: Path) -> S
         registers=Registers(start_ms, household.first_wh * 3_600_000),
         channels=channels,
         fluid=fluid,
-        key=_key(scenario, meter) if number <= plan.prepaid else None,
+        key=_key(scenario, meter) if plan.sealed or number <= plan.prepaid else None,
+        prepaid=number <= plan.prepaid,
         first_wms=household.first_wh * 3_600_000,
     )
 
