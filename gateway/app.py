@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import secrets
 import signal
 import time
@@ -26,14 +25,13 @@ from gateway.field import Field
 from gateway.identity import Identity
 from gateway.limiter import Census, Guard, Limiter
 from gateway.metrics import Metrics, MetricsPort
-from gateway.mqtt import Link, LinkError, LinkSettings
+from gateway.mqtt import Link, LinkError, LinkSettings, spread
 from gateway.outbox import Outbox, OutboxSettings
 from gateway.sending import Sender, SendingLimits
 from gateway.supervision import Pulse, notifier, watchdog_s
 from gateway.uplink import Uplink
 from ohmesh.model.errors import ConfigError
 from ohmesh.model.ids import GatewayId
-from ohmesh.program.backoff import Backoff
 from ohmesh.wire import topics
 from ohmesh.wire.meshkeys import read_mesh_keys
 
@@ -113,7 +111,7 @@ class Gateway:
                 birth=lambda: self._uplink.state_message("online"),
                 will=lambda: self._uplink.state_message("offline"),
             ),
-            Backoff(random.random, cap_s=settings.broker.reconnect_cap_s),
+            spread(settings.broker.reconnect_cap_s),
         )
 
     async def run(self, stop: asyncio.Event) -> None:

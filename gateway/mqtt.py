@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import ssl
 import time
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ from paho.mqtt.properties import Properties
 
 from gateway.identity import refusal
 from ohmesh.model.errors import ConfigError, OhmeshError
+from ohmesh.program.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ohmesh.program.backoff import Backoff
     from ohmesh.wire.brokerurl import BrokerUrl
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ _INCOMING_MAX = 2000
 """Messages that may wait for us; more are dropped with a log line."""
 _PACKET_BYTES_MAX = 1024 * 1024
 _REFUSED = 128
+_SPREAD = 4
+"""The first pause after a healthy connection is at most the longest one divided by this."""
 
 
 class LinkError(OhmeshError):
@@ -78,6 +81,14 @@ class LinkSettings:
     birth: Callable[[], Message] | None = None
     will: Callable[[], Message] | None = None
     context: Callable[[], ssl.SSLContext] = ssl.create_default_context
+
+
+def spread(cap_s: float, chance: Callable[[], float] = random.random) -> Backoff:
+    """Pauses that spread a fleet: a broker that was started again meets no herd (ADR 0034).
+
+    Args: cap_s: longest pause. chance: random numbers, 0 <= x < 1.
+    """
+    return Backoff(chance, base_s=cap_s / _SPREAD, cap_s=cap_s)
 
 
 class Link:
