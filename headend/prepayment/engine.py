@@ -47,6 +47,11 @@ def lock_account(account_id: int) -> Plan[Row]:
     """The account with everything a decision needs, locked. Raises PrepaymentError."""
     if not (yield SQL("lock_account", account_id=account_id)):
         raise PrepaymentError("unknown_account", f"there is no account {account_id}")
+    return (yield from locked_account(account_id))
+
+
+def locked_account(account_id: int) -> Plan[Row]:
+    """The same for an account whose supply row this transaction has locked already."""
     return (yield SQL("locked_account", account_id=account_id))[0]
 
 

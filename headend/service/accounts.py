@@ -291,7 +291,7 @@ class Balance:
 def balance(tenant_id: int, name: str, now: datetime) -> Plan[Balance]:
     """A contract's balance. Raises PrepaymentError(code="unknown_account")."""
     found = yield from find_contract(tenant_id, name)
-    account = (yield ENGINE_SQL("locked_account", account_id=found["id"]))[0]
+    account = yield from engine.locked_account(found["id"])
     books = yield from ledger.books(found["id"])
     wallet = books.get(ledger.WALLET, ledger.Book())
     terms, supply = parse_terms(account["terms"]), supplying.supply_of(account["kept"])

@@ -36,18 +36,35 @@ insert into ohmesh.supply (account_id, decided_at) values (%(account_id)s, %(now
 -- name: insert_rating
 insert into ohmesh.rating_state (account_id, rated_from) values (%(account_id)s, %(rated_from)s)
 
+-- name: lock_contract
+-- The supply row is the account's lock, as in lock_account of the engine.
+select a.id, a.currency
+from ohmesh.account a join ohmesh.supply s on s.account_id = a.id
+where a.tenant_id = %(tenant_id)s and a.name = %(name)s
+for update of s
+
+-- name: before_payment
+-- What may stand under the key already, and what the contract owes.
+select p.id, p.account, p.account_id, p.amount_mu, p.currency, p.channel, p.state, p.reason,
+       p.received_at, p.booked_at, p.wallet_mu, p.decision_seq, d.owed_payment_mu, d.owed_acc_mu
+from (select coalesce(sum(debits_mu - credits_mu) filter (where book = 'debt_payment'), 0)::bigint
+                 as owed_payment_mu,
+             coalesce(sum(debits_mu - credits_mu) filter (where book = 'debt_acc'), 0)::bigint
+                 as owed_acc_mu
+      from ohmesh.account_balance
+      where account_id = %(account_id)s and book in ('debt_payment', 'debt_acc')) d
+left join ohmesh.payment p
+    on p.tenant_id = %(tenant_id)s and p.idempotency_key = %(idempotency_key)s
+
 -- name: insert_payment
 insert into ohmesh.payment (id, tenant_id, account, account_id, amount_mu, currency, channel,
-                            idempotency_key, state, reason, received_at)
+                            idempotency_key, state, reason, received_at, booked_at, wallet_mu,
+                            decision_seq)
 values (%(id)s, %(tenant_id)s, %(account)s, %(account_id)s, %(amount_mu)s, %(currency)s, %(channel)s,
-        %(idempotency_key)s, %(state)s, %(reason)s, %(now)s)
+        %(idempotency_key)s, %(state)s, %(reason)s, %(now)s, %(booked_at)s, %(wallet_mu)s,
+        %(decision_seq)s)
 on conflict do nothing
 returning id
-
--- name: find_payment
-select id, account, account_id, amount_mu, currency, channel, state, reason, received_at, booked_at,
-       wallet_mu, decision_seq
-from ohmesh.payment where tenant_id = %(tenant_id)s and idempotency_key = %(idempotency_key)s
 
 -- name: payment_by_id
 select id, account, account_id, amount_mu, currency, channel, state, reason, received_at, booked_at,

@@ -95,27 +95,38 @@ def pay(tenant_id: int, payment: Payment, now: datetime, *, suspend: bool = Fals
             suspended. Conflict: the key belongs to another payment.
     """
     ledger.check_amount(payment.amount_mu)
-    found = first((yield SQL("find_account", tenant_id=tenant_id, name=payment.account)))
-    if found is None and not suspend:
-        raise PrepaymentError("unknown_account", f"there is no account {payment.account}")
+    found = first((yield SQL("lock_contract", tenant_id=tenant_id, name=payment.account)))
     currency = payment.currency or (found["currency"] if found else None)
-    if currency is None:
-        raise PrepaymentError("currency", "name the currency: the contract is not known")
+    if currency is None or (found is None and not suspend):
+        raise PrepaymentError("unknown_account", f"there is no account {payment.account}")
     if found is not None and currency != found["currency"]:
         raise PrepaymentError(
             "currency", f"the contract {payment.account} is kept in {found['currency']}"
         )
-    account = None if found is None else (yield from engine.lock_account(found["id"]))
-    known = yield from _replayed(tenant_id, payment, currency)
-    if known is not None:
-        return known
-    state, reason = _judge(account, payment, currency)
     payment = replace(payment, currency=currency)
-    yield from _receive(tenant_id, payment, account, (state, reason), now)
-    if state is not PaymentState.BOOKED:
-        return (yield from _keep(tenant_id, payment, (state, reason), now))
-    assert account is not None
-    return (yield from _book(account, payment.idempotency_key, payment.amount_mu, now))
+    account = None if found is None else (yield from engine.locked_account(found["id"]))
+    before = (
+        yield SQL(
+            "before_payment",
+            tenant_id=tenant_id,
+            account_id=None if found is None else found["id"],
+            idempotency_key=payment.idempotency_key,
+        )
+    )[0]
+    if before["id"] is not None:
+        return _replayed(tenant_id, payment, before)
+    state, reason = _judge(account, payment, currency)
+    if state is PaymentState.BOOKED:
+        assert account is not None
+        made = yield from _book(account | _owed(before), payment.idempotency_key, payment, now)
+    else:
+        made = yield from _keep(tenant_id, payment, (state, reason), now)
+    yield from _insert(tenant_id, payment, account, made, now)
+    return made
+
+
+def _owed(row: Row) -> Row:
+    return {name: row[name] for name in ("owed_payment_mu", "owed_acc_mu")}
 
 
 def txn_of(tenant_id: int, idempotency_key: str) -> str:
@@ -147,34 +158,30 @@ def _judge(account: Row | None, payment: Payment, currency: str) -> tuple[Paymen
     )
 
 
-def _replayed(tenant_id: int, payment: Payment, currency: str) -> Plan[TopUp | None]:
-    row = first(
-        (yield SQL("find_payment", tenant_id=tenant_id, idempotency_key=payment.idempotency_key))
-    )
-    if row is None:
-        return None
+def _replayed(tenant_id: int, payment: Payment, row: Row) -> TopUp:
+    """The first answer. Raises Conflict."""
     same = (row["account"], row["amount_mu"], row["currency"]) == (
         payment.account,
         payment.amount_mu,
-        currency,
+        payment.currency,
     )
     if not same:
-        raise Conflict(
-            f"the idempotency key {payment.idempotency_key!r} belongs to another payment"
-        )
+        raise _taken(payment)
     return _answer(tenant_id, payment.idempotency_key, row, replayed=True)
 
 
-def _receive(
-    tenant_id: int,
-    payment: Payment,
-    account: Row | None,
-    judged: tuple[PaymentState, str | None],
-    now: datetime,
+def _taken(payment: Payment) -> Conflict:
+    return Conflict(f"the idempotency key {payment.idempotency_key!r} belongs to another payment")
+
+
+def _insert(
+    tenant_id: int, payment: Payment, account: Row | None, made: TopUp, now: datetime
 ) -> Plan[None]:
-    made = yield SQL(
+    """The payment's row, last of all: it is the answer of every repeat. Raises Conflict."""
+    booked = made.state is PaymentState.BOOKED
+    inserted = yield SQL(
         "insert_payment",
-        id=_payment_id(tenant_id, payment.idempotency_key),
+        id=made.id,
         tenant_id=tenant_id,
         account=payment.account,
         account_id=None if account is None else account["id"],
@@ -182,14 +189,15 @@ def _receive(
         currency=payment.currency,
         channel=payment.channel,
         idempotency_key=payment.idempotency_key,
-        state=judged[0].value,
-        reason=judged[1],
+        state=made.state.value,
+        reason=made.reason,
         now=now,
+        booked_at=now if booked else None,
+        wallet_mu=made.wallet_mu,
+        decision_seq=made.decision_seq,
     )
-    if not made:  # the same key at the same time, for another contract
-        raise Conflict(
-            f"the idempotency key {payment.idempotency_key!r} belongs to another payment"
-        )
+    if not inserted:  # the same key at the same time, for another contract
+        raise _taken(payment)
 
 
 def _keep(
@@ -197,21 +205,40 @@ def _keep(
 ) -> Plan[TopUp]:
     """What cannot be booked: in suspense it is in the ledger, too."""
     state, reason = judged
+    assert payment.currency is not None
+    key = payment.idempotency_key
     if state is PaymentState.SUSPENSE:
-        assert payment.currency is not None
         leg = Leg(ledger.CASH, ledger.SUSPENSE, payment.amount_mu, Code.TOPUP, {"reason": reason})
-        key = f"suspense:{tenant_id}:{payment.idempotency_key}"
-        held = Transaction(tenant_id, None, payment.currency, key, now, [leg])
-        yield from ledger.post(held, now)
-    row = (yield SQL("find_payment", tenant_id=tenant_id, idempotency_key=payment.idempotency_key))[
-        0
-    ]
-    return _answer(tenant_id, payment.idempotency_key, row, replayed=False)
+        held = suspense_of(tenant_id, key)
+        yield from ledger.post(
+            Transaction(tenant_id, None, payment.currency, held, now, [leg]), now
+        )
+    return TopUp(
+        id=_payment_id(tenant_id, key),
+        txn=txn_of(tenant_id, key),
+        account=payment.account,
+        amount_mu=payment.amount_mu,
+        wallet_mu=None,
+        currency=payment.currency,
+        posted_at=now,
+        state=state,
+        reason=reason,
+        decision_seq=None,
+        replayed=False,
+    )
 
 
-def _book(account: Row, key: str, amount_mu: int, now: datetime) -> Plan[TopUp]:
-    """Post the split of a payment and look at the supply."""
-    tenant_id = account["tenant_id"]
+def suspense_of(tenant_id: int, idempotency_key: str) -> str:
+    """The transaction of money that waits in suspense."""
+    return f"suspense:{tenant_id}:{idempotency_key}"
+
+
+def _book(account: Row, key: str, payment: Payment, now: datetime) -> Plan[TopUp]:
+    """Post the split of a payment and look at the supply.
+
+    Args: account: locked, with what it owes.
+    """
+    tenant_id, amount_mu = account["tenant_id"], payment.amount_mu
     legs, wallet_mu = yield from _split(account, amount_mu, now)
     txn = txn_of(tenant_id, key)
     yield from ledger.post(
@@ -221,26 +248,15 @@ def _book(account: Row, key: str, amount_mu: int, now: datetime) -> Plan[TopUp]:
     supply = yield from supplying.look(account, [ToppedUp()], now)
     detail = {"amount_mu": amount_mu, "balance_mu": wallet_mu, "currency": account["currency"]}
     yield from notices.publish(account, "topup.booked", detail, now, key=key)
-    booked = PaymentState.BOOKED
-    identity = _payment_id(tenant_id, key)
-    yield SQL(
-        "set_payment",
-        id=identity,
-        state=booked.value,
-        booked_at=now,
-        wallet_mu=wallet_mu,
-        reason=None,
-        decision_seq=supply.decision_seq,
-    )
     return TopUp(
-        id=identity,
+        id=_payment_id(tenant_id, key),
         txn=txn,
         account=account["name"],
         amount_mu=amount_mu,
         wallet_mu=wallet_mu,
         currency=account["currency"],
         posted_at=now,
-        state=booked,
+        state=PaymentState.BOOKED,
         reason=None,
         decision_seq=supply.decision_seq,
         replayed=False,
@@ -250,18 +266,15 @@ def _book(account: Row, key: str, amount_mu: int, now: datetime) -> Plan[TopUp]:
 def _split(account: Row, amount_mu: int, now: datetime) -> Plan[tuple[list[Leg], int]]:
     """The transfers of a top-up by the contract's terms, and the wallet after them."""
     terms = parse_terms(account["terms"])
-    books = yield from ledger.books(account["id"])
-    empty = ledger.Book()
-    owed_mu = max(0, -books.get(ledger.DEBT_PAYMENT, empty).posted_mu)
+    owed_mu = max(0, account["owed_payment_mu"])
     debt = PaymentDebt()
     if terms.payment_debt is not None and owed_mu:
         taken = yield from _taken_this_week(account, now)
         share = terms.payment_debt
         debt = PaymentDebt(owed_mu, share.share_bp, share.cap_mu, taken)
-    accumulated = max(0, -books.get(ledger.DEBT_ACC, empty).posted_mu)
     before = Registers(
         wallet_mu=account["wallet_mu"],
-        accumulated_debt_mu=accumulated,
+        accumulated_debt_mu=max(0, account["owed_acc_mu"]),
         payment_debt=debt,
         disablement_mu=terms.disablement_mu,
         reconnect_mu=terms.reconnect_mu,

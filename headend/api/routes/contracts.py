@@ -149,9 +149,9 @@ async def pay(
     if not is_id(contract):
         raise not_found("contract", contract)
     currency = body.currency
-    if currency is None:
+    if currency is None and body.amount_minor is not None:
         currency = (await _contract(parts, who, contract))["currency"]
-    amount_mu = amount_of(body.amount_mu, body.amount_minor, currency)
+    amount_mu = amount_of(body.amount_mu, body.amount_minor, currency or "")
     payment = Payment(contract, amount_mu, idempotency_key, body.currency, body.channel)
     plan = payments.pay(who.tenant_id, payment, parts.now(), suspend=True)
     made = await parts.store.run(who.tenant_id, plan)
