@@ -7,17 +7,16 @@ order by c.name, c.id
 limit %(limit)s
 
 -- name: registers_at
--- Of every channel of one meter the last value at or before an instant, along the primary key.
-select x.channel, x.ts, x.value, x.status
-from ohmesh.channel c
-cross join lateral (
-    select r.channel, r.ts, r.value, r.status
-    from api.reading r
-    where r.tenant_id = %(tenant_id)s and r.meter_id = %(meter_id)s and r.channel = c.id
-      and r.ts <= %(at)s
-    order by r.ts desc
-    limit 1
-) x
+-- Of every channel of one meter the last value at or before an instant, along the primary key; one
+-- row without a value when there is none, no row when there is no such meter.
+select c.id as channel, c.name, c.scaler, c.unit, c.ts, c.value, c.status
+from ohmesh.meter m
+left join lateral (
+    select k.id, k.name, k.scaler, k.unit, r.ts, r.value, r.status
+    from ohmesh.channel k
+    cross join lateral api.readings_of(m.id, k.id, '-infinity', %(at)s, 1, true) r
+) c on true
+where m.tenant_id = %(tenant_id)s and m.name = %(meter)s
 order by c.name
 
 -- name: feeders

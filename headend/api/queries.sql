@@ -39,24 +39,24 @@ where m.tenant_id = %(tenant_id)s and m.name = %(name)s
 -- name: channels
 select id, name, unit, scaler from ohmesh.channel
 
+-- name: meter_and_channels
+-- One row a channel; at least one when there is the meter.
+select m.id as meter_id, c.id, c.name, c.unit, c.scaler
+from ohmesh.meter m left join ohmesh.channel c on true
+where m.tenant_id = %(tenant_id)s and m.name = %(name)s
+
 -- name: readings_up
 -- Channel by channel along the primary key, then merged: the cost follows the page, not the range.
 -- One row of columns: a client builds ten thousand rows in twice the time of four arrays.
 select array_agg(y.channel) as channels, array_agg(y.ts) as times,
        array_agg(y.value) as amounts, array_agg(y.status) as flags
 from (
-    select x.channel, x.ts, x.value, x.status
+    select c.id as channel, r.ts, r.value, r.status
     from unnest(%(channels)s::int[]) c (id)
-    cross join lateral (
-        select r.channel, r.ts, r.value, r.status
-        from api.reading r
-        where r.tenant_id = %(tenant_id)s and r.meter_id = %(meter_id)s and r.channel = c.id
-          and r.ts >= %(from_ts)s and r.ts < %(to_ts)s
-        order by r.ts
-        limit %(limit)s + 1
-    ) x
-    where (x.ts, x.channel) > (%(from_ts)s, %(after_channel)s)
-    order by x.ts, x.channel
+    join ohmesh.meter m on m.id = %(meter_id)s and m.tenant_id = %(tenant_id)s
+    cross join lateral api.readings_of(m.id, c.id, %(from_ts)s, %(to_ts)s, %(limit)s + 1, false) r
+    where (r.ts, c.id) > (%(from_ts)s, %(after_channel)s)
+    order by r.ts, c.id
     limit %(limit)s
 ) y
 
@@ -64,32 +64,21 @@ from (
 select array_agg(y.channel) as channels, array_agg(y.ts) as times,
        array_agg(y.value) as amounts, array_agg(y.status) as flags
 from (
-    select x.channel, x.ts, x.value, x.status
+    select c.id as channel, r.ts, r.value, r.status
     from unnest(%(channels)s::int[]) c (id)
-    cross join lateral (
-        select r.channel, r.ts, r.value, r.status
-        from api.reading r
-        where r.tenant_id = %(tenant_id)s and r.meter_id = %(meter_id)s and r.channel = c.id
-          and r.ts >= %(from_ts)s and r.ts <= %(to_ts)s
-        order by r.ts desc
-        limit %(limit)s + 1
-    ) x
-    where (x.ts, x.channel) < (%(to_ts)s, %(after_channel)s)
-    order by x.ts desc, x.channel desc
+    join ohmesh.meter m on m.id = %(meter_id)s and m.tenant_id = %(tenant_id)s
+    cross join lateral api.readings_of(m.id, c.id, %(from_ts)s, %(to_ts)s, %(limit)s + 1, true) r
+    where (r.ts, c.id) < (%(to_ts)s, %(after_channel)s)
+    order by r.ts desc, c.id desc
     limit %(limit)s
 ) y
 
 -- name: newest_values
 -- The newest value of every channel of one meter.
-select x.channel, x.ts, x.value, x.status
+select c.id as channel, r.ts, r.value, r.status
 from ohmesh.channel c
-cross join lateral (
-    select r.channel, r.ts, r.value, r.status
-    from api.reading r
-    where r.tenant_id = %(tenant_id)s and r.meter_id = %(meter_id)s and r.channel = c.id
-    order by r.ts desc
-    limit 1
-) x
+join ohmesh.meter m on m.id = %(meter_id)s and m.tenant_id = %(tenant_id)s
+cross join lateral api.readings_of(m.id, c.id, '-infinity', 'infinity', 1, true) r
 order by c.name
 
 -- name: gateway_number
@@ -118,11 +107,7 @@ with newest as (
            p.x_m, p.y_m, s.last_seen, s.gateway_id,
            (select max(x.ts)
             from unnest(%(channels)s::int[]) c (id)
-            cross join lateral (
-                select r.ts, r.status from api.reading r
-                where r.tenant_id = %(tenant_id)s and r.meter_id = m.id and r.channel = c.id
-                order by r.ts desc limit 1
-            ) x
+            cross join lateral api.readings_of(m.id, c.id, '-infinity', 'infinity', 1, true) x
             where x.status & 3 = 0 and x.ts < now() + interval '1 hour') as newest
     from ohmesh.meter m
     left join ohmesh.service_point p on p.id = m.service_point_id
@@ -267,11 +252,7 @@ limit %(limit)s
 select max(x.ts) as newest
 from ohmesh.meter m
 cross join unnest(%(channels)s::int[]) c (id)
-cross join lateral (
-    select r.ts, r.status from api.reading r
-    where r.tenant_id = %(tenant_id)s and r.meter_id = m.id and r.channel = c.id
-    order by r.ts desc limit 1
-) x
+cross join lateral api.readings_of(m.id, c.id, '-infinity', 'infinity', 1, true) x
 where m.tenant_id = %(tenant_id)s and x.status & 3 = 0 and x.ts < now() + interval '1 hour'
 
 -- name: read_success

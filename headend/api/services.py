@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from headend.api.gate import principal_of
 from headend.security.roles import Principal
-from headend.store.plan import Queries, single
+from headend.store.plan import Queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from headend.prepayment.tokens.vendor import TokenVendor
     from headend.security.enrolment import Enroller
     from headend.security.oidc import Provider
-    from headend.store.plan import Plan, Row
+    from headend.store.plan import Plan, Row, Statement
 
 SQL: Final = Queries("headend.api", "queries.sql")
 BILLED_CHANNEL: Final = "el.energy.import"
@@ -37,6 +37,9 @@ class Store(Protocol):
 
     async def run(self, tenant_id: int, plan: Plan[_T]) -> _T:
         """The plan's result, committed. Raises StoreError and what the plan raises."""
+
+    async def rows(self, tenant_id: int, statement: Statement) -> list[Row]:
+        """The rows of one statement. Raises StoreError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Services:
 
     async def rows(self, tenant_id: int, query: str, /, **params: object) -> list[Row]:
         """The rows of one named query of the API for a tenant."""
-        return await self.store.run(tenant_id, single(SQL(query, tenant_id=tenant_id, **params)))
+        return await self.store.rows(tenant_id, SQL(query, tenant_id=tenant_id, **params))
 
 
 def services_of(request: Request) -> Services:
@@ -80,5 +83,14 @@ def services_of(request: Request) -> Services:
     return services
 
 
-Parts = Annotated[Services, Depends(services_of)]
-Caller = Annotated[Principal, Depends(principal_of)]
+# Asynchronous, or FastAPI asks a thread for each of them, of every request.
+async def _parts(request: Request) -> Services:
+    return services_of(request)
+
+
+async def _caller(request: Request) -> Principal:
+    return principal_of(request)
+
+
+Parts = Annotated[Services, Depends(_parts)]
+Caller = Annotated[Principal, Depends(_caller)]

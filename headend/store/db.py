@@ -28,6 +28,10 @@ AsyncConnection: TypeAlias = "psycopg.AsyncConnection[Row]"
 AsyncPool: TypeAlias = "psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[Row]]"
 STATEMENT_TIMEOUT_MS: Final = 10_000
 _SET_TENANT: Final = "select set_config('ohmesh.tenant', %s, true)"
+_SET_TENANT_AND_PLAN: Final = (
+    "select set_config('ohmesh.tenant', %s, true), set_config('plan_cache_mode', %s, true)"
+)
+_BEGIN_AS: Final = b"begin; select set_config('ohmesh.tenant', '%d', true)"
 
 
 class Unavailable(StoreError):  # noqa: N818 - as the other store errors
@@ -194,6 +198,7 @@ def make_pool(url: str, *, size_max: int = 8) -> AsyncPool:
         timeout=5,
         kwargs={
             "row_factory": dict_row,
+            "autocommit": True,  # transactions begin with their tenant, in one message
             "application_name": "ohmesh api",
             "connect_timeout": 5,
             # Filters may be null and views carry barriers: a generic plan is several times slower.
@@ -210,9 +215,27 @@ async def tenant_transaction(pool: AsyncPool, tenant_id: int) -> AsyncIterator[A
     Raises: Unavailable, StoreError.
     """
     with _translated():
-        async with pool.connection() as connection, connection.transaction():
-            await connection.execute(_SET_TENANT, (str(tenant_id),))
+        async with pool.connection() as connection:  # its end commits or rolls back
+            await connection.execute(_BEGIN_AS % tenant_id, prepare=False)
             yield connection
+
+
+async def read(pool: AsyncPool, tenant_id: int, statement: Statement) -> list[Row]:
+    """The rows of one statement, in a transaction of its own that sees one tenant.
+
+    Both go in one message: what stands before the first Sync is one transaction, so the tenant
+    ends with it (PostgreSQL, "Pipelining" of the extended query protocol).
+
+    Raises: Unavailable, StoreError.
+    """
+    plan = "force_generic_plan" if statement.one_plan else "force_custom_plan"
+    with _translated():
+        async with pool.connection() as connection, connection.pipeline():
+            await connection.execute(_SET_TENANT_AND_PLAN, (str(tenant_id), plan), prepare=True)
+            cursor = await connection.execute(
+                statement.sql, statement.params, binary=True, prepare=statement.one_plan or None
+            )
+        return await cursor.fetchall()
 
 
 def see_tenant(connection: Connection, tenant_id: int) -> None:

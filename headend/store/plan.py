@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias, TypeVar, cast
 
@@ -24,10 +24,21 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement and its named parameters."""
+    """One SQL statement and its named parameters.
+
+    Attributes:
+        sql: its text.
+        params: by name.
+        one_plan: whether the plan that serves any parameters is good enough to be kept.
+    """
 
     sql: LiteralString
     params: Mapping[str, object]
+    one_plan: bool = False
+
+    def planned_once(self) -> Statement:
+        """The same, for a question whose best plan does not hang on its parameters."""
+        return replace(self, one_plan=True)
 
 
 Plan: TypeAlias = Generator[Statement, list[Row], _T]

@@ -14,7 +14,7 @@ from headend.api.data_views import Feeder, Group
 from headend.api.export.lists import also_as_files
 from headend.api.fields import Body, Id, PageQuery, PathId, is_id
 from headend.api.problems import invalid, not_found
-from headend.api.routes.registers import SQL, one
+from headend.api.routes.registers import SQL
 from headend.api.services import Caller, Parts
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def drop_group(parts: Parts, who: Caller, group: PathId) -> Response:
     """Forget a group; its meters stay."""
     name = group if is_id(group) else ""
     statement = SQL("drop_group", tenant_id=who.tenant_id, name=name)
-    if not await parts.store.run(who.tenant_id, one(statement)):
+    if not await parts.store.rows(who.tenant_id, statement):
         raise not_found("group", group)
     return Response(status_code=204)
 
@@ -95,5 +95,5 @@ async def list_feeders(
     after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else ""
     pager = Pager(request, parts.cursors, scope, query.page_size)
     statement = SQL("feeders", tenant_id=who.tenant_id, after=after, limit=pager.limit)
-    rows = await parts.store.run(who.tenant_id, one(statement))
+    rows = await parts.store.rows(who.tenant_id, statement)
     return pager.page(rows, lambda row: Feeder(**row), lambda row: (row["feeder"],))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,7 +44,7 @@ from ohmesh.model.reading import Quality
 
 if TYPE_CHECKING:
     from headend.api.access import Principal
-    from headend.store.plan import Plan, Row
+    from headend.store.plan import Plan, Row, Statement
 
 router = APIRouter(prefix="/v1/meters", tags=["meters"])
 KeyHex = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")]
@@ -63,6 +63,8 @@ def span(name: str | None = None, after: str | None = None) -> dict[str, str]:
 
 class MeterQuery(PageQuery):
     """Filters of the list of meters."""
+
+    FILTERS: ClassVar = ("prefix", "profile", "gateway", "silent_since", "group", "feeder")
 
     prefix: Id | None = None
     profile: Id | None = None
@@ -135,18 +137,9 @@ async def find_meter(parts: Services, who: Principal, name: str) -> Row:
     """A meter's row of the query `meters`. Raises Problem(not-found)."""
     if not is_id(name):
         raise not_found("meter", name)
-    rows = await parts.rows(
-        who.tenant_id,
-        "meters",
-        **span(name),
-        prefix=None,
-        profile=None,
-        gateway=None,
-        silent_since=None,
-        group=None,
-        feeder=None,
-        limit=1,
-    )
+    whole = span(name) | dict.fromkeys(MeterQuery.FILTERS)
+    statement = SQL("meters", tenant_id=who.tenant_id, **whole, limit=1)
+    rows = await parts.store.rows(who.tenant_id, statement.planned_once())
     if not rows:
         raise not_found("meter", name)
     return rows[0]
@@ -161,18 +154,13 @@ async def list_meters(
     scope = query.scope("meters", tenant=who.tenant_id)
     after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else None
     pager = Pager(request, parts.cursors, scope, query.page_size)
-    rows = await parts.rows(
-        who.tenant_id,
-        "meters",
-        **span(after=after),
-        prefix=query.prefix,
-        profile=query.profile,
-        gateway=query.gateway,
-        silent_since=query.silent_since,
-        group=query.group,
-        feeder=query.feeder,
-        limit=pager.limit,
+    filters = {name: getattr(query, name) for name in MeterQuery.FILTERS}
+    statement = SQL(
+        "meters", tenant_id=who.tenant_id, **span(after=after), **filters, limit=pager.limit
     )
+    if not any(filters.values()):  # along the names, whatever the page
+        statement = statement.planned_once()
+    rows = await parts.store.rows(who.tenant_id, statement)
     return pager.page(rows, meter_view, lambda row: (row["meter"],))
 
 
@@ -289,9 +277,12 @@ async def list_readings(
     }
     pager = Pager(request, parts.cursors, scope, query.page_size)
     after = parts.cursors.open(scope, query.cursor, tuple[int, int]) if query.cursor else None
-    channels, rows = await parts.store.run(
-        who.tenant_id, _readings(who, meter, query, after, pager.limit)
-    )
+    wanted = SQL("meter_and_channels", tenant_id=who.tenant_id, name=meter if is_id(meter) else "")
+    channels = await parts.store.rows(who.tenant_id, wanted.planned_once())
+    if not channels:
+        raise not_found("meter", meter)
+    statement = _readings(who, channels, query, after, pager.limit)
+    rows = values_of((await parts.store.rows(who.tenant_id, statement))[0])
     meaning = {row["id"]: (row["name"], row["scaler"], row["unit"]) for row in channels}
     return pager.page(rows, partial(reading_view, meaning), _reading_key)
 
@@ -328,27 +319,22 @@ def values_of(columns: Row) -> list[_Value]:
 
 def _readings(
     who: Principal,
-    meter: str,
+    channels: list[Row],
     query: ReadingQuery,
     after: tuple[int, int] | None,
     limit: int,
-) -> Plan[tuple[list[Row], list[_Value]]]:
-    """The dictionary of channels and the rows of a page."""
-    known = yield SQL("find_meter_id", tenant_id=who.tenant_id, name=meter if is_id(meter) else "")
-    if not known:
-        raise not_found("meter", meter)
-    channels = yield SQL("channels")
+) -> Statement:
+    """The question for a page."""
     wanted = set(query.channel)
-    bounds = _bounds(query, after)
-    rows = yield SQL(
+    known = (row for row in channels if row["id"] is not None)
+    return SQL(
         "readings_up" if query.order == "asc" else "readings_down",
         tenant_id=who.tenant_id,
-        meter_id=known[0]["id"],
-        channels=[row["id"] for row in channels if not wanted or row["name"] in wanted],
+        meter_id=channels[0]["meter_id"],
+        channels=[row["id"] for row in known if not wanted or row["name"] in wanted],
         limit=limit,
-        **bounds,
-    )
-    return channels, values_of(rows[0])
+        **_bounds(query, after),
+    ).planned_once()
 
 
 def _bounds(query: ReadingQuery, after: tuple[int, int] | None) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Query
@@ -16,13 +15,12 @@ from headend.api.export.lists import also_as_files
 from headend.api.fields import Instant, PageQuery, PathId, is_id
 from headend.api.problems import not_found
 from headend.api.routes.meters import reading_view
-from headend.api.services import SQL as API_SQL
 from headend.api.services import Caller, Parts
-from headend.store.plan import Plan, Queries
+from headend.store.plan import Queries
 
 if TYPE_CHECKING:
-    from headend.api.access import Principal
-    from headend.store.plan import Row, Statement
+    from headend.api.views import Reading
+    from headend.store.plan import Row
 
 router = APIRouter(prefix="/v1", tags=["readings"])
 SQL: Final = Queries("headend.api", "data.sql")
@@ -36,11 +34,6 @@ class AtQuery(BaseModel):
     at: Instant | None = None
 
 
-def one(statement: Statement) -> Plan[list[Row]]:
-    """A plan of one statement: its rows."""
-    return (yield statement)
-
-
 @router.get("/channels", responses=documented("ChannelEntryPage", files=True))
 @also_as_files(ChannelEntry)
 async def list_channels(
@@ -51,7 +44,7 @@ async def list_channels(
     after = parts.cursors.open(scope, query.cursor, tuple[str, int]) if query.cursor else ("", 0)
     pager = Pager(request, parts.cursors, scope, query.page_size)
     statement = SQL("channels", after=after[0], after_id=after[1], limit=pager.limit)
-    rows = await parts.store.run(who.tenant_id, one(statement))
+    rows = await parts.store.rows(who.tenant_id, statement)
     return pager.page(rows, _entry, lambda row: (row["channel"], row["id"]))
 
 
@@ -65,18 +58,14 @@ async def read_registers(
 ) -> Response:
     """Read a meter's registers as they stood at an instant: of each channel the last value."""
     at = query.at or parts.now()
-    meaning, rows = await parts.store.run(who.tenant_id, _registers(who, meter, at))
-    values = [(row["channel"], row["ts"], row["value"], row["status"]) for row in rows]
-    return answer(Registers(meter, at, [reading_view(meaning, value) for value in values]))
-
-
-def _registers(
-    who: Principal, meter: str, at: datetime
-) -> Plan[tuple[dict[int, tuple[str, int, str]], list[Row]]]:
     name = meter if is_id(meter) else ""
-    found = yield API_SQL("find_meter_id", tenant_id=who.tenant_id, name=name)
-    if not found:
+    statement = SQL("registers_at", tenant_id=who.tenant_id, meter=name, at=at)
+    rows = await parts.store.rows(who.tenant_id, statement.planned_once())
+    if not rows:
         raise not_found("meter", meter)
-    known = yield API_SQL("channels")
-    rows = yield SQL("registers_at", tenant_id=who.tenant_id, meter_id=found[0]["id"], at=at)
-    return {row["id"]: (row["name"], row["scaler"], row["unit"]) for row in known}, rows
+    return answer(Registers(meter, at, [_register(row) for row in rows if row["ts"]]))
+
+
+def _register(row: Row) -> Reading:
+    meaning = {row["channel"]: (row["name"], row["scaler"], row["unit"])}
+    return reading_view(meaning, (row["channel"], row["ts"], row["value"], row["status"]))

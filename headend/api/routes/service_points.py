@@ -12,7 +12,7 @@ from headend.api.etags import IfMatch, demand_match, etag, tagged
 from headend.api.fields import Body, Id, Metres, PathId, Zone, is_id
 from headend.api.outage_views import ServicePoint
 from headend.api.problems import not_found
-from headend.api.routes.registers import SQL, one
+from headend.api.routes.registers import SQL
 from headend.api.services import Caller, Parts
 from ohmesh.model.errors import Conflict
 
@@ -71,7 +71,7 @@ async def get_service_point(parts: Parts, who: Caller, service_point: PathId) ->
     """One service point. Its ETag is for If-Match."""
     name = service_point if is_id(service_point) else ""
     statement = SQL("service_point", tenant_id=who.tenant_id, name=name)
-    rows = await parts.store.run(who.tenant_id, one(statement))
+    rows = await parts.store.rows(who.tenant_id, statement)
     if not rows:
         raise not_found("service point", service_point)
     return tagged(answer(ServicePoint(**rows[0])), _tag(rows[0]))
