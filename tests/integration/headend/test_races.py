@@ -266,16 +266,15 @@ class Street:
         self.air.clear()
         self.admin.execute("delete from ohmesh.release_hold")
         self.admin.execute("delete from ohmesh.release where at < %s", (self.now,))
-        wallet_mu = self.wallet_mu()
-        if pays or wallet_mu < -30 or self.dice.random() < 0.6:
-            wish = Payment("anna", max(1, 30 - wallet_mu), f"day{self.now.isoformat()}")
+        if pays or self.wallet_mu() < -30 or self.dice.random() < 0.6:
+            wish = Payment("anna", max(1, 30 - self.wallet_mu()), f"day{self.now.isoformat()}")
             with db.tenant(self.api_connection, 1):
                 db.run(self.api_connection, payments.pay(1, wish, self.now))
             self.settle()
             self.judge()
-        elif wallet_mu > 30:
+        if not pays and self.wallet_mu() > 30:
             with db.transaction(self.worker_connection):
-                db.run(self.worker_connection, self.charge(wallet_mu - 10))
+                db.run(self.worker_connection, self.charge(self.wallet_mu() - 10))
 
     def supply(self):
         return supplying.supply_of(self.value("select kept::text from ohmesh.supply"))
