@@ -61,6 +61,17 @@ def when(moment: datetime | None, zone: ZoneInfo | None = None) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
 
 
+def stretch(start: datetime, end: datetime, zone: ZoneInfo) -> str:
+    """From one time to another, to the minute: `2026-03-01 11:00 - 13:00 CET`."""
+    first, last = start.astimezone(zone), end.astimezone(zone)
+    if first.utcoffset() != last.utcoffset():
+        return f"{first:%Y-%m-%d %H:%M %Z} {MISSING} {last:%Y-%m-%d %H:%M %Z}"
+    same = first.date() == last.date()
+    return (
+        f"{first:%Y-%m-%d %H:%M} {MISSING} {last:{'%H:%M' if same else '%Y-%m-%d %H:%M'}} {last:%Z}"
+    )
+
+
 def span(length: timedelta) -> str:
     """A length of time in one unit: `32 s`, `5 min`, `24 h`, `12 d`."""
     seconds = max(int(length.total_seconds()), 0)

@@ -104,13 +104,16 @@ def draw(topology: Topology) -> Picture:
 
 
 def as_of(now: Topology, then: Topology, at: datetime) -> Topology:
-    """Today's nodes with the routes they had at a time; who had none then has no parent."""
-    routes = {node.node: node for node in then.nodes}
-    nodes = [_with_route(node, routes.get(node.node), at) for node in now.nodes]
+    """Today's nodes with the routes they had at a time.
+
+    Who had none then has no parent; when nothing is known of that time, nobody had been heard.
+    """
+    routes = {node.node: node for node in then.nodes if node.parent is not None}
+    nodes = [_with_route(node, routes.get(node.node), at if routes else None) for node in now.nodes]
     return replace(now, nodes=nodes, reported_at=then.reported_at)
 
 
-def _with_route(node: Node, then: Node | None, at: datetime) -> Node:
+def _with_route(node: Node, then: Node | None, at: datetime | None) -> Node:
     if node.kind == "gateway":
         return node
     if then is None:
@@ -119,9 +122,13 @@ def _with_route(node: Node, then: Node | None, at: datetime) -> Node:
 
 
 def moved(one: Topology, other: Topology) -> set[int]:
-    """The nodes that have another parent in one than in the other."""
-    parents = {node.node: node.parent for node in one.nodes}
-    return {n.node for n in other.nodes if parents.get(n.node, n.parent) != n.parent}
+    """The nodes that have a parent in both, and not the same."""
+    parents = {node.node: node.parent for node in one.nodes if node.parent is not None}
+    return {
+        n.node
+        for n in other.nodes
+        if n.parent is not None and parents.get(n.node, n.parent) != n.parent
+    }
 
 
 def _places(nodes: Sequence[Node]) -> dict[int, tuple[float, float]]:

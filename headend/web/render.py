@@ -68,6 +68,7 @@ def _environment(name: str) -> Environment:
         small=fmt.small,
         small_unit=fmt.small_unit,
         span=fmt.span,
+        stretch=fmt.stretch,
         plural=partial(fmt.plural, texts=texts),
         language=name,
         languages=LANGUAGES,

@@ -106,7 +106,7 @@ class Chart extends HTMLElement {
         },
       ],
       axes: [
-        { ...axis, values: [[3600, "{HH}:{mm}", null, null, null, null, null, null, 1]] },
+        { ...axis, size: 28, values: [[3600, "{HH}:{mm}", null, null, null, null, null, null, 1]] },
         { ...axis, size: 56, values: (_, marks) => marks.map((mark) => `${mark.toLocaleString("en")} ${this.dataset.unit}`) },
       ],
     };
