@@ -123,12 +123,8 @@ class Fleet:
             chosen = [node for node in (self._nodes.get(number),) if node]
         if order.action is AirAction.STOP and number == EVERY_NODE:
             self._around.calendar = self._around.calendar.stop(now_ms)
-        elif order.action is AirAction.KILL:
-            for node in chosen:
-                node.kill(meter=order.meter)
-        elif order.action is AirAction.REVIVE:
-            for node in chosen:
-                node.revive(now_ms)
+        for node in chosen:
+            _obey(node, now_ms, order)
         return self._end_turn(chosen)
 
     @property
@@ -182,6 +178,23 @@ class Fleet:
             return
         self._queued[node.number] = due_ms
         heapq.heappush(self._queue, (due_ms, node.number))
+
+
+def _obey(node: MeterNode, now_ms: int, order: AirControl) -> None:
+    """What an order does to one node; the rest is the ether's."""
+    match order.action:
+        case AirAction.KILL:
+            node.kill(meter=order.meter)
+        case AirAction.REVIVE:
+            node.revive(now_ms)
+        case AirAction.STICK:
+            node.meter.contactor.stuck = order.on
+        case AirAction.BYPASS:
+            node.meter.contactor.bypassed = order.on
+        case AirAction.EVENT if order.event:
+            node.notice(now_ms, order.event)
+        case _:
+            pass
 
 
 def share(meters: Sequence[RosterMeter], part: tuple[int, int]) -> list[RosterMeter]:

@@ -213,6 +213,11 @@ class Meter:
             messages += self._tamper()
         return messages
 
+    def notice(self, kind: str, **detail: int) -> Message:
+        """Tell an event: its kind, and what more there is to say about it."""
+        body = json.dumps({"kind": kind} | detail).encode()
+        return self._sealed(SealedKind.EVENT, body, Priority.EVENT)
+
     def power_up(self, now_ms: int) -> None:
         """After an outage of the meter itself: nothing was counted, no interval closed."""
         registers = self._state.registers
@@ -415,8 +420,7 @@ class Meter:
         drawn_wh = self._supply.tampered_wh()
         if not drawn_wh:
             return []
-        body = json.dumps({"kind": "usage_while_off", "wh": drawn_wh}).encode()
-        return [self._sealed(SealedKind.EVENT, body, Priority.EVENT)]
+        return [self.notice("usage_while_off", wh=drawn_wh)]
 
     def _report(self) -> Message:
         """The registers now; readings of a moment that was reported before are nothing new."""

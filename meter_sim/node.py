@@ -144,6 +144,11 @@ class MeterNode:
         if not self._station:
             self.boot(now_ms)
 
+    def notice(self, now_ms: int, kind: str) -> None:
+        """Something happens to the meter, and it tells so."""
+        self._post([self.meter.notice(kind)], now_ms)
+        self._hand_over(now_ms)
+
     def heard(self, now_ms: int, frame: bytes, rssi_dbm: int) -> None:
         """The radio heard a frame."""
         if self._station:

@@ -71,6 +71,18 @@ class Air:
         """All links of the node lose a share of all frames; None gives the radio model back."""
         self._order(node, AirControl(AirAction.LOSS, loss_percent=percent))
 
+    def stick(self, node: int, *, on: bool) -> None:
+        """The contact of its relay does not move, or moves again."""
+        self._order(node, AirControl(AirAction.STICK, on=on))
+
+    def bypass(self, node: int, *, on: bool) -> None:
+        """A wire lies around its relay, or is gone."""
+        self._order(node, AirControl(AirAction.BYPASS, on=on))
+
+    def tell(self, node: int, event: str) -> None:
+        """The meter notices something."""
+        self._order(node, AirControl(AirAction.EVENT, event=event))
+
     def stop(self) -> None:
         """No meter closes a further interval."""
         self._order(ALL_NODES, AirControl(AirAction.STOP))

@@ -41,6 +41,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A scenario that cannot be read ends the run at once, in one line."""
+    name = config.getoption("--ohmesh-scenario")
+    if not name:
+        return
+    from meter_sim.scenario.parse import load_scenario  # noqa: PLC0415 - see the module
+    from ohmesh.model.errors import ConfigError  # noqa: PLC0415 - see the module
+
+    try:
+        load_scenario(str(name))
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 @pytest.fixture(scope="session")
 def ohmesh_scenario(request: pytest.FixtureRequest) -> Scenario:
     """The scenario of `--ohmesh-scenario`; without the option ten meters and one gateway."""

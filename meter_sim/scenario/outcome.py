@@ -44,6 +44,7 @@ FACTS: dict[str, str] = {
     "latency_p95_s": "95th percentile of the time from a gateway's outbox to the archive",
     "commands": "commands that the scenario ordered",
     "commands_done": "of these, done: the relay was read back as wanted, or the answer came",
+    "commands_failed": "of these, failed: the meter or its relay did not do it",
     "command_p95_s": "95th percentile of the time from order to result",
     "events": "events in the head-end; `events:KIND` counts one kind",
     "alarms": "outages that the head-end has named; `alarms:KIND` counts one kind of element",

@@ -105,6 +105,13 @@ class StackRun:
             names = ["headend"] if fault.what is What.HEADEND else gateways
             for name in names:
                 (stack.kill if begins else stack.restart)(name)
+        elif fault.what in {What.STUCK_RELAY, What.BYPASS}:
+            order = self.air.stick if fault.what is What.STUCK_RELAY else self.air.bypass
+            for node in nodes:
+                order(node, on=begins)
+        elif fault.what is What.EVENT:
+            for node in nodes if begins else ():
+                self.air.tell(node, str(fault.event))
         else:
             self._hit_server(fault.what, begins=begins)
 
@@ -130,6 +137,7 @@ class StackRun:
         return {
             "commands": self.commands,
             "commands_done": len(done),
+            "commands_failed": sum(c["state"] == "failed" for c in found),
             "command_p95_s": round(percentile(took_s, 95), 2),
         }
 

@@ -1,7 +1,7 @@
 """Faults for simulated nodes, and what a process of simulated meters says of itself; both JSON.
 
 `AirControl` on `topics.air_ctl(net, node)`, QoS 1, not retained, such as `{"action": "kill"}`.
-The ether obeys `kill`, `revive` and `loss`; `ohmesh sim fleet` obeys `kill`, `revive` and `stop`.
+The ether obeys `kill`, `revive` and `loss`; `ohmesh sim fleet` obeys all but `loss`.
 `AirStatus` on `topics.air_status(net, listener)`, QoS 0, about once a second and after a change.
 """
 
@@ -29,6 +29,12 @@ class AirAction(StrEnum):
     """Links of the node lose `loss_percent` of all frames; null gives the radio model back."""
     STOP = "stop"
     """Meters close no further interval; on node 0, for the whole network."""
+    STICK = "stick"
+    """The contact of the meter's relay does not move; unless `on`, it does again."""
+    BYPASS = "bypass"
+    """A wire lies around the relay; unless `on`, it is gone."""
+    EVENT = "event"
+    """The meter notices an `event` and tells it, such as `cover_opened`."""
 
 
 class AirControl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -39,12 +45,16 @@ class AirControl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
         meter: KILL: stop the metering too.
         peer: LOSS: only the link to this node; None means all links.
         loss_percent: LOSS: 0..100, None for the radio model.
+        on: STICK, BYPASS: it is so; False mends it.
+        event: EVENT: its kind.
     """
 
     action: AirAction
     meter: bool = False
     peer: _Node | None = None
     loss_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
+    on: bool = True
+    event: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")] | None = None
 
 
 class AirStatus(msgspec.Struct, frozen=True):
