@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from headend.commands import sending
 from headend.prepayment import engine, reconciliation
+from headend.service import tokens
 from headend.store import db
 from headend.store.session import Session
 from ohmesh.model.errors import ConfigError
@@ -81,6 +82,7 @@ class Worker:
             self._swept_s = time.monotonic()
             self.sweep_page(connection)
             self._ask(connection, reconciliation.reconcile_due(self._now()))
+            self._ask(connection, tokens.void_stale(self._now()))
         db.wait_notified(connection, PERIOD_S)
 
     def step(self, connection: Connection) -> None:

@@ -39,6 +39,7 @@ from headend.api.routes import (
     imports,
     meters,
     outages,
+    payments,
     people,
     reads,
     registers,
@@ -148,7 +149,7 @@ def create_app(
     )
     problems.install(app, error_page)
     routed = (
-        *(contracts, tariffs, tokens, webhooks),
+        *(contracts, payments, tariffs, tokens, webhooks),
         *(meters, gateways, commands, firmware),
         *(accounts, reports, reads, events, exports, people, health),
         *(billing, vee, outages, imports),

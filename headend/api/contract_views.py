@@ -140,6 +140,19 @@ class Breaker(View, frozen=True):
     subject: str | None
 
 
+class WaitingPayment(View, frozen=True):
+    """Money that waits for a person: `account` is what the payer wrote, `reason` why it waits."""
+
+    id: UUID
+    account: str
+    amount_mu: int
+    currency: str
+    state: str
+    reason: str | None
+    received_at: Instant
+    channel: str
+
+
 class HeldRelease(View, frozen=True):
     """A disconnection in quarantine. `subject` is what two people sign to let it go."""
 
@@ -248,6 +261,7 @@ KINDS: Final = (
     Reconciliation,
     Breaker,
     HeldRelease,
+    WaitingPayment,
     GateApproval,
     Token,
     TokenMeaning,
@@ -257,4 +271,12 @@ KINDS: Final = (
     Delivery,
     OdysseyPayment,
 )
-PAGED: Final = (StatementLine, Reconciliation, HeldRelease, Webhook, Delivery, OdysseyPayment)
+PAGED: Final = (
+    StatementLine,
+    Reconciliation,
+    HeldRelease,
+    WaitingPayment,
+    Webhook,
+    Delivery,
+    OdysseyPayment,
+)

@@ -25,6 +25,13 @@ insert into ohmesh.release_approval (tenant_id, name, subject, not_after, signat
 values (%(tenant_id)s, %(name)s, %(subject)s, %(not_after)s, %(signature)s)
 on conflict do nothing
 
+-- name: waiting_payments
+select p.id, p.account, p.amount_mu, p.currency, p.state, p.reason, p.received_at, p.channel
+from ohmesh.payment p
+where p.tenant_id = %(tenant_id)s and p.state in ('suspense', 'received', 'failed')
+  and (%(after_at)s::timestamptz is null or (p.received_at, p.id) > (%(after_at)s, %(after_id)s))
+order by p.received_at, p.id limit %(limit)s
+
 -- name: odyssey
 select p.id, p.booked_at, p.amount_mu, p.currency, p.account, m.name as meter
 from ohmesh.payment p join ohmesh.account a on a.id = p.account_id

@@ -60,7 +60,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("accounts", "one_account", "cutoff_page"),
         *("contract_balance", "contract_statement", "contract_supply"),
         *("may_disconnect", "list_reconciliations", "show_breaker", "list_held_releases"),
-        *("export_odyssey", "list_webhooks", "list_deliveries"),
+        *("export_odyssey", "list_webhooks", "list_deliveries", "list_waiting_payments"),
     ),
     Permission.MONEY_SETUP: (
         *("add_tariff", "open_account", "add_tariff_version", "agree_terms"),
@@ -72,7 +72,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("top_up", "sell", "pay_contract", "take_emergency_credit"),
         *("vend_token", "get_token", "verify_token", "confirm_token"),
     ),
-    Permission.MONEY_ADJUST: ("reverse_payment", "adjust"),
+    Permission.MONEY_ADJUST: ("reverse_payment", "adjust", "book_waiting_payment"),
     Permission.SUPPLY_SWITCH: ("hold_supply", "release_supply", "protect_supply"),
     Permission.USERS: (
         *("list_users", "get_user", "add_user", "change_user", "renew_setup_link"),
@@ -84,7 +84,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_approvals", "decide_approval", "approvals_page", "decide_on_page"),
     ),
 }
-TWO_PEOPLE: Final = frozenset({"release_supply", "adjust"})
+TWO_PEOPLE: Final = frozenset({"release_supply", "adjust", "book_waiting_payment"})
 """Operations that wait for a second person; each takes an Idempotency-Key."""
 _NEEDS: Final = {name: p for p, names in OPERATIONS.items() for name in names}
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -46,7 +46,8 @@ for update of s
 -- name: before_payment
 -- What may stand under the key already, and what the contract owes.
 select p.id, p.account, p.account_id, p.amount_mu, p.currency, p.channel, p.state, p.reason,
-       p.received_at, p.booked_at, p.wallet_mu, p.decision_seq, d.owed_payment_mu, d.owed_acc_mu
+       p.received_at, p.booked_at, p.wallet_mu, p.decision_seq, d.owed_payment_mu, d.owed_acc_mu,
+       (select a.name from ohmesh.account a where a.id = p.account_id) as contract
 from (select coalesce(sum(debits_mu - credits_mu) filter (where book = 'debt_payment'), 0)::bigint
                  as owed_payment_mu,
              coalesce(sum(debits_mu - credits_mu) filter (where book = 'debt_acc'), 0)::bigint
@@ -67,14 +68,18 @@ on conflict do nothing
 returning id
 
 -- name: payment_by_id
-select id, account, account_id, amount_mu, currency, channel, state, reason, received_at, booked_at,
-       wallet_mu, decision_seq, idempotency_key
-from ohmesh.payment where tenant_id = %(tenant_id)s and id = %(id)s for update
+-- `account` is what the payer wrote; `contract` is where it is booked.
+select p.id, p.account, p.account_id, p.amount_mu, p.currency, p.channel, p.state, p.reason,
+       p.received_at, p.booked_at, p.wallet_mu, p.decision_seq, p.idempotency_key,
+       a.name as contract
+from ohmesh.payment p left join ohmesh.account a on a.id = p.account_id
+where p.tenant_id = %(tenant_id)s and p.id = %(id)s
+for update of p
 
 -- name: set_payment
 update ohmesh.payment
-set state = %(state)s, booked_at = %(booked_at)s, wallet_mu = %(wallet_mu)s, reason = %(reason)s,
-    decision_seq = %(decision_seq)s
+set state = %(state)s, account_id = %(account_id)s, booked_at = %(booked_at)s,
+    wallet_mu = %(wallet_mu)s, reason = %(reason)s, decision_seq = %(decision_seq)s
 where id = %(id)s
 
 -- name: taken_of_debt

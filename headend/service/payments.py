@@ -1,7 +1,7 @@
 """Payments: booked once, split by the contract's terms, or put in suspense; never dropped.
 
     received -> booked -> reversed
-             -> suspense  (unknown contract, over the maximum): a person books or returns it
+             -> suspense  (unknown contract, over the maximum): a person books it
 
 The payment's row under its idempotency key is the answer of every repeat. Money that nobody can be
 found for is in the ledger too: cash -> suspense.
@@ -307,7 +307,7 @@ def reverse_payment(
     Raises: PrepaymentError: `unknown_payment`, `payment_state`.
     """
     row = first((yield SQL("payment_by_id", tenant_id=tenant_id, id=payment_id)))
-    if row is None or row["account_id"] is None or row["account"] != contract:
+    if row is None or row["contract"] != contract:
         raise PrepaymentError("unknown_payment", f"there is no booked payment {payment_id}")
     state = PaymentState(row["state"])
     account = yield from engine.lock_account(row["account_id"])
@@ -316,26 +316,68 @@ def reverse_payment(
     topup.advance_payment(state, PaymentState.REVERSED)
     txn = txn_of(tenant_id, row["idempotency_key"])
     yield from ledger.reverse(tenant_id, txn, f"reversal:{txn}", now)
-    yield SQL(
-        "set_payment",
-        id=payment_id,
-        state=PaymentState.REVERSED.value,
-        booked_at=row["booked_at"],
-        wallet_mu=row["wallet_mu"],
-        reason=reason,
-        decision_seq=row["decision_seq"],
-    )
+    row = {**row, "state": PaymentState.REVERSED.value, "reason": reason}
+    yield from _set(row)
     account = yield from engine.lock_account(account["id"])
     yield from supplying.look(account, [Tick()], now)
-    row = {**row, "state": PaymentState.REVERSED.value, "reason": reason}
     return _answer(tenant_id, row["idempotency_key"], row, replayed=False)
+
+
+def book_waiting(
+    tenant_id: int, payment_id: UUID, *, contract: str, reason: str, now: datetime
+) -> Plan[TopUp]:
+    """Book a payment that waits, in suspense or while the ledger stood, to a contract; once.
+
+    Raises: PrepaymentError: `unknown_payment`, `unknown_account`, `payment_state`, `currency`,
+        `ledger_stopped`.
+    """
+    row = first((yield SQL("payment_by_id", tenant_id=tenant_id, id=payment_id)))
+    if row is None:
+        raise PrepaymentError("unknown_payment", f"there is no payment {payment_id}")
+    key, state = row["idempotency_key"], PaymentState(row["state"])
+    if state is PaymentState.BOOKED and row["contract"] == contract:
+        return _answer(tenant_id, key, row, replayed=True)
+    if state is PaymentState.BOOKED:
+        raise PrepaymentError("payment_state", f"it is booked to {row['contract']} already")
+    topup.advance_payment(state, PaymentState.BOOKED)
+    found = first((yield SQL("lock_contract", tenant_id=tenant_id, name=contract)))
+    if found is None:
+        raise PrepaymentError("unknown_account", f"there is no account {contract}")
+    if found["currency"] != row["currency"]:
+        raise PrepaymentError("currency", f"{contract} is kept in {found['currency']}")
+    account = yield from engine.locked_account(found["id"])
+    if account["stopped"]:
+        raise PrepaymentError("ledger_stopped", "the ledger does not add up: nothing is booked")
+    if state is PaymentState.SUSPENSE:
+        held = suspense_of(tenant_id, key)
+        yield from ledger.reverse(tenant_id, held, f"booked:{held}", now)
+    owed = yield SQL(
+        "before_payment", tenant_id=tenant_id, account_id=found["id"], idempotency_key=key
+    )
+    payment = Payment(contract, row["amount_mu"], key, row["currency"], row["channel"])
+    made = yield from _book(account | _owed(owed[0]), key, payment, now)
+    changes = {
+        "state": made.state.value,
+        "account_id": found["id"],
+        "booked_at": now,
+        "wallet_mu": made.wallet_mu,
+        "reason": reason,
+        "decision_seq": made.decision_seq,
+    }
+    yield from _set({**row, **changes})
+    return replace(made, reason=reason)
+
+
+def _set(row: Row) -> Plan[None]:
+    names = ("id", "state", "account_id", "booked_at", "wallet_mu", "reason", "decision_seq")
+    yield SQL("set_payment", **{name: row[name] for name in names})
 
 
 def _answer(tenant_id: int, key: str, row: Row, *, replayed: bool) -> TopUp:
     return TopUp(
         id=row["id"],
         txn=txn_of(tenant_id, key),
-        account=row["account"],
+        account=row["contract"] or row["account"],
         amount_mu=row["amount_mu"],
         wallet_mu=row["wallet_mu"],
         currency=row["currency"],

@@ -4,18 +4,21 @@
     issue     makes the digits from what was committed: a retry makes the same digits
     finish    posts the money; the digits are kept sealed and are made again when asked for
 
-A second token for a request is impossible: its key is unique. An issued token is never voided.
+A second token for a request is impossible: its key is unique. An issued token is never voided. One
+whose digits could not be made within RESERVED_FOR, such as while the security module is away, gives
+its money back and never leaves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
 
 import msgspec
 
-from headend.prepayment import engine, ledger
+from headend.prepayment import engine, ledger, notices
 from headend.prepayment.ledger import Code, Leg, Step, Transaction
 from headend.prepayment.tokens.vendor import Prepared, VendRequest
 from headend.store.plan import Plan, Queries, first
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
 SQL: Final = Queries("headend.service", "tokens.sql")
 NAMESPACE: Final = UUID("6f686d65-7368-5000-8000-746f6b656e73")
+RESERVED_FOR: Final = timedelta(minutes=15)
+_VOIDED_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,7 @@ def _same(known: TokenRecord, wish: NewToken) -> TokenRecord:
         wish.amount_mu,
     ):
         raise Conflict(f"the key {wish.request_key!r} belongs to another token")
-    return known
+    return _alive(known)
 
 
 def _reserve(tenant_id: int, meter: Row, amount_mu: int, token: UUID, now: datetime) -> Plan[None]:
@@ -186,14 +191,40 @@ def _transaction(tenant_id: int, account: Row, token: UUID, now: datetime, leg: 
 
 
 def finish(tenant_id: int, record: TokenRecord, sealed: bytes, now: datetime) -> Plan[TokenRecord]:
-    """The digits were made: post the money. A repeat changes nothing."""
-    yield SQL("issued", id=record.id, sealed=sealed, now=now)
-    if record.amount_mu is not None:
-        pending = uuid5(ledger.NAMESPACE, f"token:{record.id}/0")
-        yield from ledger.settle(pending, Step.POST, Code.TOKEN, now)
+    """The digits were made: post the money and tell. A repeat changes nothing.
+
+    Raises: PrepaymentError(token_voided): it took too long, and the money went back.
+    """
+    issued = first((yield SQL("issued", id=record.id, sealed=sealed, now=now)))
+    if issued is not None:
+        detail = {"token": str(record.id), "kind": record.kind, "units": record.prepared.units}
+        key = str(record.id)
+        yield from notices.publish(issued, "token.issued", detail, now, key=key)
+        if record.amount_mu is not None:
+            yield from ledger.settle(_pending(record.id), Step.POST, Code.TOKEN, now)
     done = yield from find(tenant_id, token_id=record.id)
     assert done is not None
-    return done
+    return _alive(done)
+
+
+def _pending(token_id: UUID) -> UUID:
+    """The reservation of a token."""
+    return uuid5(ledger.NAMESPACE, f"token:{token_id}/0")
+
+
+def _alive(record: TokenRecord) -> TokenRecord:
+    if record.state == "voided":
+        raise PrepaymentError("token_voided", "it was not made in time: ask again with a new key")
+    return record
+
+
+def void_stale(now: datetime) -> Plan[int]:
+    """Give back what is reserved for tokens that were never made; their number."""
+    rows = yield SQL("stale", before=now - RESERVED_FOR, limit=_VOIDED_AT_ONCE)
+    for row in rows:
+        if row["amount_mu"] is not None:
+            yield from ledger.settle(_pending(row["id"]), Step.VOID, Code.TOKEN_VOID, now)
+    return len(rows)
 
 
 def find(
@@ -221,7 +252,7 @@ def find(
 def confirm(tenant_id: int, token_id: UUID, *, accepted: bool) -> Plan[None]:
     """The meter has taken a token, or refused it. Raises PrepaymentError(unknown_token)."""
     found = yield from find(tenant_id, token_id=token_id)
-    if found is None or found.state == "prepared":
+    if found is None or found.state in {"prepared", "voided"}:
         raise PrepaymentError("unknown_token", f"there is no issued token {token_id}")
     yield SQL("settle", id=token_id, state="confirmed" if accepted else "failed")
 

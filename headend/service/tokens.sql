@@ -31,8 +31,18 @@ values (%(id)s, %(tenant_id)s, %(meter_id)s, %(account_id)s, %(request_key)s, %(
 update ohmesh.token_meter set last_tid = %(tid)s, last_tid_at = %(now)s where meter_id = %(meter_id)s
 
 -- name: issued
-update ohmesh.token set state = 'issued', issued_at = %(now)s, token_sealed = %(sealed)s
-where id = %(id)s and state = 'prepared'
+update ohmesh.token t set state = 'issued', issued_at = %(now)s, token_sealed = %(sealed)s
+from ohmesh.meter m
+where t.id = %(id)s and t.state = 'prepared' and m.id = t.meter_id
+returning t.tenant_id, t.account_id as id, m.name as meter,
+          (select a.name from ohmesh.account a where a.id = t.account_id) as name
+
+-- name: stale
+-- Prepared, but its digits never left: they leave only when it stands as issued.
+update ohmesh.token set state = 'voided'
+where id in (select id from ohmesh.token where state = 'prepared' and made_at < %(before)s
+             order by made_at limit %(limit)s for update skip locked)
+returning id, amount_mu
 
 -- name: settle
 update ohmesh.token set state = %(state)s

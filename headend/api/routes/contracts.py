@@ -157,10 +157,11 @@ async def pay(
     made = await parts.store.run(who.tenant_id, plan)
     booked = made.state in {PaymentState.BOOKED, PaymentState.REVERSED}
     status = 201 if booked else 202
-    return accepted(_payment_view(made), replayed=made.replayed and booked, status=status)
+    return accepted(payment_view(made), replayed=made.replayed and booked, status=status)
 
 
-def _payment_view(made: TopUp) -> views.Payment:
+def payment_view(made: TopUp) -> views.Payment:
+    """A payment as the API shows it."""
     return views.Payment(
         made.id,
         made.txn,
@@ -188,7 +189,7 @@ async def reverse(
     plan = payments.reverse_payment(
         who.tenant_id, payment, contract=contract, reason=body.reason, now=parts.now()
     )
-    return answer(_payment_view(await parts.store.run(who.tenant_id, plan)))
+    return answer(payment_view(await parts.store.run(who.tenant_id, plan)))
 
 
 @router.get(
@@ -387,7 +388,7 @@ async def adjust(
         now=parts.now(),
     )
     made = await parts.store.run(who.tenant_id, plan)
-    return accepted(_payment_view(made), replayed=made.replayed)
+    return accepted(payment_view(made), replayed=made.replayed)
 
 
 # -- what is looked after ------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def _view(record: TokenRecord, digits: str) -> views.Token:
 
 async def _issued(parts: Services, who: Caller, token: UUID) -> TokenRecord:
     record = await parts.store.run(who.tenant_id, tokens.find(who.tenant_id, token_id=token))
-    if record is None or record.state == "prepared":
+    if record is None or record.state in {"prepared", "voided"}:
         raise not_found("token", str(token))
     return record
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from headend.commands import sending
 from headend.prepayment import engine
 from headend.prepayment.contract import Supply  # noqa: TC001 - it is named in signatures alone
 from headend.prepayment.outbox import Kind
@@ -13,8 +14,15 @@ from headend.prepayment.permission import PermissionContext, may_disconnect
 from headend.prepayment.rules import parse_pack
 from headend.prepayment.states import State
 from headend.prepayment.supplying import policy_of, supply_of
+from headend.prepayment.tokens.security import StsSoftTest
+from headend.prepayment.tokens.vendor import StsVendor
+from headend.service import tokens
 from headend.service.accounts import add_tariff, add_version, open_account, top_up
+from headend.service.commands import NewCommand, create_command
 from headend.worker import Worker
+from ohmesh.model.command import CommandKind
+from ohmesh.model.errors import PrepaymentError
+from ohmesh.tokens.pan import MeterPan, luhn_digit
 
 NOW = datetime(2026, 6, 2, 12, tzinfo=UTC)
 TERMS = {"pack": "unrestricted-demo", "notice_minutes": None, "stale_after_s": 400_000}
@@ -132,6 +140,73 @@ def test_after_a_restart_those_who_wait_for_supply_go_first(store):
     due = store.work(engine.due_supply(home.now, 10, []))
     assert due[0] == 4
     assert sorted(due) == [1, 2, 3, 4, 5]
+
+
+class Away(StsSoftTest):
+    """A security module that serves until it is switched off."""
+
+    down = False
+
+    def encrypt(self, key, block):
+        if self.down:
+            raise PrepaymentError("module_down", "the security module does not answer")
+        return super().encrypt(key, block)
+
+
+def test_while_the_security_module_is_away_money_is_kept_and_then_given_back(store):
+    """F7. The same request later is the same token; after a quarter of an hour it is none."""
+    home, module = Home(store), Away()
+    vendor = StsVendor(module, "test-hmac", random_bits=lambda: 5)
+    pan = str(MeterPan("600727", "0000000007" + luhn_digit("0000000007")))
+    store.ask(tokens.set_identity(1, "M1", {"pan": pan, "supply_group": "123457"}, vendor))
+    store.ask(top_up(1, "home", amount_mu=9000, idempotency_key="k", now=NOW))
+    module.down = True
+    made = {}
+    for name in ("soon", "late"):
+        wish = tokens.NewToken("M1", "electricity", 10, name, 4000)
+        made[name] = store.ask(tokens.prepare(1, wish, vendor, home.now))
+        with pytest.raises(PrepaymentError, match="does not answer"):
+            vendor.issue(made[name].prepared)
+    wallet = "select credits_mu - debits_mu - debits_pending_mu from ohmesh.account_balance"
+    wallet += " where book = 'wallet'"
+    assert store.value(wallet) == 1000
+    module.down = False
+    soon = store.ask(
+        tokens.prepare(1, tokens.NewToken("M1", "electricity", 10, "soon", 4000), vendor, home.now)
+    )
+    assert soon.prepared == made["soon"].prepared
+    store.ask(tokens.finish(1, soon, b"sealed", home.now))
+    assert store.work(tokens.void_stale(home.now + timedelta(minutes=15))) == 0
+    assert store.work(tokens.void_stale(home.now + timedelta(minutes=16))) == 1
+    assert store.work(tokens.void_stale(home.now + timedelta(minutes=16))) == 0
+    assert store.value(wallet) == 5000, "one is sold, the other was given back"
+    with pytest.raises(PrepaymentError, match="new key"):
+        store.ask(tokens.finish(1, made["late"], b"sealed", home.now))
+    assert store.value(wallet) == 5000
+
+
+def test_a_provider_that_is_silent_books_nothing_and_its_answer_is_asked_for_again(store):
+    """F6. What was not confirmed is not there; asked again under its own name it is booked once."""
+    Home(store)
+    asked = [top_up(1, "home", amount_mu=50, idempotency_key="psp-1", now=NOW) for _ in range(2)]
+    assert store.value("select count(*) from ohmesh.transfer") == 0
+    assert [store.ask(plan).replayed for plan in asked] == [False, True]
+    assert store.value("select count(*) from ohmesh.transfer") == 1
+
+
+def test_a_command_that_was_leased_by_somebody_who_died_is_sent_when_the_lease_is_over(store):
+    """F8: a fail-over between the lease and the send costs ten seconds, no command."""
+    home = Home(store)
+    store.as_admin_all("update ohmesh.meter_status set gateway_id = 1")
+    request = NewCommand("M1", CommandKind.RELAY_READ, NOW + timedelta(hours=1), "r", "operator")
+    store.ask(create_command(1, request, NOW))
+    [leased] = store.work(sending.look(home.now))
+    assert store.work(sending.look(home.now)) == []
+    home.now += sending.LEASE
+    [again] = store.work(sending.look(home.now))
+    assert again.id == leased.id
+    assert store.work(sending.begin(again, home.now, 0.5)) is not None
+    assert store.work(sending.begin(leased, home.now, 0.5)) is None, "who was away is too late"
 
 
 def test_an_unknown_relay_is_unknown(store):

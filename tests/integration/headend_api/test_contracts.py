@@ -99,6 +99,40 @@ async def test_what_cannot_be_booked_is_kept(api):
     assert (await api.get(f"/v1/contracts/{contract}/balance")).json()["posted"] == 0
 
 
+async def approved(api, approver, path, body):
+    """A request that a second person lets through."""
+    headers = key()
+    asked = await api.post(path, json=body, headers=headers)
+    assert asked.json()["type"] == "/problems/approval-needed", asked.text
+    decision = await approver.post(f"/v1/approvals/{asked.json()['code']}", json={"approved": True})
+    assert decision.status_code == 200, decision.text
+    return await api.post(path, json=body, headers=headers)
+
+
+async def test_money_that_came_for_nobody_is_booked_on_by_two_people(api, approver):
+    contract = await new_contract(api)
+    wish, headers = {"amount_mu": 70, "currency": "EUR"}, key()
+    kept = await api.post("/v1/contracts/nobodys/topups", json=wish, headers=headers)
+    waiting = (await api.get("/v1/payments/waiting?page_size=1000")).json()["items"]
+    mine = next(p for p in waiting if p["id"] == kept.json()["id"])
+    assert (mine["account"], mine["state"], mine["amount_mu"]) == ("nobodys", "suspense", 70)
+    path = f"/v1/payments/{mine['id']}/booking"
+    body = {"contract": contract, "reason": "the bank said so"}
+    booked = await approved(api, approver, path, body)
+    assert (booked.status_code, booked.json()["state"]) == (200, "booked"), booked.text
+    assert booked.json()["balance_mu"] == 70
+    again = await approved(api, approver, path, body)
+    assert again.json() == booked.json()
+    other = await approved(api, approver, path, body | {"contract": await new_contract(api)})
+    assert (other.status_code, other.json()["code"]) == (422, "payment_state")
+    assert (await api.get(f"/v1/contracts/{contract}/balance")).json()["posted"] == 70
+    still = (await api.get("/v1/payments/waiting?page_size=1000")).json()["items"]
+    assert mine["id"] not in {p["id"] for p in still}
+    back = f"/v1/contracts/{contract}/topups/{mine['id']}/reversal"
+    assert (await api.post(back, json={"reason": "bounced"})).json()["state"] == "reversed"
+    assert (await api.get(f"/v1/contracts/{contract}/balance")).json()["posted"] == 0
+
+
 async def test_a_reversal_takes_back_what_the_payment_gave_once(api):
     contract = await new_contract(api)
     paid = await api.post(
@@ -246,6 +280,8 @@ async def test_a_token_is_vended_once_and_read_back(api):
     await api.post(f"/v1/contracts/{contract}/topups", json={"amount_mu": 500}, headers=key())
     identity = {"pan": pan(int(uuid.uuid4()) % 10**9), "supply_group": "123457"}
     path = f"/v1/meters/{contract}"
+    hook = {"url": "https://hooks.example.com/tokens", "kinds": ["token.issued"]}
+    webhook = (await api.post("/v1/webhooks", json=hook)).json()["id"]
     assert (await api.put(f"{path}/token-identity", json=identity)).status_code == 200
     headers, body = key(), {"kind": "electricity", "units": 125, "amount_mu": 400}
     made = await api.post(f"{path}/tokens", json=body, headers=headers)
@@ -253,6 +289,9 @@ async def test_a_token_is_vended_once_and_read_back(api):
     assert (made.status_code, again.status_code) == (201, 200), made.text
     assert made.json() == again.json()
     assert len(made.json()["digits"]) == 20
+    told = (await api.get(f"/v1/webhooks/{webhook}/deliveries")).json()["items"]
+    assert [d["kind"] for d in told] == ["token.issued"], "told once"
+    await api.delete(f"/v1/webhooks/{webhook}")
     shown = (await api.get(f"/v1/tokens/{made.json()['id']}")).json()
     assert shown == made.json()
     read = await api.post(f"{path}/tokens/verify", json={"digits": made.json()["digits"]})
