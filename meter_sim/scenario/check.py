@@ -48,7 +48,7 @@ _FAULTS: dict[What, tuple[set[Driver], tuple[str, ...], tuple[str, ...]]] = {
     What.UNREGISTERED: (_FEED, (), ("share_percent",)),
 }
 _LOADS: dict[LoadKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    LoadKind.STANDARD: (("path",), ("annual_kwh",)),
+    LoadKind.STANDARD: (("path",), ("annual_kwh", "region")),
     LoadKind.MEASURED: (("path",), ("column",)),
     LoadKind.PV: ((), ("peak_w",)),
     LoadKind.HEAT_PUMP: ((), ("peak_w",)),

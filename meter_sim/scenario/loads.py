@@ -18,7 +18,8 @@ from meter_sim.household import SLOT_MS
 from ohmesh.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
+    from datetime import date
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
@@ -29,6 +30,7 @@ _SUN_WINTER = (0, 0, 0, 0, 0, 0, 0, 0, 4, 14, 24, 29, 28, 22, 11, 2, 0, 0, 0, 0,
 _SUN_SUMMER = (0, 0, 0, 1, 5, 14, 28, 43, 57, 68, 75, 78, 77, 72, 63, 51, 37, 23, 10, 3, 0, 0, 0, 0)
 _STANDBY_W = 4
 _DEFROST_W = 200
+_SATURDAY, _SUNDAY = 5, 6
 
 
 class Curve(Protocol):
@@ -162,19 +164,28 @@ class Standard:
 
     Attributes:
         watts: [month 0..11][0 Saturday, 1 Sunday, 2 workday][quarter-hour] mean watts.
-        zone: whose clock it follows. Public holidays are taken for what weekday they are.
+        zone: whose clock it follows.
+        holidays: public ones, which are like Sundays.
     """
 
     watts: Sequence[Sequence[Sequence[int]]]
     zone: ZoneInfo
+    holidays: Container[date]
 
     @classmethod
-    def read(cls, path: Path, annual_kwh: int, zone: ZoneInfo) -> Standard:
+    def read(cls, path: Path, annual_kwh: int, zone: ZoneInfo, region: str = "DE") -> Standard:
         """Read BDEW's table of 2025: kWh by the quarter-hour of a customer of 1 000 000 kWh a year.
 
+        Args:
+            path: of the table.
+            annual_kwh: what the customer draws in a year.
+            zone: whose clock it follows.
+            region: whose holidays count, as ISO 3166 has it: `DE` or `DE-BY`.
+
         Raises:
-            ConfigError: another table.
+            ConfigError: another table, or no such region.
         """
+        days_off = holidays_of(region)
         rows = list(csv.reader(_lines(path)))
         try:
             days = [name.strip() for name in rows[1][1:37]]
@@ -191,13 +202,31 @@ class Standard:
             ]
             for month in range(12)
         ]
-        return cls(watts, zone)
+        return cls(watts, zone, days_off)
 
     def net_w(self, slot: int) -> int:
-        """By the local month, weekday and quarter-hour."""
+        """By the local month, kind of day and quarter-hour."""
         local = datetime.fromtimestamp(slot * SLOT_MS // 1000, UTC).astimezone(self.zone)
-        kind = {5: 0, 6: 1}.get(local.weekday(), 2)
+        kind = self._kind(local.date())
         return self.watts[local.month - 1][kind][local.hour * 4 + local.minute // 15]
+
+    def _kind(self, day: date) -> int:
+        """Christmas Eve and New Year's Eve are like Saturdays, unless they are Sundays."""
+        if day.weekday() == _SUNDAY or day in self.holidays:
+            return 1
+        is_eve = (day.month, day.day) in {(12, 24), (12, 31)}
+        return 0 if day.weekday() == _SATURDAY or is_eve else 2
+
+
+def holidays_of(region: str) -> Container[date]:
+    """Public holidays of a country or one of its parts. Raises ConfigError."""
+    import holidays  # noqa: PLC0415 - start lean
+
+    country, _, part = region.partition("-")
+    try:
+        return holidays.country_holidays(country, subdiv=part or None)
+    except NotImplementedError as error:
+        raise ConfigError(f"no holidays of {region!r} are known: {error}") from None
 
 
 def _lines(path: Path) -> Iterable[str]:

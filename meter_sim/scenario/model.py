@@ -76,7 +76,8 @@ class LoadKind(StrEnum):
     """What a customer has or does, on top of an ordinary household."""
 
     STANDARD = "standard"
-    """A standard profile instead of the household: `path` of a table (BDEW's CSV), `annual_kwh`."""
+    """A standard profile instead of the household: `path` of a table (BDEW's CSV), `annual_kwh`;
+    public holidays of a `region` (`DE`, `DE-BY`) are like Sundays."""
     MEASURED = "measured"
     """A measured curve instead: `path` of a CSV and its `column`."""
     PV = "pv"
@@ -104,6 +105,7 @@ class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     percent: _Percent | None = None
     litres_per_h: _Positive | None = None
     annual_kwh: _Positive | None = None
+    region: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")] | None = None
     path: str | None = None
     column: str | None = None
 

@@ -41,6 +41,7 @@ ELECTRICITY = "el.energy.import"
 GAS, WATER = "gas.volume", "water.volume"
 _PEAK_W = {LoadKind.PV: 5000, LoadKind.HEAT_PUMP: 2500, LoadKind.EV: 11_000}
 _ANNUAL_KWH = 3500
+_REGION = "DE"
 _ML_PER_M3 = 1_000_000
 
 
@@ -223,7 +224,8 @@ def _curve(household: Household, has: list[Load], profile: Profile, folder: Path
             base = loads.Measured.read(folder / str(load.path), load.column or "consumption_kw")
         elif load.kind is LoadKind.STANDARD:
             kwh = load.annual_kwh or _ANNUAL_KWH
-            base = loads.Standard.read(folder / str(load.path), kwh, ZoneInfo(profile.spec.zone))
+            zone, region = ZoneInfo(profile.spec.zone), load.region or _REGION
+            base = loads.Standard.read(folder / str(load.path), kwh, zone, region)
         elif load.kind in _PEAK_W:
             extra.append(_device(load, seed))
     return loads.Sum((base, *extra)) if extra else base

@@ -193,6 +193,23 @@ class TestLoads:
         with pytest.raises(ConfigError, match="no BDEW table"):
             loads.Standard.read(shared / "loadprofiles" / "README.md", 1, ZoneInfo("UTC"))
 
+    def test_standard_profiles_rest_on_holidays(self, shared):
+        path = shared / "loadprofiles" / "bdew_g25.csv"  # a trade that works on weekdays
+        berlin = ZoneInfo("Europe/Berlin")
+
+        def kwh(year, month, day, region="DE"):
+            curve = loads.Standard.read(path, 100_000, berlin, region)
+            begin = datetime(year, month, day, tzinfo=berlin)
+            first = round(begin.timestamp() * 1000) // 900_000
+            return sum(curve.net_w(first + n) for n in range(96)) // 4000
+
+        labour_day, thursday, sunday = kwh(2025, 5, 1), kwh(2025, 5, 8), kwh(2025, 5, 11)
+        assert labour_day == sunday < thursday
+        assert kwh(2025, 12, 24) == kwh(2025, 12, 20) < kwh(2025, 12, 23)
+        assert kwh(2025, 1, 6, "DE-BY") < kwh(2025, 1, 6, "DE-BE") == kwh(2025, 1, 6)
+        with pytest.raises(ConfigError, match="'XX'"):
+            kwh(2025, 1, 6, "XX")
+
     def test_measured_curves_are_read_by_path(self, shared):
         name = "ausgrid_customer12_2011-2012_30min.csv"
         curve = loads.Measured.read(shared / "loadprofiles" / name, "consumption_kw")
