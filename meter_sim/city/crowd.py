@@ -87,7 +87,8 @@ class Crowd:
         curve = self._curves.get(length_bytes)
         if curve is None:
             levels = range(_CURVE_LOW, _CURVE_HIGH)
-            chances = [reception(level, length_bytes) for level in levels]
+            # Not by way of its cache, which the levels of whole curves would fill.
+            chances = [reception.__wrapped__(level, length_bytes) for level in levels]
             curve = self._curves[length_bytes] = np.array(chances, dtype=np.int64)
         return curve
 

@@ -11,7 +11,7 @@ frame are left out, and a repeated frame is simply not delivered twice.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -150,9 +150,6 @@ class RadioNode(Node):
 class FusedWorld(World):
     """A city on the fused radio. Args: as World; rate_kbps: speed of the PHY."""
 
-    air: Crowd
-    nodes: dict[int, RadioNode]  # type: ignore[assignment]  # our own kind of node
-
     def __init__(
         self,
         layout: Layout,
@@ -165,11 +162,14 @@ class FusedWorld(World):
     ) -> None:
         air = Crowd(links, rate_kbps=rate_kbps)
         super().__init__(layout, links, air, seed=seed, weather=weather, settings=settings)
+        # Air and nodes of every world, known here as what they are.
+        self._crowd = air
+        self._radios = cast("dict[int, RadioNode]", self.nodes)
         self.station_kind = FusedStation
         self._coin = Coin(seed)
         self._hack_us = air.duration_us(HACK_BYTES)
         self._lseq = 0
-        self._ack_timeout_us = self._config(self.nodes[1]).ack_timeout_ms * _MS
+        self._ack_timeout_us = self._config(self._radios[1]).ack_timeout_ms * _MS
         self._do |= {
             What.LANDED: self._landed,
             What.ARRIVE: self._arrive,
@@ -184,7 +184,7 @@ class FusedWorld(World):
     def kill(self, number: int) -> None:
         """Power a node off; whoever waits for its answer waits in vain."""
         super().kill(number)
-        node = self.nodes[number]
+        node = self._radios[number]
         node.flying = None
         for exchange in (node.unanswered or {}).values():
             self._fail(exchange)
@@ -226,8 +226,8 @@ class FusedWorld(World):
         times, first_us, arrives_us = self._transmissions(exchange, length, draw)
         self.frames.add(kind, length, times)
         self._hash.update(_TRACE.pack(first_us, node.number, send.dst, times, length))
-        self.air.occupy(self.now_us, node.number, times * self.air.duration_us(length))
-        receiver = self.nodes.get(send.dst)
+        self._crowd.occupy(self.now_us, node.number, times * self._crowd.duration_us(length))
+        receiver = self._radios.get(send.dst)
         if receiver is None or receiver.station is None:
             self.first_try_us.setdefault((node.number, send.dst), first_us)
             self._fail(exchange)
@@ -244,9 +244,9 @@ class FusedWorld(World):
         Returns: how many went on the air, when the first did, when the frame arrives.
         """
         now_us = self.now_us
-        airtime_us = self.air.duration_us(length)
+        airtime_us = self._crowd.duration_us(length)
         there, back = self._ways(exchange, length, airtime_us)
-        busy = self.air.senses(now_us, exchange.src)
+        busy = self._crowd.senses(now_us, exchange.src)
         at_us, first_us, arrives_us, times = now_us, 0, 0, 0
         for number in range(1, exchange.limit + 1):
             exponent = min(c.BACKOFF_EXPONENT_MIN + number - 1, c.BACKOFF_EXPONENT_MAX)
@@ -270,7 +270,7 @@ class FusedWorld(World):
 
     def _ways(self, exchange: Exchange, length: int, airtime_us: int) -> tuple[int, int]:
         """The chances of the frame and of its acknowledgement, in 65536ths."""
-        air, now_us, src, dst = self.air, self.now_us, exchange.src, exchange.dst
+        air, now_us, src, dst = self._crowd, self.now_us, exchange.src, exchange.dst
         there, back = air.level_tenths(src, dst), air.level_tenths(dst, src)
         if there is None or back is None:
             return 0, 0
@@ -289,12 +289,12 @@ class FusedWorld(World):
         """Listen before talk: a backoff, and another after whoever is heard."""
         wait_us = draw() * _LOOK_SLOTS * SLOT_US >> 16
         while draw() < busy and wait_us <= WAIT_MAX_US:
-            wait_us += draw() * (self.air.frame_us + _AGAIN_SLOTS * SLOT_US) >> 16
+            wait_us += draw() * (self._crowd.frame_us + _AGAIN_SLOTS * SLOT_US) >> 16
         return wait_us
 
     def _arrive(self, number: int, exchange: Exchange) -> None:
         """The frame is there for the first time."""
-        sender, receiver = self.nodes[exchange.src], self.nodes[number]
+        sender, receiver = self._radios[exchange.src], self._radios[number]
         if sender.flying is not exchange or sender.boots != exchange.boots:
             return
         station = receiver.station
@@ -318,7 +318,7 @@ class FusedWorld(World):
 
     def _answer(self, node: RadioNode, answer: LinkAnswer) -> None:
         """An acknowledgement goes out, now or with a later copy of the frame."""
-        exchange = self.nodes[answer.dst].flying
+        exchange = self._radios[answer.dst].flying
         if node.unanswered is not None:
             node.unanswered.pop(answer.dst, None)
         if exchange is None or exchange.lseq != answer.lseq or exchange.dst != node.number:
@@ -330,7 +330,7 @@ class FusedWorld(World):
             return
         times = exchange.again - exchange.arrived + 1
         self.frames.add(_HACK, HACK_BYTES, times)
-        self.air.occupy(self.now_us, node.number, times * self._hack_us)
+        self._crowd.occupy(self.now_us, node.number, times * self._hack_us)
         at_us = max(self.now_us, exchange.again_us) + self._hack_us
         self._queue.push(at_us, (What.DONE, exchange.src, exchange))
 
@@ -351,7 +351,7 @@ class FusedWorld(World):
 
     def _end(self, number: int, exchange: Exchange) -> None:
         """The sender knows how it went."""
-        node = self.nodes[number]
+        node = self._radios[number]
         if node.flying is not exchange or node.boots != exchange.boots:
             return
         node.flying = None
@@ -366,25 +366,25 @@ class FusedWorld(World):
     def _broadcast(self, node: RadioNode, output: LinkBroadcast) -> None:
         frame = output.frame
         kind, length = size_of(frame)
-        airtime_us = self.air.duration_us(length)
+        airtime_us = self._crowd.duration_us(length)
         draw = self._tosses(node, _EVERYBODY).__next__
-        wait_us = self._access_us(self.air.senses(self.now_us, node.number), draw)
+        wait_us = self._access_us(self._crowd.senses(self.now_us, node.number), draw)
         if wait_us > WAIT_MAX_US or not self.budget.spend(self.now_us, node.number, airtime_us):
             self.given_up += 1
             return
         self.frames.add(kind, length)
         at_us = self.now_us + wait_us
         self._hash.update(_TRACE.pack(at_us, node.number, 0, 1, length))
-        self.air.occupy(self.now_us, node.number, airtime_us)
+        self._crowd.occupy(self.now_us, node.number, airtime_us)
         self._queue.push(at_us + airtime_us, (What.LANDED, node.number, (frame, length)))
 
     def _landed(self, number: int, argument: tuple[Frame, int]) -> None:
         """One draw for the whole row, then the engines of those who heard it."""
         frame, length = argument
-        if self.nodes[number].station is None:
+        if self._radios[number].station is None:
             return
-        now_ms, nodes = self.now_us // _MS, self.nodes
-        for receiver, level in self._hearers(self.nodes[number], length):
+        now_ms, nodes = self.now_us // _MS, self._radios
+        for receiver, level in self._hearers(self._radios[number], length):
             node = nodes[receiver]
             station = node.station
             if station is not None:
@@ -394,7 +394,7 @@ class FusedWorld(World):
 
     def _hearers(self, node: RadioNode, length: int) -> Iterator[tuple[int, int]]:
         """Who hears a broadcast, and how loud."""
-        air, number = self.air, node.number
+        air, number = self._crowd, node.number
         span = air.span(number)
         receivers = self.links.receiver[span].astype(np.int64) + 1
         levels = self.links.rssi_tenths[span].astype(np.int64)

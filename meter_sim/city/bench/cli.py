@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 import time
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meter_sim.city.bench.compiled import compile_copy
 from meter_sim.city.build import MINUTE_US, SECOND_US, Radio, build_city
 from meter_sim.city.profiles import LIMITS, profile_named
 from ohmesh.usage import Parser
@@ -67,6 +71,19 @@ def _bytes_per_node(profile: CityProfile, nodes: int, seed: int, radio: Radio) -
         tracemalloc.stop()
 
 
+def _compile(target: Path) -> int:
+    try:
+        compile_copy(target)
+    except FileExistsError:
+        print(f"{target} is there already: name a directory that is not", file=sys.stderr)
+        return 2
+    except subprocess.CalledProcessError as error:
+        print(f"mypyc ended with {error.returncode}; what it lacks is said above", file=sys.stderr)
+        return 1
+    print(json.dumps({"compiled": str(target)}))
+    return 0
+
+
 def main(argv: list[str]) -> int:
     """`ohmesh bench mesh`: how fast the simulator is on this machine."""
     parser = Parser(
@@ -83,7 +100,15 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="60 meters, 10 minutes")
     parser.add_argument("--json", action="store_true", help="print the JSON line only")
+    parser.add_argument(
+        "--compile",
+        type=Path,
+        metavar="DIR",
+        help="make a compiled copy in DIR and end; then PYTHONPATH=DIR ohmesh ...",
+    )
     options = parser.parse_args(argv)
+    if options.compile is not None:
+        return _compile(options.compile.resolve())
     streets = profile_named(options.profile)
     nodes, minutes = (60, 10) if options.quick else (options.nodes, options.minutes)
     radio = Radio(options.radio)

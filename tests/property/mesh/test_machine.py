@@ -7,6 +7,8 @@ hand in, and nothing the attacker sent was taken.
 
 import random
 import string
+from contextlib import contextmanager
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ohmesh.mesh import StationConfig
 from ohmesh.mesh import constants as c
+from ohmesh.mesh.engine import Engine
 from ohmesh.mesh.testing import World
 
 ROOTS = (1, 2)
@@ -33,6 +36,19 @@ LIMITS = {
     "commands": c.COMMANDS_MAX,
     "owed": len(METERS),
 }
+
+
+@contextmanager
+def engine_inputs():
+    """The frames that pass the replay windows and reach an engine meanwhile."""
+    inputs, receive = [], Engine.receive
+
+    def counted(engine, now_ms, src, frame, **named):
+        inputs.append(frame)
+        receive(engine, now_ms, src, frame, **named)
+
+    with patch.object(Engine, "receive", counted):
+        yield inputs
 
 
 class MeshMachine(RuleBasedStateMachine):
@@ -105,7 +121,9 @@ class MeshMachine(RuleBasedStateMachine):
             return
         self.world.inject(victim, frame)
         before = self._standing(victim)
-        self.world.inject(victim, frame)
+        with engine_inputs() as inputs:
+            self.world.inject(victim, frame)
+        assert inputs == []
         assert self._standing(victim) == before
 
     @precondition(lambda self: self.heard)
