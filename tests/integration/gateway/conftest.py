@@ -130,17 +130,13 @@ class GatewayProcess:
             "OHMESH_GATEWAY__BENCH__PORT": str(self.bench_port),
             "OHMESH_GATEWAY__OUTBOX__PATH": str(folder / "outbox.db"),
         } | {f"OHMESH_GATEWAY__{key}": value for key, value in settings.items()}
+        self.argv = [sys.executable, "-m", "ohmesh", "gateway", "run"]
         self.log = folder / "gateway.log"
         self.process = None
 
     def start(self):
         with self.log.open("ab") as log:
-            self.process = spawn(
-                [sys.executable, "-m", "ohmesh", "gateway", "run"],
-                log=log,
-                cwd=self.folder,
-                env=self.env,
-            )
+            self.process = spawn(self.argv, log=log, cwd=self.folder, env=self.env)
         return self
 
     def kill(self):

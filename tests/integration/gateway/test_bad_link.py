@@ -1,4 +1,4 @@
-"""A line of 9.6 kbit/s that delays, stalls and breaks: everything arrives, once each number."""
+"""A line that is slow, stalls, flips bits and breaks: all arrives, each number once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+from secure_broker import SecureBroker
 
 BYTES_PER_S = 9600 // 8
 SEGMENT = 100
@@ -16,9 +17,14 @@ RETRANSMISSION_S = 1.0
 class BadLink:
     """A TCP line: what is lost comes late and holds up what is behind it, as TCP has it."""
 
-    def __init__(self, broker_port, delay_s):
+    def __init__(self, broker_port, delay_s, *, seed=1, bytes_per_s=BYTES_PER_S, flips=0.0):
+        """Args: flips: share of segments in which a bit falls over."""
         self.broker_port, self.delay_s = broker_port, delay_s
-        self.chance = random.Random(1)
+        self.bytes_per_s, self.flips = bytes_per_s, flips
+        self.chance = random.Random(seed)
+        self.flipped = 0
+        self.through = asyncio.Event()
+        self.through.set()
         self.connections = set()
         self.lost = self.opened = 0
 
@@ -75,9 +81,18 @@ class BadLink:
                     raise EOFError
                 late = self.chance.random() < LOSS
                 self.lost += late
-                await asyncio.sleep(len(octets) / BYTES_PER_S + late * RETRANSMISSION_S)
+                await asyncio.sleep(len(octets) / self.bytes_per_s + late * RETRANSMISSION_S)
+                await self.through.wait()
                 due = asyncio.get_running_loop().time() + self.delay_s
-                queue.put_nowait((due, octets))
+                queue.put_nowait((due, self._damaged(octets)))
+
+    def _damaged(self, octets):
+        if self.chance.random() >= self.flips:
+            return octets
+        self.flipped += 1
+        place = self.chance.randrange(len(octets))
+        bit = 1 << self.chance.randrange(8)
+        return octets[:place] + bytes((octets[place] ^ bit,)) + octets[place + 1 :]
 
 
 @pytest.mark.parametrize(
@@ -104,3 +119,68 @@ async def test_a_slow_line_that_loses_and_breaks_brings_everything(
     assert sorted(seq for _, seq in head_end.rows) == list(range(telegrams))
     assert head_end.conflicts == []
     assert set(head_end.payloads()) == client.sent
+
+
+HALF_OPEN_S = 60
+SOAK = [pytest.mark.soak, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def secure(tmp_path):
+    folder = tmp_path / "secure"
+    folder.mkdir()
+    made = SecureBroker(folder)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.mark.mosquitto
+@pytest.mark.parametrize(
+    ("seed", "turns", "half_open_s", "flips"),
+    [
+        (0, 3, 0, 0.0),
+        *(
+            pytest.param(
+                seed, 6, HALF_OPEN_S, 0.004, marks=[pytest.mark.soak, pytest.mark.timeout(600)]
+            )
+            for seed in range(1, 31)
+        ),
+    ],
+)
+async def test_flipped_bits_resets_and_half_open_lines_lose_nothing(
+    secure, gateway_process, bench, tmp_path, wait_until, seed, turns, half_open_s, flips
+):
+    """Over TLS, which finds each flipped bit; without it only TCP's own sum would."""
+    secure.identity(tmp_path / "identity")
+    chance = random.Random(seed)
+    heard = secure.head_end()
+    rows = await anext(heard)
+    hearing = asyncio.create_task(_hear(heard), name="head-end")
+    link = BadLink(secure.port, 0.05, seed=seed, bytes_per_s=20_000, flips=flips)
+    async with link:
+        gateway = gateway_process(BROKER__URL=f"mqtts://127.0.0.1:{link.port}")
+        client = await bench(gateway)
+        for turn in range(turns):
+            for _ in range(10):
+                await client.put()
+            await asyncio.sleep(chance.random())
+            if turn % 2:
+                link.cut()
+        link.through.clear()
+        await asyncio.sleep(half_open_s)
+        link.through.set()
+        link.flips = 0.0
+        assert await wait_until(lambda: len(rows) == 10 * turns, 240), len(rows)
+        gateway.stop()
+    hearing.cancel()
+    await asyncio.gather(hearing, return_exceptions=True)
+    await heard.aclose()
+    assert sorted(seq for _, seq in rows) == list(range(10 * turns))
+    assert set(rows.values()) == client.sent
+    assert link.opened >= 2
+
+
+async def _hear(heard):
+    async for _ in heard:
+        pass

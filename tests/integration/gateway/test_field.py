@@ -96,7 +96,10 @@ async def tcp(new):
         yield f"tcp://127.0.0.1:{port}"
 
 
-@pytest.mark.parametrize(("kind", "profile"), [("p1", "nl_dsmr"), ("sml", "de_sml")])
+@pytest.mark.parametrize(
+    ("kind", "profile"),
+    [("p1", "nl_dsmr"), ("sml", "de_sml"), ("tic", "fr_linky"), ("han", "no_han")],
+)
 @pytest.mark.parametrize("transport", ["pty", "tcp"])
 async def test_meters_that_push(tmp_path, kind, profile, transport):
     telegram = profile_telegram(registry.load(profile), "M1", clock_ms, seed=1)
@@ -110,6 +113,7 @@ async def test_meters_that_push(tmp_path, kind, profile, transport):
         else:
             line = await stack.enter_async_context(tcp(new))
         section = {"name": "a", "line": str(line), "meter": "house-7", "period_s": 0}
+        section["profile"] = profile
         outbox, counts = await stack.enter_async_context(gateway(tmp_path, **{kind: [section]}))
         await until(lambda: outbox.state.next_seq >= 5)
         rows = await stored(outbox)

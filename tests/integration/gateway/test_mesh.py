@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
+from base64 import b64encode
 
 import aiomqtt
 import pytest
@@ -16,6 +17,7 @@ from ohmesh.wire import topics
 from ohmesh.wire.air import Heard, HeardBatch, decode_hello, encode_air
 from ohmesh.wire.downlink import DownMessage, encode_down
 from ohmesh.wire.report import DeliveryStatus
+from ohmesh.wire.sealed import SealedKind, seal
 
 ROOT, NET, DIVISOR, RSSI_DBM = 1, 1, 20, -60
 
@@ -224,3 +226,31 @@ async def test_garbage_on_the_air_is_nothing(head_end, root, room, wait_until, b
     room.submit(100, b"after the noise")
     assert await wait_until(lambda: b"after the noise" in head_end.payloads())
     assert gateway.process.poll() is None
+
+
+async def test_a_stolen_gateway_holds_no_meter_s_key_and_no_reading(
+    head_end, root, room, wait_until, tmp_path
+):
+    """G11: its disk, with what it keeps after the acknowledgement, is searched for both."""
+    gateway = root()
+    assert await wait_until(lambda: room.joined)
+    keys = {node: random.Random(node).randbytes(16) for node in range(1000)}
+    shown = [f"{node}:{number:08d}.5 kWh" for number in range(4) for node in room.meters]
+    for number, reading in enumerate(shown):
+        node = int(reading.partition(":")[0])
+        address, body = mesh_address(node), reading.encode()
+        room.submit(node, seal(keys[node], address, SealedKind.REPORT, number + 1, body))
+    assert await wait_until(lambda: len(head_end.payloads()) >= len(shown))
+    gateway.kill()
+    disk = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    sent = head_end.payloads()
+    assert len(sent) == len(shown)
+    assert all(payload in disk for payload in sent), "the disk that is searched is the right one"
+    found = [
+        form
+        for key in keys.values()
+        for form in (key, key.hex().encode(), key.hex().upper().encode(), b64encode(key))
+        if form in disk
+    ]
+    assert found == []
+    assert [reading for reading in shown if reading.encode() in disk] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -52,6 +53,67 @@ async def test_systemd_and_prometheus_see_a_gateway_at_work(
         last = b""
         while b"STOPPING" not in last:
             last = heard.recv(200)
+
+
+_READ_ONLY = """
+mount --make-rprivate / && mount --bind "$1" "$1" && mount -o remount,bind,ro / &&
+mount -o remount,bind,rw "$1" && shift && exec "$@"
+"""
+
+
+def _may_unshare():
+    """A mount namespace of one's own needs rights that not every machine gives."""
+    shell = [
+        shutil.which("unshare") or "false",
+        "--mount",
+        "sh",
+        "-c",
+        "mount -o remount,bind,ro /",
+    ]
+    return subprocess.run(shell, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not _may_unshare(), reason="needs the right to a mount namespace")
+async def test_it_works_where_only_its_folder_can_be_written_and_nobody_can_knock(
+    head_end, gateway_process, bench, tmp_path, wait_until
+):
+    gateway = gateway_process()
+    gateway.kill()
+    shell = ["unshare", "--mount", "sh", "-c", _READ_ONLY, "sh", str(tmp_path)]
+    gateway.argv = [*shell, *gateway.argv]
+    gateway.start()
+    client = await bench(gateway)
+    for _ in range(5):
+        await client.put()
+    assert await wait_until(lambda: len(head_end.rows) == 5)
+    assert _doors(gateway.process.pid) == {("127.0.0.1", gateway.bench_port)}
+    assert not _can_write(gateway.process.pid, Path(__file__))
+    assert gateway.stop() == 0
+    gateway.env["OHMESH_GATEWAY__BENCH__ENABLED"] = "false"
+    gateway.start()
+    states = len(head_end.states)
+    assert await wait_until(lambda: len(head_end.states) > states)
+    assert _doors(gateway.process.pid) == set(), "as it comes, it has no door at all"
+
+
+def _doors(pid):
+    """Address and port of each TCP socket on which a process listens."""
+    sockets = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    doors = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                host, port = fields[1].split(":")
+                octets = bytes.fromhex(host)[::-1]
+                text = socket.inet_ntoa(octets) if len(octets) == 4 else octets.hex()
+                doors.add((text, int(port, 16)))
+    return doors
+
+
+def _can_write(pid, file):
+    """Whether a process sees the file on a file system that is not read-only."""
+    return not os.statvfs(f"/proc/{pid}/root{file}").f_flag & os.ST_RDONLY
 
 
 def _samples(text):

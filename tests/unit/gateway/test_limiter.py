@@ -78,8 +78,8 @@ def off(machine, nodes):
     return [node for node in nodes if machine.order(node) is None]
 
 
-def test_a_hostile_head_end_switches_off_a_tenth_in_an_hour_on_each_of_twenty_gateways():
-    assert [len(off(Machine(), range(60))) for _ in range(20)] == [6] * 20
+def test_a_hostile_head_end_switches_off_a_tenth_in_an_hour_on_each_of_a_hundred_gateways():
+    assert [len(off(Machine(), range(60))) for _ in range(100)] == [6] * 100
 
 
 def test_the_next_come_when_an_hour_is_over_and_not_before():
@@ -171,6 +171,17 @@ def test_no_release_no_disconnection():
         assert why in machine.order(1, command=command, release=release)
     assert machine.disk is None, "nothing was counted"
     assert machine.order(1, command=command) is None
+
+
+def test_a_replayed_command_counts_once_and_not_beyond_its_release():
+    machine, command = Machine(), uuid.uuid4().bytes
+    release = released(1, command, NOW_S + 600)
+    assert [machine.order(1, command=command, release=release) for _ in range(20)] == [None] * 20
+    assert len(off(machine, range(2, 60))) == 5, "it was one of six"
+    assert "another command" in machine.order(1, release=release)
+    assert "no valid release" in machine.order(2, command=command, release=release)
+    machine.now_s += 601
+    assert "expired" in machine.order(1, command=command, release=release)
 
 
 def test_without_a_gate_s_key_nobody_is_switched_off():
