@@ -63,6 +63,10 @@ _DUPLICATES = """
     from bulk.reading r join ohmesh.channel c on c.id = r.channel
 """
 _TELEGRAMS = "select count(*) from bulk.telegram where source = 'bench'"
+_ARCHIVED = """
+    select g.name, t.epoch, t.seq from bulk.telegram t join ohmesh.gateway g on g.id = t.gateway_id
+    where t.source = 'bench'
+"""
 _DECODED = """
     select count(*) from bulk.telegram t where t.source = 'bench' and not exists (
         select from bulk.telegram_quarantine q
@@ -217,6 +221,10 @@ class Audit:
     def telegrams(self) -> int:
         """Telegrams archived that came over the bench port, quarantined ones among them."""
         return self._number(_TELEGRAMS)
+
+    def archived(self) -> list[tuple[str, int, int]]:
+        """Gateway, epoch and number of each of them."""
+        return self._connection.execute(_ARCHIVED).fetchall()
 
     def telegrams_decoded(self) -> int:
         """Of these, the ones that gave readings."""

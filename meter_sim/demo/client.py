@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
+from meter_sim.meterfile import import_meters
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from meter_sim.roster import RosterMeter
 
@@ -46,9 +48,9 @@ class HeadEnd:
         """Make one meter known."""
         await self._post("/v1/meters", {"meter": meter, "profile": profile, **more})
 
-    async def add_service_point(self, name: str, *, feeder: str) -> None:
-        """Say where a customer hangs; a second time changes nothing."""
-        await self._post("/v1/service-points", {"service_point": name, "feeder": feeder})
+    async def import_meters(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Make many meters known. Raises ConfigError when one of them is refused."""
+        await import_meters(self._http, rows)
 
     async def register_gateway(self, gateway: str) -> None:
         """Make one gateway known; a second time changes nothing."""

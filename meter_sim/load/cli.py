@@ -152,7 +152,7 @@ def _register(api: Api | None, plan: LoadPlan, options: argparse.Namespace) -> N
     console = Console(stderr=True)
     disable = options.json or not console.is_terminal
     with Progress(console=console, disable=disable) as progress:
-        task = progress.add_task("registering", total=plan.meters + plan.gateways)
+        task = progress.add_task("registering", total=plan.meters)
         asyncio.run(
             api.register(
                 meters=plan.meters,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
 from meter_sim.load.fleet import gateway_name, meter_name
+from meter_sim.meterfile import import_meters
 from ohmesh.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-_AT_ONCE = 16
 _TIMEOUT_S = 120.0
 
 
@@ -35,24 +34,21 @@ class Api:
         told: Callable[[int], None],
     ) -> None:
         """Make a fleet known; who is known already is no error. Args: told: how many so far."""
-        bodies: list[tuple[str, dict[str, Any]]] = [
-            ("/v1/gateways", {"gateway": gateway_name(n)}) for n in range(gateways)
-        ]
         shared = {"profile": profile, "interval_s": interval_s}
-        bodies += [("/v1/meters", {"meter": meter_name(n), **shared}) for n in range(meters)]
-        waiting = iter(bodies)
-        done = 0
-
-        async def work(client: httpx.AsyncClient) -> None:
-            nonlocal done
-            for path, body in waiting:
-                await _post(client, path, body)
-                done += 1
-                told(done)
-
-        async with self._client() as client, asyncio.TaskGroup() as tasks:
-            for number in range(_AT_ONCE):
-                tasks.create_task(work(client), name=f"register-{number}")
+        rows = [{"meter": meter_name(n), **shared} for n in range(meters)]
+        try:
+            async with self._client() as client:
+                for number in range(gateways):
+                    answer = await client.post(
+                        "/v1/gateways", json={"gateway": gateway_name(number)}
+                    )
+                    answer.raise_for_status()
+                await import_meters(client, rows, told)
+        except httpx.HTTPStatusError as error:
+            what = f"{error.response.status_code} {error.response.text[:200]}"
+            raise ConfigError(f"the head-end refuses to register: {what}") from None
+        except httpx.HTTPError as error:
+            raise ConfigError(f"the head-end's API: {error}") from None
 
     async def stored(self, channel: str, begin: datetime, end: datetime) -> int:
         """Intervals stored of all meters with an END in (begin, end]."""
@@ -72,12 +68,3 @@ class Api:
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self._url, headers=self._headers, timeout=_TIMEOUT_S)
-
-
-async def _post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
-    try:
-        answer = await client.post(path, json=body)
-    except httpx.HTTPError as error:
-        raise ConfigError(f"the head-end's API: {error}") from None
-    if not answer.is_success and answer.status_code != httpx.codes.CONFLICT:
-        raise ConfigError(f"the head-end refuses {body}: {answer.status_code} {answer.text[:200]}")

@@ -211,11 +211,13 @@ class Feed:
 
     def _count(self, audit: Audit) -> Outcome:
         expected, got = self.counts.expected, _keyed(audit)
+        answered, archived = self.counts.answered, set(audit.archived())
         facts, differing = compare(expected, got)
         facts |= {
             "meters": len(self.fleet.sources),
-            "telegrams": len(self.counts.answered),
-            "telegrams_archived": audit.telegrams(),
+            "telegrams": len(answered),
+            "telegrams_archived": len(answered & archived),
+            "telegrams_again": len(archived - answered),
             "telegrams_lost_in_field": self.counts.lost,
             "telegrams_corrupted": self.counts.corrupted,
             "telegrams_refused": sum(mouth.refused for mouth in self.mouths),

@@ -15,6 +15,8 @@ FACTS: dict[str, str] = {
     "joined": "meters with a way to a gateway at the end",
     "telegrams": "telegrams that a gateway has acknowledged",
     "telegrams_archived": "of these, in the head-end's archive",
+    "telegrams_again": "archived too, though no gateway could acknowledge it: it died, or the line "
+    "broke, and the meter sent it again",
     "telegrams_lost_in_field": "telegrams that the scenario lost on purpose",
     "telegrams_corrupted": "telegrams that the scenario damaged on purpose",
     "telegrams_refused": "times that a gateway did not take a telegram (it stayed with the meter)",
