@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
-from meter_sim.city.build import Radio
+from meter_sim.city.build import MINUTE_US, Radio
 from meter_sim.city.experiments.catalogue import CATALOGUE, experiment_named, over_seeds
 from meter_sim.city.experiments.stage import Plan
 from meter_sim.city.profiles import LIMITS, profile_named
@@ -21,10 +21,11 @@ from meter_sim.city.report.story import Fault, tell
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from meter_sim.city.experiments.catalogue import Experiment
     from meter_sim.city.experiments.measure import Measure, Summary
+    from meter_sim.city.world import World
 
 
 def run_experiments(options: argparse.Namespace) -> int:
@@ -48,8 +49,7 @@ def run_experiments(options: argparse.Namespace) -> int:
 
 def _one(experiment: Experiment, first: Plan, options: argparse.Namespace) -> Summary:
     plans = [replace(first, seed=first.seed + n) for n in range(options.seeds)]
-    runs = _runs(experiment, plans, options.jobs)
-    summaries = over_seeds(_shown(runs, len(plans), experiment))
+    summaries = over_seeds(_shown(experiment, plans, options.jobs))
     if not options.json:
         for summary in summaries:
             print(_line(experiment.name, summary))
@@ -61,7 +61,7 @@ def _one(experiment: Experiment, first: Plan, options: argparse.Namespace) -> Su
 
 def _runs(experiment: Experiment, plans: list[Plan], jobs: int) -> Iterator[list[Measure]]:
     """A run a seed, one after another or in processes of their own."""
-    if jobs == 1 or len(plans) == 1:
+    if jobs == 1:
         yield from map(experiment.run, plans)
         return
     fresh = multiprocessing.get_context("spawn")
@@ -69,13 +69,25 @@ def _runs(experiment: Experiment, plans: list[Plan], jobs: int) -> Iterator[list
         yield from pool.map(experiment.run, plans)
 
 
-def _shown(
-    runs: Iterable[list[Measure]], count: int, experiment: Experiment
-) -> Iterable[list[Measure]]:
-    """The runs, with a bar on a terminal."""
+def _shown(experiment: Experiment, plans: list[Plan], jobs: int) -> Iterator[list[Measure]]:
+    """The runs; on a terminal with a bar of the seeds and the simulated time of this one."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from _runs(experiment, plans, jobs)
+        return
     title = f"{experiment.name} {experiment.title}"
-    return track(runs, title, total=count, console=console, disable=not console.is_terminal)
+    with Progress(console=console) as progress:
+        bar = progress.add_task(title, total=len(plans))
+
+        def tell(world: World) -> None:
+            minutes = world.now_us // MINUTE_US
+            progress.update(bar, description=f"{title}, {minutes // 60} h {minutes % 60:02} min")
+
+        # A watcher stays in its process: where others run the seeds, only the seeds are counted.
+        watched = [replace(plan, watch=tell) for plan in plans] if jobs == 1 else plans
+        for measures in _runs(experiment, watched, jobs):
+            progress.advance(bar)
+            yield measures
 
 
 def _line(name: str, summary: Summary) -> str:

@@ -49,17 +49,12 @@ _TRACE = struct.Struct(">QIIHH")
 class FusedStation(Station):
     """A station without link and ARQ: what its engine asks of the link comes out as it is."""
 
-    __slots__ = ("timers",)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """See Station."""
-        super().__init__(*args, **kwargs)
-        self.timers = self._engine.core.timers
+    __slots__ = ()
 
     @property
     def next_wake_ms(self) -> int | None:
         """When ``wake`` wants to be called; there is no ARQ to ask."""
-        return self.timers.next_ms
+        return self._engine.core.timers.next_ms
 
     def wake(self, now_ms: int) -> Any:
         """Pass the deadlines that have come."""

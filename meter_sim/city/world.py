@@ -48,6 +48,7 @@ REPORT_US = 900_000_000
 REPORT_JITTER_US = 5_000_000
 COMMIT_MIN_US, COMMIT_SPREAD_US = 5_000, 45_000
 """A gateway's outbox on an SD card."""
+WATCH_US = 60_000_000
 NET = 1
 EPOCH = 1_767_225_600
 
@@ -165,6 +166,7 @@ class World:
         self.first_try_us: dict[tuple[int, int], int] = {}
         """(sender, dead node) -> when something was first sent to it after its death."""
         self.events = 0
+        self.watch: Callable[[World], None] | None = None
         self.given_up = 0
         """Frames that found no free channel in time."""
         self._queue: BucketQueue[Event] = BucketQueue()
@@ -269,7 +271,13 @@ class World:
         self._carry_out(self.nodes[number], station.power_restored(self.now_us // 1000))
 
     def run(self, until_us: int) -> None:
-        """Run to a time."""
+        """Run to a time; whoever watches is told each minute of it."""
+        while self.watch is not None and self.now_us + WATCH_US < until_us:
+            self._run(self.now_us + WATCH_US)
+            self.watch(self)
+        self._run(until_us)
+
+    def _run(self, until_us: int) -> None:
         pop, do = self._queue.pop_until, self._do
         while (event := pop(until_us)) is not None:
             self.now_us, (what, node, argument) = event

@@ -21,6 +21,7 @@ from ohmesh.mesh.config import StationConfig
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from meter_sim.city.world import World
     from ohmesh.mesh import Sealer
 
 STEP_US = SECOND_US // 4
@@ -47,6 +48,7 @@ class Plan:
         settings: fields of StationConfig that differ from the defaults.
         sealer: of the exact radio; a stub when not said.
         station: of the fused radio; another one for what-if runs.
+        watch: told of each simulated minute of every city of the plan.
     """
 
     profile: str
@@ -58,6 +60,7 @@ class Plan:
     settings: tuple[tuple[str, int], ...] = ()
     sealer: Sealer | None = None
     station: type[FusedStation] | None = None
+    watch: Callable[[World], None] | None = None
 
     @property
     def streets(self) -> CityProfile:
@@ -81,6 +84,7 @@ class Plan:
             city.world.sealer = self.sealer
         if self.station is not None and isinstance(city.world, FusedWorld):
             city.world.station_kind = self.station
+        city.world.watch = self.watch
         return city
 
 

@@ -139,3 +139,15 @@ def test_a_gateway_that_dies_answers_nobody_and_its_senders_go_on():
     world.run(world.now_us + 20 * MINUTE_US)
     assert world.ledger.missing(25 * MINUTE_US) == []
     assert world.loops() == []
+
+
+def test_who_watches_is_told_each_minute_and_changes_nothing():
+    digests, told = [], []
+    for watch in (None, lambda world: told.append(world.now_us)):
+        world = build_city(PROFILES["suburb-mid"], 12, 3, radio=Radio.FUSED).world
+        world.watch = watch
+        world.boot_all(SECOND_US)
+        world.run(5 * MINUTE_US + SECOND_US)
+        digests.append(world.digest)
+    assert digests[0] == digests[1]
+    assert told == [minute * MINUTE_US for minute in range(1, 6)]
