@@ -10,10 +10,10 @@ import json
 import sys
 from typing import TYPE_CHECKING, Self
 
-from meter_sim.servers.process import LOOPBACK, free_port, listening, spawn, stop, wait_until
+from meter_sim.servers.mqtt import MqttServer
+from meter_sim.servers.process import LOOPBACK
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 MAX_PAYLOAD_BYTES = 10 * 1024 * 1024
@@ -44,43 +44,19 @@ IotCoreBroker(config_path=json.loads(sys.argv[1]), listen="127.0.0.1", port=0).r
 """
 
 
-class Broker:
+class Broker(MqttServer):
     """One broker on one port; after a stop it starts empty on the same port."""
 
     def __init__(self, folder: Path) -> None:
         """Args: folder: for its configuration and log, made when absent."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._log = folder / "broker.log"
-        self._configuration = folder / "rumqttd.toml"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
-
-    @property
-    def url(self) -> str:
-        """Its address for our programs."""
-        return f"mqtt://{LOOPBACK}:{self.port}"
+        super().__init__(folder, "broker", "rumqttd.toml")
 
     def start(self) -> Self:
-        """Start it and wait until it listens."""
+        """Start it and wait until it listens. Raises ServerError."""
         self._configuration.write_text(
             _CONFIGURATION.format(
                 host=LOOPBACK, port=self.port, max_payload_bytes=MAX_PAYLOAD_BYTES
             )
         )
         argv = [sys.executable, "-c", _RUN, json.dumps(str(self._configuration))]
-        with self._log.open("ab") as log:
-            self._process = spawn(argv, log=log)
-        wait_until(lambda: listening(self.port), self._process, self._log)
-        return self
-
-    def stop(self) -> None:
-        """End it; every session and message that it holds is lost."""
-        if self._process is not None:
-            stop(self._process)
-            self._process = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        return self._launch(argv, self._listens)

@@ -16,21 +16,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from meter_sim.servers.process import (
-    LOOPBACK,
-    ServerError,
-    free_port,
-    spawn,
-    stop,
-    tail,
-    wait_until,
-)
+from meter_sim.servers.process import LOOPBACK, ServerError, spawn, tail
+from meter_sim.servers.server import Server
 
 _NOBODY = 65534
 _OPTIONS = ("--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C")
 _RECOVERY_S = 300
 """After a crash under load the log of minutes is played again."""
-_READY = "database system is ready to accept connections"
+_READY = b"database system is ready to accept connections"
 
 
 def wheel_install() -> Path:
@@ -41,75 +34,70 @@ def wheel_install() -> Path:
     return Path(spec.origin).parent / "pginstall"
 
 
-class Database:
-    """One server in one folder; start it again after a stop and the data is still there."""
+class PostgresServer(Server):
+    """A PostgreSQL; start it again after a stop and the data is still there."""
 
-    def __init__(self, folder: Path, *, install: Path | None = None) -> None:
-        """Args: folder: its home, made when absent. install: a PostgreSQL with `bin/postgres`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder.resolve()
-        self._data = self._folder / "data"
-        self._log = self._folder / "postgres.log"
-        self._user = _NOBODY if os.geteuid() == 0 else None
-        self._install = install or wheel_install()
+    stop_signal = signal.SIGINT
+    """Fast shutdown: open transactions are rolled back."""
+
+    def __init__(self, log: Path) -> None:
+        """Args: log: the file that the server writes to."""
+        super().__init__(log)
         self._password = secrets.token_urlsafe(18)
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
 
     @property
     def admin_url(self) -> str:
         """The superuser's address: for bootstrap only, programs refuse it."""
         return f"postgresql://postgres:{self._password}@{LOOPBACK}:{self.port}/postgres"
 
-    def start(self) -> Self:
-        """Start the server; the first time, make its data folder."""
-        if not self._data.exists():
-            self._initialise()
-        offset = self._log.stat().st_size if self._log.exists() else 0
-        with self._log.open("ab") as log:
-            self._process = spawn(
-                self._command(),
-                log=log,
-                death_signal=signal.SIGINT,
-                user=self._user,
-                cwd=self._folder,
-            )
-        wait_until(
-            lambda: _READY in self._log_since(offset),
-            self._process,
-            self._log,
-            limit_s=_RECOVERY_S,
-        )
-        return self
-
-    def stop(self) -> None:
-        """Fast shutdown: open transactions are rolled back."""
-        if self._process is not None:
-            stop(self._process, sig=signal.SIGINT)
-            self._process = None
-
     def crash(self) -> None:
         """Immediate shutdown, as after a power cut: the next start recovers from the log."""
-        if self._process is not None:
-            stop(self._process, sig=signal.SIGQUIT)
-            self._process = None
+        self._end(signal.SIGQUIT)
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _command(self) -> list[str | Path]:
-        settings = {
+    def _flags(self, settings: dict[str, object]) -> list[str]:
+        always = {
             "listen_addresses": LOOPBACK,
             "port": self.port,
             "unix_socket_directories": "",
-            "max_connections": 60,
-            "shared_buffers": "128MB",
-            "max_wal_size": "2GB",
         }
-        flags = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        return [
+            word for key, value in (always | settings).items() for word in ("-c", f"{key}={value}")
+        ]
+
+    def _ready_since(self, offset: int) -> bool:
+        with self._log.open("rb") as log:
+            log.seek(offset)
+            return _READY in log.read()
+
+
+class Database(PostgresServer):
+    """One server of the wheel in one folder."""
+
+    def __init__(self, folder: Path, *, install: Path | None = None) -> None:
+        """Args: folder: its home, made when absent. install: a PostgreSQL with `bin/postgres`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder.resolve()
+        super().__init__(self._folder / "postgres.log")
+        self._data = self._folder / "data"
+        self._user = _NOBODY if os.geteuid() == 0 else None
+        self._install = install or wheel_install()
+
+    def start(self) -> Self:
+        """Start the server; the first time, make its data folder. Raises ServerError."""
+        if not self._data.exists():
+            self._initialise()
+        return self._launch(
+            self._command(),
+            self._ready_since,
+            limit_s=_RECOVERY_S,
+            user=self._user,
+            cwd=self._folder,
+        )
+
+    def _command(self) -> list[str | Path]:
+        flags = self._flags(
+            {"max_connections": 60, "shared_buffers": "128MB", "max_wal_size": "2GB"}
+        )
         return [self._install / "bin" / "postgres", "-D", self._data, *flags]
 
     def _initialise(self) -> None:
@@ -162,8 +150,3 @@ class Database:
             if libraries.exists():
                 shutil.copytree(libraries, self._folder / libraries.name)
             self._install = copy
-
-    def _log_since(self, offset: int) -> str:
-        with self._log.open("rb") as log:
-            log.seek(offset)
-            return log.read().decode(errors="replace")

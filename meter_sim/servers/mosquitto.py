@@ -5,18 +5,10 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Self
 
-from meter_sim.servers.process import (
-    LOOPBACK,
-    ServerError,
-    free_port,
-    listening,
-    spawn,
-    stop,
-    wait_until,
-)
+from meter_sim.servers.mqtt import MqttServer
+from meter_sim.servers.process import LOOPBACK, ServerError
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 
@@ -25,7 +17,7 @@ def installed() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 
 
-class Mosquitto:
+class Mosquitto(MqttServer):
     """One broker with its default limits, open to loopback; memory only."""
 
     def __init__(self, folder: Path, *, queued_max: int = 1000) -> None:
@@ -33,23 +25,8 @@ class Mosquitto:
 
         queued_max: messages that it keeps for one client, dropping what is beyond; 0: all.
         """
+        super().__init__(folder, "mosquitto", "mosquitto.conf")
         self._queued_max = queued_max
-        folder.mkdir(parents=True, exist_ok=True)
-        self._log = folder / "mosquitto.log"
-        self._configuration = folder / "mosquitto.conf"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
-
-    @property
-    def url(self) -> str:
-        """Its address for our programs."""
-        return f"mqtt://{LOOPBACK}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """Of its process, while it runs."""
-        assert self._process is not None
-        return self._process.pid
 
     def start(self) -> Self:
         """Start it and wait until it listens. Raises ServerError."""
@@ -60,19 +37,4 @@ class Mosquitto:
             f"listener {self.port} {LOOPBACK}\nallow_anonymous true\nsys_interval 1\n"
             f"max_queued_messages {self._queued_max}\n"
         )
-        with self._log.open("ab") as log:
-            self._process = spawn([program, "-c", self._configuration], log=log)
-        wait_until(lambda: listening(self.port), self._process, self._log)
-        return self
-
-    def stop(self) -> None:
-        """End it; what it holds is lost."""
-        if self._process is not None:
-            stop(self._process)
-            self._process = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        return self._launch([program, "-c", self._configuration], self._listens)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 from typing import Self
 
-from meter_sim.servers.process import LOOPBACK, ServerError, free_port, spawn, stop, wait_until
+from meter_sim.servers.database import PostgresServer
+from meter_sim.servers.process import ServerError
 
 _BIN = "/usr/lib/postgresql/17/bin"
-_READY = "database system is ready to accept connections"
 
 
 def installed(root: Path) -> bool:
@@ -25,7 +24,7 @@ def installed(root: Path) -> bool:
     return any(libraries.glob("timescaledb-*.so"))
 
 
-class TimescaleDatabase:
+class TimescaleDatabase(PostgresServer):
     """One server with shared_preload_libraries = timescaledb; the same face as `Database`."""
 
     def __init__(self, root: Path) -> None:
@@ -36,50 +35,30 @@ class TimescaleDatabase:
             )
         self._root = root.resolve()
         self._home = Path("/var/tmp") / f"ohmesh-{secrets.token_hex(4)}"  # noqa: S108 - in the chroot
-        self._log = self._inside(self._home).with_suffix(".log")
-        self._password = secrets.token_urlsafe(18)
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
-
-    @property
-    def admin_url(self) -> str:
-        """The superuser's address: for bootstrap only."""
-        return f"postgresql://postgres:{self._password}@{LOOPBACK}:{self.port}/postgres"
+        super().__init__(self._inside(self._home).with_suffix(".log"))
 
     def start(self) -> Self:
-        """Make the data folder the first time, then start the server."""
+        """Make the data folder the first time, then start the server. Raises ServerError."""
         if not self._inside(self._home).exists():
             self._initialise()
-        offset = self._log.stat().st_size if self._log.exists() else 0
-        settings = {
-            "listen_addresses": LOOPBACK,
-            "port": self.port,
-            "unix_socket_directories": "",
-            "shared_preload_libraries": "timescaledb",
-            "timescaledb.telemetry_level": "off",
-            "dynamic_shared_memory_type": "mmap",  # the chroot has no /dev/shm
-        }
-        flags = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        with self._log.open("ab") as log:
-            self._process = spawn(
-                [*self._as_postgres(), f"{_BIN}/postgres", "-D", self._home / "data", *flags],
-                log=log,
-                death_signal=signal.SIGINT,
-            )
-        wait_until(lambda: self._ready_since(offset), self._process, self._log)
-        return self
-
-    def stop(self) -> None:
-        """Fast shutdown."""
-        if self._process is not None:
-            stop(self._process, sig=signal.SIGINT)
-            self._process = None
-
-    def __enter__(self) -> Self:
-        return self.start()
+        flags = self._flags(
+            {
+                "shared_preload_libraries": "timescaledb",
+                "timescaledb.telemetry_level": "off",
+                "dynamic_shared_memory_type": "mmap",  # the chroot has no /dev/shm
+            }
+        )
+        argv: list[str | Path] = [
+            *self._as_postgres(),
+            f"{_BIN}/postgres",
+            "-D",
+            self._home / "data",
+            *flags,
+        ]
+        return self._launch(argv, self._ready_since)
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        super().__exit__()
         shutil.rmtree(self._inside(self._home), ignore_errors=True)
         self._log.unlink(missing_ok=True)
 
@@ -105,8 +84,3 @@ class TimescaleDatabase:
         )
         if done.returncode != 0:
             raise ServerError(f"{argv[0]} failed: {done.stdout} {done.stderr}")
-
-    def _ready_since(self, offset: int) -> bool:
-        with self._log.open("rb") as log:
-            log.seek(offset)
-            return _READY in log.read().decode(errors="replace")
