@@ -72,7 +72,9 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("top_up", "sell", "pay_contract", "take_emergency_credit"),
         *("vend_token", "get_token", "verify_token", "confirm_token"),
     ),
-    Permission.MONEY_ADJUST: ("reverse_payment", "adjust", "book_waiting_payment"),
+    Permission.MONEY_ADJUST: (
+        *("reverse_payment", "adjust", "book_waiting_payment", "migrate_contract"),
+    ),
     Permission.SUPPLY_SWITCH: ("hold_supply", "release_supply", "protect_supply"),
     Permission.USERS: (
         *("list_users", "get_user", "add_user", "change_user", "renew_setup_link"),
@@ -84,7 +86,9 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_approvals", "decide_approval", "approvals_page", "decide_on_page"),
     ),
 }
-TWO_PEOPLE: Final = frozenset({"release_supply", "adjust", "book_waiting_payment"})
+TWO_PEOPLE: Final = frozenset(
+    {"release_supply", "adjust", "book_waiting_payment", "migrate_contract"}
+)
 """Operations that wait for a second person; each takes an Idempotency-Key."""
 _NEEDS: Final = {name: p for p, names in OPERATIONS.items() for name in names}
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})

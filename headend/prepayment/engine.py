@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from headend.prepayment import charges, contract, cutoff, notices, supplying
+from headend.prepayment import charges, contract, cutoff, debts, notices, supplying
 from headend.prepayment.states import State
 from headend.prepayment.terms import parse_terms, policy
 from headend.store.plan import Plan, Queries
@@ -65,6 +65,7 @@ def visit(account_id: int, now: datetime) -> Plan[Supply]:
     due = changed or account["base_at"] is None or _day_ended(account, now)
     if due and not stopped:
         charged = yield from charges.charge(account, min([*changed, now]), now)
+        yield from debts.collect_due(account, now)
         events = yield from _report(account, charged, now)
         account = yield from lock_account(account_id)
     if not account["used"]:  # nobody is cut before the first payment or charge

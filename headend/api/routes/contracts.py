@@ -96,6 +96,14 @@ class Adjust(Body):
     reason: Text
 
 
+class BringOver(Body):
+    """A contract's credit (below 0: owed) and debts elsewhere, mu."""
+
+    balance_mu: Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX)] = 0
+    debt_payment_mu: Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)] = 0
+    debt_acc_mu: Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)] = 0
+
+
 class Approve(Body):
     """An approval as `ohmesh headend approve` prints it."""
 
@@ -149,7 +157,7 @@ async def pay(
     if not is_id(contract):
         raise not_found("contract", contract)
     currency = body.currency
-    if currency is None and body.amount_minor is not None:
+    if currency is None and body.amount_mu is None:
         currency = (await _contract(parts, who, contract))["currency"]
     amount_mu = amount_of(body.amount_mu, body.amount_minor, currency or "")
     payment = Payment(contract, amount_mu, idempotency_key, body.currency, body.channel)
@@ -386,6 +394,29 @@ async def adjust(
         reason=f"{who.name}: {body.reason}",
         idempotency_key=idempotency_key,
         now=parts.now(),
+    )
+    made = await parts.store.run(who.tenant_id, plan)
+    return accepted(payment_view(made), replayed=made.replayed)
+
+
+@router.post(
+    "/contracts/{contract}/migration",
+    status_code=201,
+    responses=documented("Payment", created=201),
+    name="migrate_contract",
+)
+async def migrate(
+    parts: Parts, who: Caller, contract: PathId, body: BringOver, idempotency_key: IdempotencyKey
+) -> Response:
+    """Take over credit and debts from another system; a second person approves it first.
+
+    The days of grace of its terms begin: nobody is cut within them.
+    """
+    if not is_id(contract):
+        raise not_found("contract", contract)
+    brought = payments.BroughtOver(body.balance_mu, body.debt_payment_mu, body.debt_acc_mu)
+    plan = payments.bring_over(
+        who.tenant_id, contract, brought, idempotency_key=idempotency_key, now=parts.now()
     )
     made = await parts.store.run(who.tenant_id, plan)
     return accepted(payment_view(made), replayed=made.replayed)

@@ -10,7 +10,8 @@ from headend.ingest.work import sort
 from headend.ingest.writer import Writer
 from headend.mqtt import Delivery
 from headend.prepayment.engine import visit
-from headend.service.accounts import add_tariff, add_version, open_account
+from headend.service.accounts import add_tariff, add_version, open_account, top_up
+from headend.service.payments import BroughtOver, bring_over
 from ohmesh.model.errors import Conflict, PrepaymentError
 from ohmesh.wire.uplink import encode_batch
 
@@ -244,6 +245,23 @@ def test_an_estimate_only_pends_and_the_actual_reading_takes_its_place(home):
     assert home.store.value(sql) == PRICE_MU
     steps = home.store.rows("select step from ohmesh.transfer order by posted_at, id")
     assert sorted(row["step"] for row in steps) == [0, 0, 1, 1, 3]
+
+
+def test_an_old_debt_is_taken_by_the_day_until_it_is_paid(home):
+    """Once for each day that has ended; at the threshold it waits."""
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC), terms={"time_debt": {"rate_mu": 100}})
+    debt = BroughtOver(balance_mu=PRICE_MU + 170, debt_acc_mu=250)
+    home.store.ask(bring_over(1, "home", debt, idempotency_key="m", now=NOW))
+    home.reads(0, 1)
+    assert home.rate() == -170
+    owed = "select debits_mu - credits_mu from ohmesh.account_balance where book = 'debt_acc'"
+    assert home.store.value(owed) == 250, "the day is not over"
+    assert home.rate(NOW + timedelta(days=4)) == 30
+    assert home.store.value(owed) == 50, "two days; then there was nothing left to take it from"
+    home.store.ask(top_up(1, "home", amount_mu=1000, idempotency_key="t", now=NOW))
+    assert home.store.value(owed) == 0, "an accumulated debt is paid before the wallet"
+    before = home.rate(NOW + timedelta(days=8))
+    assert home.rate(NOW + timedelta(days=12)) == before == 30 - 950
 
 
 def test_what_crosses_the_end_of_a_month_is_charged(home):

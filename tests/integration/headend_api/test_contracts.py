@@ -133,6 +133,23 @@ async def test_money_that_came_for_nobody_is_booked_on_by_two_people(api, approv
     assert (await api.get(f"/v1/contracts/{contract}/balance")).json()["posted"] == 0
 
 
+async def test_a_contract_comes_over_with_its_credit_its_debt_and_days_of_grace(api, approver):
+    contract = await new_contract(api, payment_debt={"share_bp": 5000, "cap_mu": 100})
+    path, body = f"/v1/contracts/{contract}/migration", {"balance_mu": 1195, "debt_payment_mu": 300}
+    made = await approved(api, approver, path, body)
+    assert (made.status_code, made.json()["balance_mu"]) == (201, 1195), made.text
+    none = await approved(api, approver, path, {})
+    assert (none.status_code, none.json()["code"]) == (422, "amount")
+    topped = await api.post(
+        f"/v1/contracts/{contract}/topups", json={"amount_mu": 300}, headers=key()
+    )
+    assert topped.json()["balance_mu"] == 1195 + 200, "the old debt takes its share up to the cap"
+    debt = await approved(api, approver, path, {"balance_mu": -5000})
+    assert debt.json()["balance_mu"] == 1395 - 5000
+    supply = (await api.get(f"/v1/contracts/{contract}/supply")).json()
+    assert (supply["desired"], supply["state"]) == ("connected", "PROTECTED")
+
+
 async def test_a_reversal_takes_back_what_the_payment_gave_once(api):
     contract = await new_contract(api)
     paid = await api.post(
