@@ -1,3 +1,6 @@
+-- name: clock
+select clock_timestamp() as at
+
 -- name: lock_tenants
 -- One gate at a time judges: a second one finds the first one's releases in the books.
 select pg_advisory_xact_lock(hashtext('ohmesh gate'))
@@ -43,12 +46,20 @@ select week, (select count(*) from ohmesh.release r
 from generate_series(1, 4) week
 
 -- name: sizes
+-- Only what the field has been heard of, which ingest alone can write down: who may register meters
+-- must not raise the limits by it.
 select coalesce(p.area, '') as area, count(*) as meters
-from ohmesh.meter m left join ohmesh.service_point p on p.id = m.service_point_id
+from ohmesh.meter m
+join ohmesh.meter_status s on s.meter_id = m.id and s.last_seen is not null
+left join ohmesh.service_point p on p.id = m.service_point_id
 where m.tenant_id = %(tenant_id)s group by 1
 
 -- name: contracts
-select count(*) as contracts from ohmesh.account where tenant_id = %(tenant_id)s
+-- As with `sizes`.
+select count(*) as contracts
+from ohmesh.account a
+join ohmesh.meter_status s on s.meter_id = a.meter_id and s.last_seen is not null
+where a.tenant_id = %(tenant_id)s
 
 -- name: breaker
 select opened_at, closed_at from ohmesh.breaker where tenant_id = %(tenant_id)s

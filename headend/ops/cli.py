@@ -1,4 +1,4 @@
-"""`ohmesh headend mqtt-config|audit`: what an operator does beside serving."""
+"""`ohmesh headend mqtt-config|audit|backup ...`: what an operator does beside serving."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from headend import config
 from headend.config import required
 from headend.mqttconfig.write import Broker, write
-from headend.ops import doctor, erase, grafana
+from headend.ops import backup, doctor, erase, grafana
 from headend.security import audit
 from headend.store import db
 
@@ -29,6 +29,8 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_audit(commands)
     _add_grafana(commands)
     _add_erase(commands)
+    _add_backup(commands)
+    _add_restore(commands)
     command = _command(
         commands,
         "doctor",
@@ -123,6 +125,53 @@ def _add_erase(commands: argparse._SubParsersAction[Parser]) -> None:
     command.add_argument("--config", type=Path, help="the TOML file; else the environment")
     command.add_argument("--who", required=True, help="your name, for the audit log")
     command.add_argument("--force", action="store_true", help="even what billing still needs")
+
+
+def _add_backup(commands: argparse._SubParsersAction[Parser]) -> None:
+    command = _command(
+        commands,
+        "backup",
+        "write the whole database into one file, by pg_dump",
+        run=_backup,
+        example="backup --admin-url postgresql://postgres@127.0.0.1/ohmesh --write ohmesh.dump",
+    )
+    command.add_argument("--admin-url", required=True, help="a superuser's, of our database")
+    command.add_argument("--write", required=True, type=Path, help="the file, mode 0600")
+    command.add_argument("--tools", type=Path, help="the folder of pg_dump; else the PATH")
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    octets = backup.back_up(arguments.admin_url, arguments.write, tools=arguments.tools)
+    print(json.dumps({"file": str(arguments.write), "bytes": octets}))
+    return 0
+
+
+def _add_restore(commands: argparse._SubParsersAction[Parser]) -> None:
+    command = _command(
+        commands,
+        "restore",
+        "make a database anew from a back-up; gateways send what came after it again",
+        run=_restore,
+        example="restore ohmesh.dump --admin-url postgresql://postgres@127.0.0.1/postgres"
+        " --config headend.toml",
+    )
+    command.add_argument("file", type=Path, help="the back-up")
+    command.add_argument("--admin-url", required=True, help="a superuser's, of another database")
+    command.add_argument("--config", required=True, type=Path, help="whose passwords roles get")
+    command.add_argument("--database", default="ohmesh", help="to make; it must not be there")
+    command.add_argument("--tools", type=Path, help="the folder of pg_restore; else the PATH")
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    held = backup.restore(
+        arguments.file,
+        arguments.admin_url,
+        arguments.database,
+        arguments.config,
+        tools=arguments.tools,
+    )
+    print(json.dumps({"database": arguments.database, "holds": held}))
+    return 0
 
 
 def _erase(arguments: argparse.Namespace) -> int:

@@ -60,12 +60,8 @@ def bootstrap(
 
     Raises: StoreError, ConfigError, SchemaMismatch.
     """
-    passwords = _passwords(file)
-    with db.connect(admin_url, name="bootstrap", autocommit=True) as admin:
-        _make_roles(admin, passwords)
-        _make_database(admin, database)
-    with db.connect(_with_database(admin_url, database), name="bootstrap", autocommit=True) as home:
-        _make_extension(home)
+    passwords = passwords_of(file)
+    make_home(admin_url, database, passwords)
     urls = {role: _url(admin_url, database, role, passwords[role]) for role in ROLES}
     with db.connect(urls["owner"], name="migrate", autocommit=True) as owner:
         migrated = migrate.migrate(owner)
@@ -73,7 +69,19 @@ def bootstrap(
     return Bootstrapped(urls, migrated)
 
 
-def _passwords(file: Path) -> dict[str, str]:
+def make_home(admin_url: str, database: str, passwords: dict[str, str]) -> str:
+    """Roles, and a database without a schema; a superuser's address of it. Raises StoreError."""
+    with db.connect(admin_url, name="bootstrap", autocommit=True) as admin:
+        _make_roles(admin, passwords)
+        _make_database(admin, database)
+    home_url = _with_database(admin_url, database)
+    with db.connect(home_url, name="bootstrap", autocommit=True) as home:
+        _make_extension(home)
+    return home_url
+
+
+def passwords_of(file: Path) -> dict[str, str]:
+    """The roles' passwords that a configuration names; new ones where it names none."""
     known: dict[str, str] = {}
     if file.exists():
         urls = tomllib.loads(file.read_text(encoding="utf-8")).get("database", {})

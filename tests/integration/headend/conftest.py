@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -33,6 +35,7 @@ from ohmesh.wire.metercommand import decode_command, encode_result
 from ohmesh.wire.sealed import SealedKind, kind_of_command, seal, unseal
 from ohmesh.wire.uplink import decode_ack, encode_batch
 
+sys.path.append(str(Path(__file__).parent))
 PROFILE = "nl_dsmr"
 CHANNEL = "el.energy.import"
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -2,126 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from utility import ANNA, BERT, DEBT_MU, NOW, Utility
 
-from headend.gate.judging import Signer, breaker_subject, release_subject
-from headend.gate.process import Gate
-from headend.service.accounts import add_tariff, open_account, top_up
+from headend.gate.judging import breaker_subject, release_subject
+from headend.service.accounts import top_up
 from headend.service.commands import NewCommand, create_command
-from headend.service.orders import order_command
 from headend.store import db
-from headend.worker import Worker
 from ohmesh.model.command import CommandKind
 from ohmesh.model.errors import WireError
 from ohmesh.wire.downlink import decode_down
-from ohmesh.wire.release import open_release, public_key, sign_approval
-from ohmesh.wire.sealed import takes_supply_away
-
-NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-ANNA, BERT = bytes(range(32)), bytes(range(1, 33))
-PEOPLE = {"anna": public_key(ANNA), "bert": public_key(BERT)}
-DEBT_MU = 1000
-
-
-class Utility:
-    """Many prepaid homes at one gateway, a worker, and a gate, on a clock of the test's own."""
-
-    def __init__(self, store, kit):
-        self.store, self.kit, self.now = store, kit, NOW
-        self.sent = []
-        self.worker = Worker(
-            url=store.urls["worker"],
-            keystore=store.keystore,
-            publish=lambda topic, payload: not self.sent.append((topic, payload)),
-            now=lambda: self.now,
-        )
-        self.gate = self.new_gate()
-        self.work, self.judge = store.connect("worker"), store.connect("gate")
-        self.gateway = store.gateway()
-
-    def new_gate(self):
-        signer = Signer(self.kit.GATE_KEY, PEOPLE)
-        return Gate(url=self.store.urls["gate"], signer=signer, now=lambda: self.now)
-
-    def homes(self, count, *, area="", prepaid=True):
-        """Meters with accounts that have fresh data and credit."""
-        ask = self.store.ask
-        ask(add_tariff(1, "flat", currency="EUR", price_mu_per_kwh=1))
-        first = self.store.value("select coalesce(max(id), 0) from ohmesh.meter") + 1
-        self.store.as_admin_all(
-            "insert into ohmesh.service_point (tenant_id, name, area)"
-            f" values (1, 'SP{first}', '{area}')"
-        )
-        for n in range(first, first + count):
-            self.store.meter(f"M{n}")
-            if prepaid:
-                name = f"A{n}"
-                terms = self.kit.NO_RESTRICTION
-                ask(open_account(1, name, meter=f"M{n}", tariff="flat", now=NOW, terms=terms))
-                ask(top_up(1, name, amount_mu=5, idempotency_key=name, now=NOW))
-        self.store.as_admin_all(
-            f"update ohmesh.meter set service_point_id = (select id from ohmesh.service_point"
-            f" where name = 'SP{first}') where id >= {first}"
-        )
-        self.store.as_admin_all(f"update ohmesh.meter_status set gateway_id = {self.gateway}")
-        self.store.as_admin_all(
-            "update ohmesh.supply set kept = kept || jsonb_build_object('data_at',"
-            f" '{NOW.isoformat()}')"
-        )
-
-    def exhaust(self, *, only=None):
-        """A wrong tariff has charged everybody far too much."""
-        where = "" if only is None else f"where a.id <= {only}"
-        self.store.as_admin_all(
-            "insert into ohmesh.transfer (id, tenant_id, account_id, currency, txn, debit, credit,"
-            " amount_mu, code, value_at, idempotency_key) select gen_random_uuid(), 1, a.id, 'EUR',"
-            f" 'wrong', 'wallet', 'rev_energy', {DEBT_MU}, 20, now(), 'wrong/' || a.id"
-            f" from ohmesh.account a {where}"
-        )
-
-    def round(self, **passed):
-        self.now += timedelta(**passed)
-        while self.worker.sweep_page(self.work):
-            pass
-        self.worker.step(self.work)
-        self.gate.step(self.judge)
-        self.worker.step(self.work)
-
-    def cuts(self):
-        """Meters that a gateway which trusts this gate would cut."""
-        found = set()
-        for _, payload in self.sent:
-            down = decode_down(payload)
-            if takes_supply_away(down.payload):
-                release = open_release([public_key(self.kit.GATE_KEY)], down.meter, down.release)
-                assert release.command == down.command
-                found.add(down.meter)
-        return found
-
-    def order(self, number, meter):
-        request = NewCommand(
-            meter, CommandKind.RELAY_OFF, self.now + timedelta(hours=2), f"o{number}", "operator"
-        )
-        return self.store.ask(order_command(1, request, self.now))
-
-    def approve(self, subject, key, name):
-        approval = sign_approval(key, name, subject, int(self.now.timestamp()) + 600)
-        self.store.ask(_insert(approval))
-
-
-def _insert(approval):
-    from headend.api.routes.contracts import SQL  # noqa: PLC0415 - the API's own statement
-
-    yield SQL(
-        "add_approval",
-        tenant_id=1,
-        name=approval.name,
-        subject=approval.subject,
-        not_after=datetime.fromtimestamp(approval.not_after_s, UTC),
-        signature=approval.signature,
-    )
+from ohmesh.wire.release import open_release, public_key
 
 
 @pytest.fixture
@@ -149,6 +42,81 @@ def test_without_the_gate_nothing_takes_supply_away(utility):
         utility.now += timedelta(seconds=90)
     assert utility.cuts() == set()
     assert utility.store.value("select state from ohmesh.command") == "queued"
+
+
+def test_while_the_clocks_differ_nobody_is_cut_and_reconnections_go_on(utility):
+    """F4. The store's clock is the real one, so the gate of this test is far off."""
+    utility.homes(2)
+    utility.exhaust(only=1)
+    utility.gate = Gate(
+        url=utility.store.urls["gate"],
+        signer=Signer(utility.kit.GATE_KEY, PEOPLE),
+        now=lambda: utility.now,
+        clock_limit=CLOCK_LIMIT,
+    )
+    on = NewCommand("M2", CommandKind.RELAY_ON, NOW + timedelta(hours=2), "on", "operator")
+    utility.store.ask(create_command(1, on, NOW))
+    utility.round()
+    assert utility.gate.step(utility.judge).clock_differs
+    assert utility.cuts() == set()
+    assert [decode_down(payload).meter for _, payload in utility.sent] == ["M2"]
+    skew = datetime.now(UTC) - utility.now
+    right = judge_all(Signer(utility.kit.GATE_KEY, PEOPLE), utility.now, clock_limit=2 * skew)
+    with utility.judge.transaction():
+        assert db.run(utility.judge, right).released == 1
+
+
+def test_a_gateway_that_was_dark_for_six_hours(utility):
+    """No cut outside the hours, and all who paid meanwhile are back ten minutes after the link."""
+    utility.homes(40)
+    utility.store.as_admin_all(
+        'update ohmesh.account set terms = terms || \'{"pack": "gb-example"}\''
+    )
+    utility.exhaust(only=6)
+    utility.round()  # noon on a Monday: cut and heard
+    _hear(utility, {f"M{n}" for n in range(1, 7)} & utility.cuts(), on=False)
+    dark = {m for m in utility.cuts()}
+    assert dark
+    utility.now = NOW + timedelta(hours=5)
+    utility.sent.clear()
+    utility.exhaust()  # the link is dark now: what leaves is not heard
+    for name in sorted(dark):
+        account = name.replace("M", "A")
+        wish = top_up(1, account, amount_mu=10**6, idempotency_key=f"p{name}", now=utility.now)
+        utility.store.ask(wish)
+    came_back = utility.now + timedelta(hours=6)
+    while utility.now < came_back:
+        sent = len(utility.sent)
+        utility.round(minutes=20)
+        late = [p for _, p in utility.sent[sent:] if takes_supply_away(decode_down(p).payload)]
+        assert not late or 10 <= utility.now.hour < 17, "London is an hour ahead of UTC"
+    utility.sent.clear()
+    heard = set()
+    while heard < dark:
+        utility.round(seconds=5)
+        assert utility.now <= came_back + timedelta(minutes=10), dark - heard
+        restored = {decode_down(p).meter for _, p in utility.sent} - utility.cuts()
+        _hear(utility, restored - heard, on=True)
+        heard |= restored
+    utility.round(seconds=5)
+    states = utility.store.rows(
+        "select distinct s.desired from ohmesh.supply s join ohmesh.account a on a.id = s.account_id"
+        " join ohmesh.account_balance w on w.account_id = a.id and w.book = 'wallet'"
+        " where w.credits_mu > w.debits_mu"
+    )
+    assert states == [{"desired": 1}]
+
+
+def _hear(utility, meters, *, on):
+    """Their answers come up: what was sent to them is done, and their relays are read back."""
+    names = ", ".join(f"'{name}'" for name in meters) or "''"
+    utility.store.as_admin_all(
+        f"update ohmesh.command c set state = 'done', resolved_at = now(), relay = {int(on)}"
+        f" from ohmesh.meter m where m.id = c.meter_id and m.name in ({names})"
+        f" and c.state in ('sent', 'in_field') and c.kind = {2 if on else 1};"
+        f" update ohmesh.meter_status s set relay = {int(on)}, relay_counter = relay_counter + 1"
+        f" from ohmesh.meter m where m.id = s.meter_id and m.name in ({names})"
+    )
 
 
 FORBIDDEN = [
