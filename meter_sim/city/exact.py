@@ -6,7 +6,7 @@ at its destination only if it has one. Only the seal is a stub of the right leng
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from meter_sim.city.air import Air, Sent
 from meter_sim.city.dice import Dice
@@ -52,9 +52,6 @@ class RadioNode(Node):
 class ExactWorld(World):
     """A city on the exact radio. Args: as World; rate_kbps: speed of the PHY."""
 
-    air: Air
-    nodes: dict[int, RadioNode]  # type: ignore[assignment]  # our own kind of node
-
     def __init__(
         self,
         layout: Layout,
@@ -67,6 +64,9 @@ class ExactWorld(World):
     ) -> None:
         air = Air(links, seed=seed, rate_kbps=rate_kbps, weather=weather)
         super().__init__(layout, links, air, seed=seed, weather=weather, settings=settings)
+        # Air and nodes of every world, known here as what they are.
+        self._air = air
+        self._radios = cast("dict[int, RadioNode]", self.nodes)
         self.sealer: Sealer = StubSealer()
         """Of stations that boot from now on."""
         self.tap: Callable[[int, bytes], None] | None = None
@@ -82,18 +82,18 @@ class ExactWorld(World):
 
     def boot(self, number: int, *, blank: bool = False) -> None:
         """Power a node on, with its disk or with a blank one."""
-        node = self.nodes[number]
+        node = self._radios[number]
         node.outlet = self._outlet(number, node.boots + 1)
         super().boot(number, blank=blank)
 
     def kill(self, number: int) -> None:
         """Power a node off; its disk stays, what it has on the air is lost."""
         super().kill(number)
-        self.nodes[number].outlet = self._outlet(number, -1)
+        self._radios[number].outlet = self._outlet(number, -1)
 
     def inject(self, number: int, frame: bytes, rssi_dbm: int) -> None:
         """Let a node hear a frame from nowhere; the tap is not told."""
-        node = self.nodes[number]
+        node = self._radios[number]
         if node.station is not None:
             self._carry_out(node, node.station.receive(self.now_us // 1000, frame, rssi_dbm))
 
@@ -138,11 +138,11 @@ class ExactWorld(World):
 
     def _look(self, number: int, turn: int) -> None:
         """Listen, then talk or wait."""
-        node = self.nodes[number]
+        node = self._radios[number]
         outlet = node.outlet
         if turn != outlet.turn or outlet.sending or not outlet.waiting:
             return
-        busy_us = self.air.busy_until_us(self.now_us, number)
+        busy_us = self._air.busy_until_us(self.now_us, number)
         if not busy_us:
             self._send(node, outlet.waiting.popleft().frame)
         elif outlet.gives_up(self.now_us):
@@ -152,12 +152,12 @@ class ExactWorld(World):
             self._plan_look(node, outlet.look(busy_us))
 
     def _send(self, node: RadioNode, frame: bytes) -> None:
-        airtime_us = self.air.duration_us(len(frame))
+        airtime_us = self._air.duration_us(len(frame))
         if not self.budget.spend(self.now_us, node.number, airtime_us):
             self._plan_look(node, node.outlet.look(self.now_us))
             return
         node.outlet.sending = True
-        sent = self.air.start(self.now_us, node.number, len(frame))
+        sent = self._air.start(self.now_us, node.number, len(frame))
         self._count(node, frame)
         self._hash.update(b"T%d %d" % (sent.start_us, node.number))
         self._hash.update(frame)
@@ -177,26 +177,26 @@ class ExactWorld(World):
     def _landed(self, number: int, argument: tuple[Sent, bytes, Outlet]) -> None:
         """A frame has ended: who got it?"""
         sent, frame, outlet = argument
-        sender = self.nodes[number]
+        sender = self._radios[number]
         outlet.sending = False
         if sender.outlet is outlet:
             self._plan_look(sender, outlet.look(self.now_us))
             dst = int.from_bytes(frame[_DESTINATION], "big")
             if dst == BROADCAST:
-                for receiver, rssi in list(self.air.heard(sent)):
+                for receiver, rssi in list(self._air.heard(sent)):
                     self._hear(receiver, frame, rssi)
             else:
                 self._unicast(sent, dst, frame)
         if self.now_us >= self._forget_at_us:
-            self.air.forget(self.now_us)
+            self._air.forget(self.now_us)
             self._forget_at_us = self.now_us + _FORGET_US
 
     def _unicast(self, sent: Sent, dst: int, frame: bytes) -> None:
-        node = self.nodes.get(dst)
+        node = self._radios.get(dst)
         if node is None or node.station is None:
             self.first_try_us.setdefault((sent.node, dst), sent.start_us)
             return
-        rssi = self.air.heard_by(sent, dst)
+        rssi = self._air.heard_by(sent, dst)
         if rssi is None:
             return
         if frame[0] & 0xF == HACK and node.flying[1]:
@@ -205,7 +205,7 @@ class ExactWorld(World):
         self._hear(dst, frame, rssi)
 
     def _hear(self, number: int, frame: bytes, rssi_tenths: int) -> None:
-        node = self.nodes[number]
+        node = self._radios[number]
         if node.station is None:
             return
         outputs = node.station.receive(self.now_us // 1000, frame, round(rssi_tenths / 10))

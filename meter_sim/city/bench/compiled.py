@@ -5,7 +5,8 @@
 
 It needs mypy, which development has, and a C compiler, which nobody else must have: so it is a
 copy beside the installation and never part of it. The same modules run in both, and a seed gives
-the same digest in both. After a change of the sources the copy is made anew.
+the same digest in both. After a change of the sources the copy is made anew. E18, which changes
+constants and classes of the engine, runs in the installation only: a compiled one holds them fast.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 import ohmesh
 
 _PACKAGES = ("ohmesh", "meter_sim", "firmware_profiles")
-_RADIO = ("queue", "budget", "dice", "crowd", "world", "fused")
+_RADIO = ("queue", "budget", "dice", "crowd", "world", "fused", "exact")
 _LEFT_OUT = {"__init__.py", "sealing.py", "testing.py"}
 """Protocol classes are all that `sealing` has to say to the engine; `testing` is never hot."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from meter_sim.city.experiments.toll import Toll
 from meter_sim.city.fused import FusedStation
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.feasibility import Feasibility
+from ohmesh.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +93,13 @@ def constants(changed: dict[str, int]) -> Iterator[None]:
 
 
 def ablations(plan: Plan) -> list[Measure]:
-    """E18: what each feature earns: the worst relative loss in any figure without it."""
+    """E18: what each feature earns: the worst relative loss in any figure without it.
+
+    Raises:
+        ConfigError: in a compiled copy, where constants are part of the machine code.
+    """
+    if not inspect.isfunction(FusedStation.wake):
+        raise ConfigError("E18 changes the engine: run it without the compiled copy in PYTHONPATH")
     plan = with_radio(plan, Radio.FUSED)
     whole = figures(plan)
     out = []
