@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
+
+from headend.security import people
+from headend.store import db
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 TOKEN = "browser-token-0123456789-0123456789"
@@ -67,10 +71,38 @@ CONTRAST = """
   return poor;
 }
 """
+RULES = r"""
+() => {
+  const faults = [];
+  const say = (what, node) => faults.push(`${what}: ${node.textContent.trim().slice(0, 50)}`);
+  const zone = /\b(UTC|CES?T|[A-Z]{3,4})\b|[A-Z][a-z]+\/[A-Z]/;
+  const file = ".files a[href*='format=csv'], .files [data-csv]";
+  for (const table of document.querySelectorAll("main section:not(.operation) table:has(thead)")) {
+    const section = table.closest("section");
+    const heads = [...table.tHead.querySelectorAll("th")];
+    if (!heads.every((head) => head.tabIndex === 0 && head.textContent.trim())) say("sort", table);
+    if (!section.querySelector("details.api code")) say("no API call", section);
+    if (!section.querySelector(file)) say("no file", section);
+    for (const cell of table.tBodies[0].querySelectorAll("td, th")) {
+      const text = cell.textContent.trim();
+      const said = `${text} ${heads[cell.cellIndex]?.textContent}`;
+      if (/\d\d:\d\d/.test(text) && !zone.test(said)) say("no zone", cell);
+      const unitless = /^[\d\u202f]+\.\d+$/.test(text) && !table.matches(".hours");
+      if (unitless) say("no unit", cell);
+    }
+  }
+  for (const chart of document.querySelectorAll("om-chart")) {
+    if (!chart.querySelector("table")) say("no twin", chart);
+  }
+  return faults;
+}
+"""
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_page_draws_without_an_error(headend, page, scheme):
+async def test_every_page_keeps_the_rules(headend, page, scheme):
+    """No error, no foreign host, contrast; sorting, API call, file, zone; WCAG 2.2 AA by axe."""
     await page.emulate_media(color_scheme=scheme)
     for path in PAGES:
         answer = await page.goto(headend.url + path)
@@ -78,21 +110,13 @@ async def test_every_page_draws_without_an_error(headend, page, scheme):
         await expect(page.locator("h1")).not_to_be_empty()
         await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
         assert await page.evaluate(CONTRAST) == [], (path, scheme)
+        assert await page.evaluate(RULES) == [], path
         titles = await page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
         assert len(titles) == len(set(titles)), f"{path} has an id twice"
-    assert page.watched.errors == []
-    assert page.watched.hosts == {urlsplit(headend.url).netloc}, "a page calls somebody else"
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_nothing(headend, page, scheme):
-    """WCAG 2.2 AA, as far as axe can see it."""
-    await page.emulate_media(color_scheme=scheme)
-    for path in PAGES:
-        await page.goto(headend.url + path)
-        await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
         found = await Axe().run(page, options=AXE)
         assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+    assert page.watched.errors == []
+    assert page.watched.hosts == {urlsplit(headend.url).netloc}, "a page calls somebody else"
 
 
 async def test_a_page_speaks_the_readers_language(headend, page):
@@ -273,6 +297,97 @@ async def test_the_keyboard_is_enough(headend, page):
     await page.locator("#n100").focus()
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/meters/M0001")
+
+
+async def test_rows_are_sorted_searched_and_saved_as_they_are_shown(headend, page):
+    """By the unit behind a number too, and still after the page has read itself again."""
+    await page.goto(headend.url + "/")
+    meters = page.locator("section:has(#h-meters)")
+    hops = meters.locator("tbody td:nth-child(4)")
+    head = meters.get_by_role("columnheader", name="Hops")
+    await head.click()
+    await head.focus()
+    await page.keyboard.press("Enter")
+    await expect(head).to_have_attribute("aria-sort", "descending")
+    refreshed = int(await page.evaluate("document.body.dataset.refreshed ?? 0"))
+    headend.execute("update ohmesh.meter_status set relay_at = now()")
+    anew = re.compile(rf"^(?!{refreshed}$)\d+$")
+    await expect(page.locator("body")).to_have_attribute("data-refreshed", anew, timeout=60_000)
+    shown = [int(text) for text in await hops.all_inner_texts()]
+    assert shown == sorted(shown, reverse=True)
+    async with page.expect_download() as saving:
+        await page.locator("section:has(#h-load) [data-csv]").click()
+    lines = (await (await saving.value).path()).read_text(encoding="utf-8-sig").splitlines()
+    assert len([line for line in lines if "CET" in line]) == 95, "every interval of the curve"
+    await page.goto(headend.url + "/gateways")
+    await page.get_by_label("Find in these rows").fill("GW2")
+    await expect(page.locator("tbody tr:visible")).to_have_count(1)
+    assert page.watched.errors == []
+
+
+async def test_an_order_is_confirmed_and_followed_to_its_end(headend, page):
+    await page.goto(headend.url + "/meters/M0008")
+    await expect(page.get_by_role("button", name="read now")).to_have_count(0)
+    await sign_in(headend, page, "/meters/M0008")
+    await page.get_by_role("button", name="read now").click()
+    row = page.locator("section:has(#h-com) tbody tr").first
+    await expect(row).to_contain_text("queued")
+    headend.execute(
+        "update ohmesh.command set state = 'done', resolved_at = now(), attempts = 1"
+        " where meter_id = (select id from ohmesh.meter where name = 'M0008')"
+    )
+    await expect(row).to_contain_text("done", timeout=60_000)
+    await page.get_by_text("switch off …").click()
+    confirm = page.get_by_label("Write M0008 to confirm").last
+    await confirm.fill("M0009")
+    await page.get_by_role("button", name="switch off").click()
+    assert headend.execute("select 1 from ohmesh.command where kind = 1") == [], "not confirmed"
+    await confirm.fill("M0008")
+    await page.get_by_role("button", name="switch off").click()
+    await expect(row).to_contain_text("switch off")
+    said = headend.execute("select action, target, detail from ohmesh.audit_log order by seq desc")
+    assert (said[0]["action"], said[0]["target"], said[0]["detail"]) == (
+        "order_on_page",
+        "/meters/M0008/commands",
+        "relay_off",
+    )
+    assert page.watched.errors == []
+
+
+async def test_the_mesh_is_shown_as_it_was(headend, page):
+    headend.execute(
+        "update ohmesh.route_history set from_ts = now() - interval '3 hours',"
+        " to_ts = now() - interval '1 hour'"
+    )
+    await page.goto(headend.url + "/mesh")
+    await page.get_by_label("Minutes ago").fill("120")
+    await page.get_by_role("button", name="Show").click()
+    await page.wait_for_url("**/mesh?at=*")
+    await expect(page.locator("h1")).to_contain_text("The mesh at")
+    assert await page.locator("#mesh line").count() > 0
+    await expect(page.locator("#live")).not_to_have_attribute("hx-get", re.compile("."))
+    await page.get_by_label("Minutes ago").fill("600")
+    await page.get_by_role("button", name="Show").click()
+    await expect(page.locator("h1")).to_contain_text("No route is known")
+    await page.get_by_role("link", name="Now", exact=True).click()
+    await page.wait_for_url("**/mesh")
+    assert page.watched.errors == []
+
+
+async def test_a_one_time_link_makes_the_first_administrator(empty_headend, page):
+    with db.connect(empty_headend.admin_url, name="test") as connection, db.tenant(connection, 1):
+        link = db.run(connection, people.first_link(1, datetime.now(UTC)))
+    await page.goto(f"{empty_headend.url}/setup?link={link}")
+    await page.get_by_label("Password", exact=True).fill("correct horse battery")
+    await page.get_by_label("The same again").fill("correct horse battery")
+    await page.get_by_role("button", name="Set password").click()
+    await page.wait_for_url("**/login")
+    await page.get_by_label("User").fill("admin")
+    await page.get_by_label("Password").fill("correct horse battery")
+    await page.get_by_role("button", name="Sign in", exact=True).click()
+    await page.wait_for_url(lambda url: urlsplit(url).path == "/")
+    await expect(page.locator("ol.steps li").first).to_contain_text("done")
+    assert page.watched.errors == []
 
 
 async def test_text_from_the_field_runs_nothing(headend, page):

@@ -11,7 +11,7 @@ const rowsOf = (table) => [...table.tBodies[0].rows].filter((row) => !row.queryS
 
 function key(cell) {
   if (cell.title) return cell.title;
-  const text = cell.innerText.trim();
+  const text = cell.textContent.trim();
   const [, digits, unit] = text.match(NUMBER) ?? [];
   const size = Number(digits?.replaceAll("\u202f", ""));
   if (digits === undefined || Number.isNaN(size) || /^\d{4}-\d\d-\d\d/.test(text)) return text;
@@ -39,7 +39,7 @@ function filter(field) {
   const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
   const table = field.closest("section").querySelector("table:has(thead)");
   for (const row of rowsOf(table)) {
-    const text = row.innerText.toLowerCase();
+    const text = row.textContent.toLowerCase();
     row.hidden = !words.every((word) => text.includes(word));
   }
 }
@@ -59,7 +59,22 @@ function choose(head) {
   sort(table);
 }
 
+// -- what is shown as a file, for lists that the server gives no file of; no cell can be a formula
+const inert = (text) => (/^([=+@\t\r]|-(?!\d))/.test(text) ? `'${text}` : text);
+const quoted = (cell) => `"${inert(cell.textContent.trim()).replaceAll('"', '""')}"`;
+
+function save(button) {
+  const lines = [...button.closest("section").querySelectorAll("table:has(thead)")].flatMap((table) =>
+    [...table.rows].filter((row) => !row.hidden).map((row) => [...row.cells].map(quoted).join(",")));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([`\ufeff${lines.join("\r\n")}\r\n`], { type: "text/csv" }));
+  link.download = button.dataset.csv;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
 document.addEventListener("click", ({ target }) => {
+  if (target.matches("[data-csv]")) save(target);
   const head = target.closest("main thead th");
   if (head) choose(head);
 });

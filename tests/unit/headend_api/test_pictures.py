@@ -9,7 +9,16 @@ from msgspec.structs import replace
 
 from headend.api.views import Node, Topology
 from headend.web.curve import slots
-from headend.web.mesh import BEHIND_MIN, HOPS_MAX, RADIUS_MAX, RADIUS_MIN, WIDTH, draw
+from headend.web.mesh import (
+    BEHIND_MIN,
+    HOPS_MAX,
+    RADIUS_MAX,
+    RADIUS_MIN,
+    WIDTH,
+    as_of,
+    draw,
+    moved,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 STEP = timedelta(minutes=15)
@@ -145,3 +154,23 @@ def test_times_between_ends_are_left_out():
 def test_a_day_of_a_clock_change_has_its_own_length():
     assert len(slots([], NOW, NOW + timedelta(hours=23), STEP)) == 92
     assert len(slots([], NOW, NOW + timedelta(hours=25), STEP)) == 100
+
+
+def test_a_past_mesh_has_todays_places_and_the_ways_of_then():
+    gateway = node(1, kind="gateway", hops=0)
+    now = Topology(
+        [gateway, node(2, parent=1, hops=1), node(3, parent=2, hops=2), node(4, parent=1, hops=1)],
+        NOW,
+    )
+    then = Topology([gateway, node(2, parent=1, hops=1), node(3, parent=1, hops=1)], NOW - STEP)
+    shown = as_of(now, then, NOW - STEP)
+    assert [n.parent for n in shown.nodes] == [None, 1, 1, None]
+    assert moved(now, shown) == {3}, "who had no way then has not changed it"
+    assert draw(shown).lost == ["M4"]
+    assert shown.reported_at == NOW - STEP
+
+
+def test_a_time_of_which_nothing_is_known_loses_nobody():
+    now = Topology([node(1, kind="gateway", hops=0), node(2, parent=1, hops=1)], NOW)
+    shown = as_of(now, Topology([], None), NOW - STEP)
+    assert (moved(now, shown), draw(shown).lost, draw(shown).awaited) == (set(), [], 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from gettext import NullTranslations
 from itertools import product
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -164,3 +165,16 @@ def test_only_what_was_read_back_is_told_as_done():
 
 def test_a_reason_that_is_not_known_is_text():
     assert words.reason("100%d_{0}") == "100%d {0}"
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [
+        (0.25, "2026-03-01 01:00 \u2013 01:15 CET"),
+        (24, "2026-03-01 01:00 \u2013 2026-03-02 01:00 CET"),
+        (24 * 40, "2026-03-01 01:00 CET \u2013 2026-04-10 02:00 CEST"),
+    ],
+)
+def test_a_stretch_of_time_says_its_zone_and_each_date_once(hours, text):
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    assert fmt.stretch(start, start + timedelta(hours=hours), ZoneInfo("Europe/Berlin")) == text
