@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _TIMEOUT_S = 120.0
+_RETRY_S = 2.0
 
 
 class Api:
@@ -58,9 +61,15 @@ class Api:
             "channel": channel,
             "worst": 0,
         }
+        deadline = time.monotonic() + _TIMEOUT_S
         try:
             async with self._client() as client:
-                answer = await client.get("/v1/reports/read-success", params=query)
+                while True:
+                    answer = await client.get("/v1/reports/read-success", params=query)
+                    busy = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+                    if not busy or time.monotonic() > deadline:
+                        break
+                    await asyncio.sleep(_RETRY_S)  # a report over all meters, beside a full load
                 answer.raise_for_status()
         except httpx.HTTPError as error:
             raise ConfigError(f"the head-end's API: {error}") from None

@@ -96,7 +96,7 @@ def _fault(fault: Fault, scenario: Scenario) -> Iterator[tuple[str, str]]:
     if scenario.driver not in drivers:
         names = " or ".join(sorted(driver.value for driver in drivers))
         yield "what", f"{fault.what.value!r} is for the driver {names}"
-    if fault.what is What.EVENT and scenario.driver is Driver.FEED:
+    if fault.what is What.EVENT and fault.event and scenario.driver is Driver.FEED:
         if not scenario.fleet.sealed:
             yield "event", "events travel under a seal: give the fleet sealed = true"
         if fault.node is not None:

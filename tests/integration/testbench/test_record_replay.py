@@ -257,6 +257,25 @@ def test_the_commands_from_import_to_export(tmp_path, shared_broker):
     assert json.loads(run("show", gone, "--json").stdout)["records"] == 5
 
 
+def test_the_commands_record_and_fan_out(tmp_path, shared_broker):
+    day, heard = tmp_path / "day.ohmcap", tmp_path / "heard.ohmcap"
+    with CaptureWriter(day, Header()) as writer:
+        writer.extend(Record(n, f"mqtt fan/{n}", b"%d" % n, 1) for n in range(5))
+    argv = [sys.executable, "-m", "ohmesh", "sim", "record", heard, "--broker", shared_broker.url]
+    argv += ["--topic", "fan/#", "--qos", "1", "--count", "10", "--seconds", "50", "--json"]
+    with subprocess.Popen([*map(str, argv)], stdout=subprocess.PIPE, text=True) as recording:
+        sent, count = 0, 0
+        while recording.poll() is None:  # it hears what comes once it has subscribed
+            done = run("replay", day, "--to", shared_broker.url, "--speed", "max", "--loops", "2")
+            facts = json.loads(done.stdout.splitlines()[-1])
+            sent += facts["delivered"]
+        count = json.loads(recording.stdout.read())["records"]
+    assert (recording.returncode, count) == (0, 10)
+    assert sent >= count
+    with CaptureReader(heard) as reader:
+        assert {r.payload for r in reader.records()} == {b"%d" % n for n in range(5)}
+
+
 @pytest.mark.parametrize(
     "words",
     [

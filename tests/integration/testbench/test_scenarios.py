@@ -98,6 +98,22 @@ def test_a_scenario_is_a_fixture(tmp_path):
     assert "1 passed" in done.stdout
 
 
+def test_a_scenario_that_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "test_mine.py").write_text("def test_it(headend):\n    pass\n")
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio"]
+    done = subprocess.run(
+        [*argv, "--ohmesh-scenario", "gatway-loss"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 4
+    assert "did you mean 'gateway-loss'?" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_a_load_is_counted_at_its_end_by_the_head_end_itself(ohmesh_headend, ohmesh_broker):
     words = ("load", "--meters", 120, "--gateways", 3, "--broker", ohmesh_broker.url, "--json")
     words += ("--api", ohmesh_headend.url, "--token-file", ohmesh_headend.token_file)

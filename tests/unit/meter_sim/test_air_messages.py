@@ -24,6 +24,10 @@ def test_orders_are_the_json_of_their_documentation():
     )
     order = AirControl(AirAction.LOSS, peer=7, loss_percent=30)
     assert decode_control(encode_control(order)) == order
+    order = AirControl(AirAction.STICK, on=False)
+    assert decode_control(encode_control(order)) == order
+    with pytest.raises(Malformed):
+        decode_control(b'{"action": "event", "event": "No Kind"}')
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,18 @@ def test_a_good_file_is_read():
         ('driver = "feed"', 'driver = "street"', "loads are for the driver 'feed'"),
         ("[fleet]", "[fleet", "mine.toml:5: no TOML"),
         ("[fleet]", '[fleet]\nprofiles = ["xx"]', "mine.toml:6: no profile 'xx'"),
+        ('what = "corrupt"\npercent = 10', 'what = "event"', "mine.toml:13: 'event' needs event"),
+        (
+            'what = "corrupt"\npercent = 10',
+            'what = "event"\nevent = "magnet"',
+            "mine.toml:15: events travel under a seal: give the fleet sealed = true",
+        ),
+        (
+            'what = "corrupt"\npercent = 10',
+            'what = "stuck_relay"',
+            "mine.toml:14: 'stuck_relay' is for the driver stack",
+        ),
+        ('kind = "pv"', 'kind = "pv"\nregion = "DE"', "mine.toml:11: 'pv' has no region"),
         ("[fleet]", "[fleeet]", "mine.toml:5: 'fleeet' at the top: did you mean 'fleet'?"),
     ],
 )

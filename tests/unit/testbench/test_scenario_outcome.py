@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
+from meter_sim.capture.benchline import decode_line
 from meter_sim.capture.reader import CaptureReader
 from meter_sim.capture.record import Clock, Header, digest
 from meter_sim.capture.writer import CaptureWriter
@@ -24,6 +25,7 @@ from meter_sim.scenario.runner import Result
 from meter_sim.scenario.sources import build_fleet
 from meter_sim.scenario.watch import latencies
 from ohmesh.model.errors import ConfigError
+from ohmesh.wire.sealed import SealedKind, unseal
 
 T0 = datetime(2025, 1, 1, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
@@ -167,6 +169,24 @@ def test_the_same_seed_gives_the_same_capture_to_the_byte(tmp_path):
         records = list(reader.records())
     assert len(records) == 8 * 24
     assert digest(records) == SEED_1, "seed 1 says something else than it did: is that meant?"
+
+
+def test_a_sealed_fleet_tells_events_that_its_key_opens():
+    wanted = Scenario(
+        name="mine",
+        proves="it.",
+        driver=Driver.FEED,
+        fleet=Fleet(meters=2, prepaid=1, sealed=True),
+        expect=[Expect("meters", equals=2)],
+    )
+    payer, other = build_fleet(wanted, Path()).sources
+    assert (payer.prepaid, other.prepaid) == (True, False)
+    record = other.event("magnet", 1_767_225_600_000)
+    line = decode_line(record.payload)
+    opened = unseal(other.key, line.meter, line.payload)
+    assert (opened.kind, json.loads(opened.body)) == (SealedKind.EVENT, {"kind": "magnet"})
+    again = decode_line(other.event("magnet", 1_767_225_600_000).payload)
+    assert unseal(other.key, line.meter, again.payload).counter > opened.counter
 
 
 class TestLoads:
