@@ -69,7 +69,8 @@ where (m.tenant_id, coalesce(p.area, '')) in
 group by 1, 2
 
 -- name: next_counter
-update ohmesh.meter_status set down_counter = down_counter + %(count)s
+-- A database that was restored goes back, and a counter of the seal must not: the clock lifts it.
+update ohmesh.meter_status set down_counter = greatest(down_counter, %(floor)s) + %(count)s
 where meter_id = %(meter_id)s returning down_counter
 
 -- name: image_blocks

@@ -12,7 +12,7 @@ hours are open and the notice stands. What is no longer right ends there and doe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
 
@@ -47,7 +47,6 @@ from ohmesh.wire.sealed import kind_of_command, seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
 SQL: Final = Queries("headend.commands", "commands.sql")
 LIMIT: Final = 500
@@ -58,6 +57,9 @@ CLOCK_FLIGHT_MAX: Final = timedelta(seconds=30)
 """The same for a time of day, which is wrong by as much as it was under way."""
 BLOCKS_AT_ONCE: Final = 16
 """Of a firmware, before the meter is asked again what it wants."""
+COUNTER_STEP: Final = timedelta(milliseconds=250)
+"""A counter of the seal for each: 32 bits last until 2060, and nobody sends faster for long."""
+_COUNTED_FROM: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _GUARDED: Final = [kind.value for kind in NEEDS_RELEASE]
 
 
@@ -131,7 +133,9 @@ def _approval(text: str) -> tuple[str, int, bytes]:
 def begin(due: Due, now: datetime, chance: float) -> Plan[Attempt | None]:
     """Note the attempt; None when somebody else has changed the command meanwhile."""
     blocks = yield from _blocks(due)
-    counters = yield SQL("next_counter", meter_id=due.meter_id, count=1 + len(blocks))
+    counters = yield SQL(
+        "next_counter", meter_id=due.meter_id, count=1 + len(blocks), floor=counter_floor(now)
+    )
     marked = first(
         (
             yield SQL(
@@ -146,6 +150,11 @@ def begin(due: Due, now: datetime, chance: float) -> Plan[Attempt | None]:
         )
     )
     return Attempt(due, counters[0]["down_counter"], now, blocks) if marked else None
+
+
+def counter_floor(now: datetime) -> int:
+    """No counter of the seal is lower at this time, whatever an old back-up says (ADR 0044)."""
+    return max(0, int((now - _COUNTED_FROM) / COUNTER_STEP))
 
 
 def _blocks(due: Due) -> Plan[tuple[tuple[int, bytes], ...]]:

@@ -86,6 +86,7 @@ class Ingest:
     def _step(self, connection: Connection) -> None:
         if connection is not self._known:  # what was told while there was none
             self._known, self._look_at_s = connection, 0.0
+            self._writer.forget()
         deliveries = self._source.fetch(self._messages, wait_s=0.2)
         if deliveries and len(deliveries) < self._messages and self._wait_s:
             time.sleep(self._wait_s)

@@ -94,6 +94,10 @@ class Writer:
         self._channels: dict[Register, int] = {}
         self._shapes = Shapes()
 
+    def forget(self) -> None:
+        """Learn the channels anew: the database may have been restored from a back-up."""
+        self._channels = {}
+
     def store(
         self, connection: Connection, work: Work, *, now_ms: int, hold: str | None = None
     ) -> Stored:

@@ -232,7 +232,8 @@ def _command(
 ) -> NewCommand:
     kind = _KINDS[command.kind]
     mine = asked if asked is not None and asked.kind is kind else None
-    key = f"supply:{account['id']}:{command.seq}:{command.attempts}"
+    # With the time: a decision of the same number, made again after a restore, is another command.
+    key = f"supply:{account['id']}:{command.seq}:{command.attempts}:{now.timestamp():.0f}"
     return NewCommand(
         meter=account["meter"],
         kind=kind,
@@ -316,7 +317,7 @@ def _act(account: Row, supply: Supply, name: str, now: datetime) -> Plan[None]:
         meter=account["meter"],
         kind=CommandKind.RELAY_READ,
         not_after=now + READ_LIFE,
-        idempotency_key=f"read:{account['id']}:{supply.decision_seq}:{account['relay_counter']}",
+        idempotency_key=f"read:{account['id']}:{supply.decision_seq}:{now.timestamp():.0f}",
         requested_by=REQUESTER,
     )
     yield from create_command(account["tenant_id"], request, now)

@@ -1,0 +1,133 @@
+"""The whole system under seeded faults: nothing lost, nothing twice, nobody with credit dark.
+
+    OHMESH_SEED=123 python -m pytest tests/simulation/system -k replay
+
+plays one seed again. The last tests break the product on purpose: each break has to be seen.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from whole.sim import Sim
+
+from headend.commands import sending
+from headend.ingest import progress, writer
+from headend.ingest.loop import Ingest
+from headend.prepayment import supplying
+from headend.store import db
+from ohmesh.model.ids import GatewayId
+from ohmesh.wire import topics
+from ohmesh.wire.uplink import encode_ack
+
+HOURS = 2
+FRESH = 20
+SOAK = 1000
+SEEDS_TO_BREAK_IN = 40
+
+
+@pytest.fixture
+def play():
+    """A run by its seed; a breach tells how to play it again."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+
+    def run(seed, hours=HOURS):
+        place = Path(tempfile.mkdtemp(dir=folder))
+        sim = Sim(seed, place)
+        try:
+            sim.play(hours)
+        except Exception as error:
+            again = f"OHMESH_SEED={seed} python -m pytest tests/simulation/system -k replay"
+            raise AssertionError(f"seed {seed}: {error}\nplay it again with: {again}") from error
+        return sim
+
+    yield run
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_known_seed(play, seed):
+    sim = play(seed)
+    assert sim.judge.truth
+
+
+@pytest.mark.timeout(600)
+def test_seeds_that_nobody_has_seen(play):
+    seen = Counter()
+    for _ in range(FRESH):
+        seen += play(secrets.randbelow(2**32)).judge.counts
+    for what in ("killed", "database", "not taken", "again", "execute", "top-up"):
+        assert seen[what], f"no run came to {what!r}: {seen}"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(4 * 3600)
+def test_a_thousand_seeds(play):
+    first = secrets.randbelow(2**32)
+    play_all(play, range(first, first + SOAK))
+
+
+@pytest.mark.skipif("OHMESH_SEED" not in os.environ, reason="plays the seed in OHMESH_SEED")
+def test_replay(play):
+    play(int(os.environ["OHMESH_SEED"]))
+
+
+def test_the_same_seed_is_the_same_run(play):
+    once, again = play(5, 1).judge.trace, play(5, 1).judge.trace
+    assert once == again != play(6, 1).judge.trace
+
+
+def acknowledge_before_the_commit(self, connection, work, deliveries, hold=None):
+    with db.transaction(connection):
+        stored = self._writer._write(connection, work, 0, hold)
+        for ack in stored.acks:
+            topic = topics.gateway_topic(GatewayId(ack.gateway), "ack")
+            self._publish(topic, encode_ack(ack.epoch, ack.through, ack.again))
+    self._source.done(deliveries)
+
+
+def drop_what_comes_with_a_resend(connection, batches, fresh=progress.fresh):
+    items = fresh(connection, batches)
+    whole = sum(len(batch.rows) for _, batch in batches)
+    return items if len(items) == whole else []
+
+
+def nothing(*_, **__):
+    return None
+
+
+def no_plan(*_, **__):
+    yield from ()
+
+
+def play_all(play, seeds):
+    for seed in seeds:
+        play(seed)
+
+
+BREAKS = {
+    "an acknowledgement before the commit": [(Ingest, "_store", acknowledge_before_the_commit)],
+    "new rows dropped with a resend": [(progress, "fresh", drop_what_comes_with_a_resend)],
+    "a decision without a fence": [
+        (sending, "_refusal", nothing),
+        (supplying, "supersede", no_plan),
+    ],
+    "a counter that goes back": [(sending, "counter_floor", lambda _: 0)],
+    "channels of before a restore": [(writer.Writer, "forget", nothing)],
+}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_break_is_seen(play, monkeypatch, name):
+    for broken in BREAKS[name]:
+        monkeypatch.setattr(*broken)
+    with pytest.raises(AssertionError, match="play it again"):
+        play_all(play, range(SEEDS_TO_BREAK_IN))
