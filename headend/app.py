@@ -21,6 +21,7 @@ import uvicorn
 
 from headend.api.app import create_app
 from headend.config import Settings, required
+from headend.gate.judging import CLOCK_LIMIT
 from headend.gate.process import Gate, read_signer, watch_parent
 from headend.ingest.loop import Ingest
 from headend.ingest.source import MqttSource
@@ -232,7 +233,11 @@ def run_gate(settings: Settings, *, with_parent: bool) -> None:
     signer = read_signer(
         Path(required(settings.gate.key_file, "gate.key_file")), settings.gate.approvers
     )
-    gate = Gate(url=required(settings.database.gate_url, "database.gate_url"), signer=signer)
+    gate = Gate(
+        url=required(settings.database.gate_url, "database.gate_url"),
+        signer=signer,
+        clock_limit=CLOCK_LIMIT,
+    )
 
     @contextmanager
     def role(roles: Roles) -> Iterator[None]:

@@ -9,6 +9,7 @@ believe the row: it looks at the ledger's balance, the contract's terms and the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from statistics import median_low
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 SQL: Final = Queries("headend.gate", "gate.sql")
 LIMIT: Final = 1000
+CLOCK_LIMIT: Final = timedelta(seconds=2)
+"""Beyond it the gate's clock or the store's is wrong, and hours cannot be told."""
 _GUARDED: Final = [kind.value for kind in NEEDS_RELEASE]
 _AUTOMATIC: Final = "prepayment"
 
@@ -55,10 +58,23 @@ class Judged:
     released: int = 0
     held: int = 0
     refused: int = 0
+    clock_differs: bool = False
 
 
-def judge_all(signer: Signer, now: datetime) -> Plan[Judged]:
-    """Judge everything that waits, in one transaction."""
+def judge_all(
+    signer: Signer, now: datetime, *, clock_limit: timedelta | None = None
+) -> Plan[Judged]:
+    """Judge everything that waits, in one transaction.
+
+    Args:
+        signer: the gate's secret.
+        now: UTC.
+        clock_limit: with a store whose clock differs by more nothing leaves; None: not looked at.
+    """
+    if clock_limit is not None:
+        stored_at = (yield SQL("clock"))[0]["at"]
+        if abs(stored_at - now) > clock_limit:
+            return Judged(clock_differs=True)
     yield SQL("lock_tenants")
     yield from close_breakers(signer, now)
     rows = yield SQL("waiting", now=now, limit=LIMIT, guarded=_GUARDED)
@@ -67,7 +83,7 @@ def judge_all(signer: Signer, now: datetime) -> Plan[Judged]:
     for row in rows:
         tenant = row["tenant_id"]
         if tenant not in books:
-            books[tenant] = yield from _books(tenant, now)
+            books[tenant] = yield from books_of(tenant, now)
         if not _is_right(row, now):
             refused += 1
             continue
@@ -114,7 +130,8 @@ def _is_right(row: Row, now: datetime) -> bool:
     return bool(exhausted) and turn.permission(deciding=False).ok
 
 
-def _books(tenant_id: int, now: datetime) -> Plan[Books]:
+def books_of(tenant_id: int, now: datetime) -> Plan[Books]:
+    """What a tenant's limits are made of, as the store has it."""
     released = yield SQL("released", tenant_id=tenant_id, since=now - DAY)
     sizes = {row["area"]: row["meters"] for row in (yield SQL("sizes", tenant_id=tenant_id))}
     contracts = (yield SQL("contracts", tenant_id=tenant_id))[0]["contracts"]

@@ -16,6 +16,7 @@ from ohmesh.wire.release import KEY_BYTES, public_key
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping
+    from datetime import timedelta
     from pathlib import Path
 
     from headend.store.db import Connection
@@ -31,14 +32,22 @@ class Gate:
         url: address of the database for ohmesh_gate.
         signer: the gate's key and the people whose word it takes.
         now: the clock, UTC.
+        clock_limit: with a store whose clock differs by more nothing leaves; None: not looked at.
     """
 
     def __init__(
-        self, *, url: str, signer: Signer, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        *,
+        url: str,
+        signer: Signer,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock_limit: timedelta | None = None,
     ) -> None:
         self._session = Session(url, name="gate", channel="ohmesh_work")
         self._signer = signer
         self._now = now
+        self._clock_limit = clock_limit
+        self._clock_told = False
 
     def run(self, stop: threading.Event) -> None:
         """Pump until `stop` is set. Raises ConfigError, SchemaMismatch."""
@@ -51,7 +60,11 @@ class Gate:
     def step(self, connection: Connection) -> Judged:
         """One round. Raises Unavailable."""
         with db.transaction(connection):
-            judged = db.run(connection, judge_all(self._signer, self._now()))
+            plan = judge_all(self._signer, self._now(), clock_limit=self._clock_limit)
+            judged = db.run(connection, plan)
+        if judged.clock_differs and not self._clock_told:
+            _log.error("the clocks of gate and database differ: nothing is cut until they agree")
+        self._clock_told = judged.clock_differs
         if judged.released or judged.held:
             _log.info("released %d, waiting %d", judged.released, judged.held)
         return judged
