@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ _GOODBYE_S = 1.0
 _INCOMING_MAX = 2000
 """Messages that may wait for us; more are dropped with a log line."""
 _PACKET_BYTES_MAX = 1024 * 1024
+_AT_ONCE = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+"""Otherwise the end of a batch waits until the broker has confirmed its beginning."""
 _REFUSED = 128
 _SPREAD = 4
 """The first pause after a healthy connection is at most the longest one divided by this."""
@@ -173,6 +176,7 @@ class Link:
             tls_context=self._settings.context() if broker.tls else None,
             logger=_library_log,
             keepalive=_KEEP_ALIVE_S,
+            socket_options=_AT_ONCE,
             will=_will(will()) if will else None,
             max_queued_incoming_messages=_INCOMING_MAX,
         )

@@ -27,9 +27,8 @@ from gateway.boot_clock import UNKNOWN_FROM_MS
 from gateway.outbox_summary import OutboxSpan
 from gateway.rows import checksum, pack_row, unpack_row
 from gateway.sqlite import DamagedError, store_errors
-from gateway.urgency import URGENT_HEADS
+from gateway.urgency import URGENT_HEADS, URGENT_KINDS
 from ohmesh.model.errors import OutboxFull, StoreError
-from ohmesh.model.telegram import TelegramKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,10 +75,11 @@ COLUMNS = "row, kind, source, meter, profile, received_at_ms, payload, crc"
 ALL_ROWS = f"SELECT {COLUMNS} FROM telegram WHERE row >= ? ORDER BY row LIMIT ?"  # noqa: S608 - a constant
 
 _HEADS = ", ".join(f"'{head.hex().upper()}'" for head in URGENT_HEADS)
+_KINDS = ", ".join(str(kind.value) for kind in URGENT_KINDS)
 _URGENT = f"""
 SELECT row FROM telegram
 WHERE row >= ? AND (
-    kind = ? OR (kind = 0 AND hex(substr(payload, 1, 1)) IN ({_HEADS}))
+    kind IN ({_KINDS}) OR (kind = 0 AND hex(substr(payload, 1, 1)) IN ({_HEADS}))
 )
 ORDER BY row LIMIT ?
 """  # noqa: S608 - constants
@@ -188,7 +188,7 @@ class OutboxFile:
     def urgent(self, limit: int) -> list[int]:
         """The numbers of the first unacknowledged urgent telegrams, ascending."""
         with store_errors(self._connection.filename):
-            found = self._connection.execute(_URGENT, (self._acked, TelegramKind.DELIVERY, limit))
+            found = self._connection.execute(_URGENT, (self._acked, limit))
             return [row - self._base for (row,) in found]
 
     def acknowledge(self, epoch: int, through: int, *, now_ms: int) -> None:

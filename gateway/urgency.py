@@ -14,8 +14,11 @@ URGENT_HEADS = (b"\x12", b"\x14")
 A telegram of a profile that begins alike only goes ahead of others."""
 
 
+URGENT_KINDS = (TelegramKind.DELIVERY, TelegramKind.POWER)
+
+
 def is_urgent(telegram: Telegram) -> bool:
-    """True for reports on commands, results of commands and events."""
-    return telegram.kind is TelegramKind.DELIVERY or (
+    """True for reports on commands and on supply, results of commands and events."""
+    return telegram.kind in URGENT_KINDS or (
         telegram.kind is TelegramKind.METER and telegram.payload.startswith(URGENT_HEADS)
     )

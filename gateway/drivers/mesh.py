@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.drivers.modem import RadioModem
 from gateway.mqtt import Link, LinkError, LinkSettings, Message
+from gateway.power_news import PowerNews
 from gateway.root_state import RootState
 from ohmesh.mesh import (
     CommandReason,
@@ -30,6 +31,7 @@ from ohmesh.mesh import (
     KeyedSealer,
     Persist,
     PersistRoute,
+    PowerReport,
     StateError,
     Station,
     StationConfig,
@@ -50,6 +52,7 @@ from ohmesh.wire.report import (
     TopologyReport,
     encode_report,
 )
+from ohmesh.wire.report import PowerReport as PowerTelegram
 
 if TYPE_CHECKING:
     import ssl
@@ -79,6 +82,9 @@ _AIR_RECONNECT_CAP_S = 5.0
 _TOPOLOGY_SOONEST_S = 60.0
 """Between two reports while routes change; divided by the timer divisor."""
 _TOPOLOGY_LATEST_S = 900.0
+_POWER_GATHER_S = 0.5
+"""Last gasps come together: those of this time travel in one telegram."""
+_POWER_AGAIN_S = 5.0
 _MEMORY_PERIOD_S = 60.0
 _IDLE_S = 60.0
 
@@ -149,6 +155,8 @@ class MeshDriver:
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(_OUTGOING_MAX)
         self._delivered: asyncio.Queue[Delivered] = asyncio.Queue(_DELIVERED_MAX)
         self._recent: OrderedDict[tuple[int, int, bytes], None] = OrderedDict()
+        self._power = PowerNews()
+        self._power_told = asyncio.Event()
         self._hello = asyncio.Event()
         self._rearmed = asyncio.Event()
         self.counts: Counter[str] = Counter()
@@ -165,6 +173,7 @@ class MeshDriver:
             tasks.create_task(self._store_for_ever(), name="mesh-store")
             tasks.create_task(self._say_hello_for_ever(), name="mesh-hello")
             tasks.create_task(self._report_topology_for_ever(), name="mesh-topology")
+            tasks.create_task(self._report_power_for_ever(), name="mesh-power")
             tasks.create_task(self._remember_for_ever(), name="mesh-memory")
 
     def _new_link(self) -> Link:
@@ -231,6 +240,9 @@ class MeshDriver:
                     self._memory.forget_route(node)
                 case JoinAsked(_, node, request):
                     self._admit(output, node, request)
+                case PowerReport(restored, nodes):
+                    self._power.hear(nodes, _now_ms(), restored=restored)
+                    self._power_told.set()
                 case CommandResult(token, _, reason):
                     self._command_ended(token, _STATUS[reason], reason.value)
                 case FrameRejected(reason):
@@ -339,14 +351,26 @@ class MeshDriver:
         ]
 
     async def _report(self, routes: list[Route]) -> bool:
-        payload = encode_report(TopologyReport(self._settings.node, routes))
-        telegram = Telegram(
-            TelegramKind.TOPOLOGY, "mesh", Address(""), "", self._clock_ms(), payload
-        )
+        report = TopologyReport(self._settings.node, routes)
+        return await self._tell(TelegramKind.TOPOLOGY, report)
+
+    async def _report_power_for_ever(self) -> None:
+        """What is heard while the outbox refuses is told when it takes again."""
+        while True:
+            await self._power_told.wait()
+            self._power_told.clear()
+            await asyncio.sleep(_POWER_GATHER_S)
+            for report in self._power.reports():
+                while not await self._tell(TelegramKind.POWER, report):
+                    await asyncio.sleep(_POWER_AGAIN_S)
+
+    async def _tell(self, kind: TelegramKind, report: TopologyReport | PowerTelegram) -> bool:
+        payload = encode_report(report)
+        telegram = Telegram(kind, "mesh", Address(""), "", self._clock_ms(), payload)
         try:
             await self._outbox.append([telegram])
         except (StoreError, ModelError) as error:
-            _log.warning("routes not reported: %s", error)
+            _log.warning("a report of the %s is not taken: %s", kind.name.lower(), error)
             return False
         return True
 

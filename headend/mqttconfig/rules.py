@@ -46,6 +46,7 @@ def configuration(
 # Written by 'ohmesh headend mqtt-config'; run it again instead of editing.
 per_listener_settings true
 sys_interval 0
+set_tcp_nodelay true
 max_packet_size 1100000
 max_queued_messages 10000
 persistence false
