@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from datetime import UTC, datetime, timedelta
 
@@ -191,6 +192,32 @@ def test_a_command_for_another_meter_or_with_another_key_is_refused():
     with pytest.raises(BadChecksum):
         desk.meter.execute(other.sealed(OFF), START_MS + HOUR_MS, 0)
     assert desk.meter.snapshot() == before
+
+
+def test_of_ten_thousand_altered_commands_none_is_executed(desk):
+    """C4: what a broker or gateway alters, cuts short, mixes or keeps too long moves no relay."""
+    dice = random.Random(4)
+    own, other = desk.sealed(OFF), Desk.of().sealed(OFF)
+    for _ in range(10_000):
+        mutant = bytearray(dice.choice([own, other]))
+        for _ in range(dice.randint(1, 3)):
+            match dice.randrange(4):
+                case 0:
+                    mutant[dice.randrange(len(mutant))] ^= 1 << dice.randrange(8)
+                case 1:
+                    at = dice.randrange(len(mutant))
+                    mutant[at:at] = dice.randbytes(1)
+                case 2:
+                    del mutant[dice.randrange(len(mutant)) + 1 :]
+                case _:
+                    cut = dice.randrange(len(mutant))
+                    mutant[cut:] = other[cut:]
+        if bytes(mutant) == own:
+            continue
+        with pytest.raises(WireError):
+            desk.meter.execute(bytes(mutant), START_MS, 0)
+    assert desk.meter.relay is RelayState.CONNECTED
+    assert desk.answer(own).relay is RelayState.DISCONNECTED, "unaltered it is obeyed"
 
 
 @pytest.mark.parametrize("octets", [b"", b"\x13", bytes(60), b"\xff" * 200])
