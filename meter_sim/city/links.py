@@ -142,7 +142,9 @@ def build_link_table(model: RadioModel, layout: Layout, seed: int) -> LinkTable:
 
 def _chances(rssi_tenths: NDArray[np.int16], length_bytes: int) -> NDArray[np.uint16]:
     low, high = int(rssi_tenths.min(initial=0)), int(rssi_tenths.max(initial=0))
-    table = [min(SURE - 1, reception(level, length_bytes)) for level in range(low, high + 1)]
+    # Not by way of its cache, which the levels of whole curves would fill.
+    chance = reception.__wrapped__
+    table = [min(SURE - 1, chance(level, length_bytes)) for level in range(low, high + 1)]
     return np.array(table, dtype=np.uint16)[rssi_tenths.astype(np.int64) - low]
 
 
