@@ -47,6 +47,7 @@ from headend.api.routes import (
     service_points,
     tariffs,
     tokens,
+    usage,
     vee,
     webhooks,
 )
@@ -152,7 +153,7 @@ def create_app(
         *(contracts, payments, tariffs, tokens, webhooks),
         *(meters, gateways, commands, firmware),
         *(accounts, reports, reads, events, exports, people, health),
-        *(billing, vee, outages, imports),
+        *(billing, vee, usage, outages, imports),
         enrol,
         *(registers, groups, service_points, greenbutton),
         *(pages, meter, then, places, reading, alarms, cutoff, operations, validation),

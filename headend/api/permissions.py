@@ -34,7 +34,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_meters", "get_meter", "list_readings", "list_gateways", "get_gateway"),
         *("get_topology", "list_quarantine", "list_commands", "get_command", "read_success"),
         *("list_firmware", "list_events", "stream", "read_metrics", "document", "export_readings"),
-        *("list_intervals", "list_interval_versions", "list_interval_totals"),
+        *("list_intervals", "list_interval_versions", "list_interval_totals", "list_daily_usage"),
         *("list_vee_exceptions", "list_edits", "list_swaps"),
         *("read_success_days", "list_read_misses", "list_overdue"),
         *("list_channels", "read_registers", "list_groups", "list_feeders", "get_service_point"),

@@ -117,3 +117,14 @@ select m.name as meter, w.channel, w.at, w.old_close, w.new_open
 from ohmesh.meter_swap w join ohmesh.meter m on m.id = w.meter_id
 where w.tenant_id = %(tenant_id)s and w.meter_id = %(meter_id)s and w.channel = %(channel)s
   and w.at = %(at)s
+
+-- name: usage_daily
+-- The fleet by local day: each meter's day by the clock of its own zone.
+select c.name as channel, r.day, count(*) as meters, sum(r.total)::bigint as total, c.scaler, c.unit,
+       sum(r.intervals)::bigint as intervals, sum(r.measured)::bigint as measured
+from api.interval_day r join ohmesh.channel c on c.id = r.channel
+where r.tenant_id = %(tenant_id)s
+  and r.channel in (select k.id from ohmesh.channel k where k.name = %(channel)s)
+  and r.day >= %(first)s and r.day <= %(last)s
+group by r.day, c.id, c.name, c.scaler, c.unit
+order by r.day, c.id

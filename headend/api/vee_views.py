@@ -49,6 +49,23 @@ class IntervalTotal(View, frozen=True):
     most: int
 
 
+class UsageDay(View, frozen=True):
+    """The validated intervals of all meters on one local day, added up.
+
+    `meters` counts those that have an interval of the day, `measured` the intervals that are
+    neither estimated nor edited.
+    """
+
+    channel: str
+    day: date
+    meters: int
+    total: int
+    scaler: int
+    unit: str
+    intervals: int
+    measured: int
+
+
 class VeeException(View, frozen=True):
     """What validation found wrong with the intervals with ENDs in (`period_from`, `period_to`].
 
@@ -102,5 +119,5 @@ class MeterSwap(View, frozen=True):
     new_open: int
 
 
-PAGED = (Interval, IntervalTotal, VeeException, IntervalEdit, MeterSwap)
+PAGED = (Interval, IntervalTotal, UsageDay, VeeException, IntervalEdit, MeterSwap)
 KINDS = PAGED

@@ -26,11 +26,12 @@ _KINDS = "|".join(kind.name.lower() for kind in TokenKind)
 class Vend(Body):
     """A token: `units` are tenths of a kWh for electricity, 1e-5 of the currency unit for money.
 
-    `amount_mu` is taken from the contract's wallet; without it nothing is paid.
+    `amount_mu` is taken from the contract's wallet; without it nothing is paid. Without `units` it
+    buys electricity by the contract's tariff on purchases (`block_basis`), block by block.
     """
 
     kind: Annotated[str, Field(pattern=f"^({_KINDS})$")] = "electricity"
-    units: Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
+    units: Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)] | None = None
     amount_mu: Positive | None = None
 
 
