@@ -66,6 +66,29 @@ def buy(
     return Purchase(energy)
 
 
+def buy_after(
+    amount_mu: int,
+    spent_mu: int,
+    *,
+    block_upto_wh: Sequence[int | None],
+    price_mu_per_kwh: Sequence[int],
+) -> Purchase:
+    """The same, from money spent this month: any split of a sum buys the same energy.
+
+    Raises: as `buy`.
+    """
+
+    def bought(mu: int) -> Fraction:
+        if not mu:
+            return Fraction(0)
+        made = buy(mu, 0, block_upto_wh=block_upto_wh, price_mu_per_kwh=price_mu_per_kwh)
+        return made.exact_wh
+
+    if amount_mu <= 0:
+        raise PrepaymentError("amount", f"{amount_mu} mu buy nothing")
+    return Purchase(bought(spent_mu + amount_mu) - bought(spent_mu))
+
+
 def _affordable(money: Fraction, price: int, room: Fraction | None) -> Fraction:
     if price == 0:
         if room is None:

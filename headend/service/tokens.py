@@ -19,7 +19,11 @@ from uuid import UUID, uuid5
 import msgspec
 
 from headend.prepayment import engine, ledger, notices
+from headend.prepayment.charges import tariff_versions
 from headend.prepayment.ledger import Code, Leg, Step, Transaction
+from headend.prepayment.month import local_midnight
+from headend.prepayment.purchase import buy_after
+from headend.prepayment.tariff import valid_at
 from headend.prepayment.tokens.vendor import Prepared, VendRequest
 from headend.store.plan import Plan, Queries, first
 from ohmesh.model.errors import Conflict, PrepaymentError
@@ -49,14 +53,15 @@ class NewToken:
     Attributes:
         meter: the meter's name.
         kind: name of a TokenKind, lower case.
-        units: tenths of a kWh, 1e-5 currency units, W, or a number, by kind.
+        units: tenths of a kWh, 1e-5 currency units, W, or a number, by kind; None: as much energy
+            as the amount buys by the contract's tariff on purchases.
         request_key: the requester's key, unique per tenant.
         amount_mu: what the contract's wallet pays for it; None: nothing.
     """
 
     meter: str
     kind: str
-    units: int
+    units: int | None
     request_key: str
     amount_mu: int | None = None
 
@@ -131,7 +136,10 @@ def prepare(
     if meter["last_tid"] is not None:
         last = LastTid(meter["last_tid"], meter["last_tid_at"])
     params = msgspec.json.decode(meter["params"], type=_Identity).params()
-    prepared = vendor.prepare(VendRequest(_kind(wish.kind), wish.units, params, last), now)
+    units = wish.units
+    if units is None:
+        units = yield from _bought(tenant_id, meter, wish, now)
+    prepared = vendor.prepare(VendRequest(_kind(wish.kind), units, params, last), now)
     if wish.amount_mu is not None:
         yield from _reserve(tenant_id, meter, wish.amount_mu, identity, now)
     yield SQL(
@@ -142,7 +150,7 @@ def prepare(
         account_id=meter["account_id"],
         request_key=wish.request_key,
         kind=wish.kind,
-        units=wish.units,
+        units=units,
         amount_mu=wish.amount_mu,
         prepared=_encode(prepared),
         now=now,
@@ -160,13 +168,33 @@ def _kind(name: str) -> TokenKind:
         raise PrepaymentError("token_kind", f"there is no kind of token {name!r}") from None
 
 
-def _same(known: TokenRecord, wish: NewToken) -> TokenRecord:
-    if (known.meter, known.kind, known.units, known.amount_mu) != (
-        wish.meter,
-        wish.kind,
-        wish.units,
+def _bought(tenant_id: int, meter: Row, wish: NewToken, now: datetime) -> Plan[int]:
+    """Tenths of a kWh that the amount buys, from what was bought this local month on."""
+    if wish.amount_mu is None or _kind(wish.kind) is not TokenKind.ELECTRICITY:
+        raise PrepaymentError("token_units", "name units, or an amount that buys electricity")
+    if meter["account_id"] is None:
+        raise PrepaymentError("unknown_account", "the meter has no contract to pay from")
+    yield from engine.lock_account(meter["account_id"])
+    tariff = valid_at((yield from tariff_versions(tenant_id, meter["tariff"])), now)
+    if tariff is None or tariff.block_basis != "purchase" or tariff.tax:
+        raise PrepaymentError(
+            "block_basis", "name units: the contract's tariff has no prices of purchases, taxes in"
+        )
+    first_day = now.astimezone(tariff.zone).date().replace(day=1)
+    since = local_midnight(first_day, tariff.zone)
+    spent = yield SQL("spent_on_energy", account_id=meter["account_id"], since=since)
+    return buy_after(
         wish.amount_mu,
-    ):
+        spent[0]["spent_mu"],
+        block_upto_wh=tariff.block_upto_wh,
+        price_mu_per_kwh=tariff.price_mu_per_kwh[tariff.default_period],
+    ).token_tenths_kwh
+
+
+def _same(known: TokenRecord, wish: NewToken) -> TokenRecord:
+    units = known.units if wish.units is None else wish.units
+    wished = (wish.meter, wish.kind, units, wish.amount_mu)
+    if (known.meter, known.kind, known.units, known.amount_mu) != wished:
         raise Conflict(f"the key {wish.request_key!r} belongs to another token")
     return _alive(known)
 

@@ -6,11 +6,16 @@ where t.tenant_id = %(tenant_id)s
   and (t.request_key = %(request_key)s or t.id = %(id)s)
 
 -- name: lock_meter
-select k.meter_id, k.params::text as params, k.last_tid, k.last_tid_at, a.id as account_id
+select k.meter_id, k.params::text as params, k.last_tid, k.last_tid_at, a.id as account_id, a.tariff
 from ohmesh.token_meter k join ohmesh.meter m on m.id = k.meter_id
 left join ohmesh.account a on a.meter_id = m.id
 where m.tenant_id = %(tenant_id)s and m.name = %(meter)s
 for update of k
+
+-- name: spent_on_energy
+select coalesce(sum(amount_mu), 0)::bigint as spent_mu from ohmesh.token
+where account_id = %(account_id)s and kind = 'electricity' and state <> 'voided'
+  and made_at >= %(since)s
 
 -- name: set_identity
 insert into ohmesh.token_meter (meter_id, tenant_id, vendor, params)

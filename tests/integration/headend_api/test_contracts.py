@@ -321,6 +321,45 @@ async def test_a_token_is_vended_once_and_read_back(api):
     assert second.json()["digits"] != made.json()["digits"]
 
 
+async def test_money_buys_energy_block_by_block(api):
+    """Published: R2000 buy 1240.44 kWh in these blocks; any split of the sum buys the same."""
+    tariff = {
+        "id": f"p{uuid.uuid4().hex[:8]}",
+        "valid_from": "2020-01-01T00:00:00Z",
+        "tz": "Africa/Johannesburg",
+        "block_basis": "purchase",
+        "block_upto_wh": [500_000, 1_000_000, 2_000_000, 3_000_000, None],
+        "price_mu_per_kwh": {"all": [143_160, 169_540, 181_540, 204_180, 220_700]},
+    }
+    made = await api.post("/v1/tariffs/versions", json={"currency": "ZAR", "content": tariff})
+    assert made.status_code == 201, made.text
+    name = f"C-{uuid.uuid4().hex[:10]}"
+    meter = {"meter": name, "profile": "nl_dsmr", "key_hex": "00" * 16}
+    await api.post("/v1/meters", json=meter)
+    body = {"account": name, "meter": name, "tariff": tariff["id"], "terms": {}}
+    assert (await api.post("/v1/accounts", json=body)).status_code == 201
+    topup = {"amount_mu": 200_000_000}
+    await api.post(f"/v1/contracts/{name}/topups", json=topup, headers=key())
+    identity = {"pan": pan(int(uuid.uuid4()) % 10**9), "supply_group": "123457"}
+    await api.put(f"/v1/meters/{name}/token-identity", json=identity)
+    units = []
+    for amount in (60_000_000, 140_000_000):
+        headers, wish = key(), {"amount_mu": amount}
+        answers = [
+            await api.post(f"/v1/meters/{name}/tokens", json=wish, headers=headers)
+            for _ in range(2)
+        ]
+        assert [a.status_code for a in answers] == [201, 200], answers[0].text
+        assert answers[0].json() == answers[1].json()
+        units.append(answers[0].json()["units"])
+    assert sum(units) in {12_405, 12_406}, "each token rounds up to a tenth of a kWh"
+    flat = await new_contract(api)
+    identity = {"pan": pan(int(uuid.uuid4()) % 10**9), "supply_group": "123457"}
+    await api.put(f"/v1/meters/{flat}/token-identity", json=identity)
+    none = await api.post(f"/v1/meters/{flat}/tokens", json={"amount_mu": 5}, headers=key())
+    assert (none.status_code, none.json()["code"]) == (422, "block_basis")
+
+
 async def test_the_test_module_refuses_real_supply_groups(api):
     contract = await new_contract(api)
     identity = {"pan": pan(7), "supply_group": "600727"}
