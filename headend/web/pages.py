@@ -206,7 +206,9 @@ async def choose_language(request: Request) -> Response:
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """Every operation of the API, from its OpenAPI document."""
-    document = openapi.document(request.app)
+    document = request.app.openapi_schema  # where FastAPI keeps one that was made
+    if document is None:
+        document = request.app.openapi_schema = openapi.document(request.app)
     return render(request, "docs.html", document=document, tags=_by_tag(document))
 
 
