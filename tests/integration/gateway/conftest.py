@@ -14,7 +14,7 @@ import pytest
 from meter_sim.servers.process import free_port, spawn, stop
 from ohmesh.model.telegram import TelegramKind
 from ohmesh.wire import topics
-from ohmesh.wire.report import decode_delivery, decode_topology
+from ohmesh.wire.report import decode_delivery, decode_power, decode_topology
 from ohmesh.wire.uplink import decode_batch, encode_ack
 
 sys.path.append(str(Path(__file__).parent))  # for what several test files share
@@ -103,6 +103,9 @@ class HeadEnd:
 
     def deliveries(self):
         return [decode_delivery(octets) for octets in self.payloads(TelegramKind.DELIVERY)]
+
+    def powers(self):
+        return [decode_power(octets) for octets in self.payloads(TelegramKind.POWER)]
 
     def topologies(self):
         return [decode_topology(octets) for octets in self.payloads(TelegramKind.TOPOLOGY)]

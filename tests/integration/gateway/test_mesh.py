@@ -63,6 +63,10 @@ class Room:
         for node, meter in self.meters.items():
             self._carry_out(node, meter.start(now_ms()))
 
+    def lose_supply(self, node):
+        """Its last gasp, and then it is silent."""
+        self._carry_out(node, self.meters.pop(node).last_gasp(now_ms()))
+
     def submit(self, node, payload):
         self._carry_out(node, self.meters[node].submit(now_ms(), payload))
 
@@ -81,7 +85,7 @@ class Room:
         self._let_meters_hear(ROOT, octets)
 
     def _let_meters_hear(self, sender, frame):
-        for node, meter in self.meters.items():
+        for node, meter in list(self.meters.items()):
             if node != sender:
                 self._carry_out(node, meter.receive(now_ms(), frame, RSSI_DBM))
 
@@ -162,6 +166,15 @@ async def test_the_head_end_learns_the_routes(head_end, root, room, wait_until):
     assert report.root == ROOT
     assert {route.node for route in report.routes} == set(room.meters)
     assert all(1 <= route.hops <= 5 for route in report.routes)
+
+
+async def test_a_last_gasp_is_told_once(head_end, root, room, wait_until):
+    root()
+    assert await wait_until(lambda: room.joined)
+    room.lose_supply(102)
+    assert await wait_until(head_end.powers)
+    await asyncio.sleep(1.5)  # its neighbours have repeated it meanwhile
+    assert [(told.restored, told.nodes) for told in head_end.powers()] == [(False, [102])]
 
 
 async def test_commands_reach_their_meter_and_each_is_reported(head_end, root, room, wait_until):
