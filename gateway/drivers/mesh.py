@@ -361,7 +361,7 @@ class MeshDriver:
             self._power_told.clear()
             await asyncio.sleep(_POWER_GATHER_S)
             for report in self._power.reports():
-                while not await self._tell(TelegramKind.POWER, report):
+                while not await self._tell(TelegramKind.POWER, report):  # noqa: ASYNC110 - nothing tells when it takes again
                     await asyncio.sleep(_POWER_AGAIN_S)
 
     async def _tell(self, kind: TelegramKind, report: TopologyReport | PowerTelegram) -> bool:

@@ -8,7 +8,7 @@
 | METER, REPORT or plain | known | readings by the meter's profile, or quarantine `decode:<kind>` |
 | METER, RESULT | known | a command result |
 | METER, EVENT | known | an event |
-| TOPOLOGY, DELIVERY | - | a report of the gateway, or quarantine `wire:<error>` |
+| TOPOLOGY, DELIVERY, POWER | - | a report of the gateway, or quarantine `wire:<error>` |
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ohmesh.model.errors import (
 from ohmesh.model.reading import Quality, utc
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire.metercommand import decode_result
-from ohmesh.wire.report import decode_delivery, decode_topology
+from ohmesh.wire.report import decode_delivery, decode_power, decode_topology
 from ohmesh.wire.sealed import SealedKind, unseal
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from headend.ingest.shapes import Block
     from ohmesh.model.command import CommandResult
     from ohmesh.model.reading import Register
-    from ohmesh.wire.report import DeliveryReport, TopologyReport
+    from ohmesh.wire.report import DeliveryReport, PowerReport, TopologyReport
     from ohmesh.wire.sealed import Opened
 
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -130,6 +130,7 @@ class Outcome(NamedTuple):
     event: Event | None = None
     topology: TopologyReport | None = None
     delivery: DeliveryReport | None = None
+    power: PowerReport | None = None
     reason: Reason | None = None
 
 
@@ -219,6 +220,8 @@ def _report(telegram: Telegram) -> Outcome:
     try:
         if telegram.kind is TelegramKind.TOPOLOGY:
             return Outcome(topology=decode_topology(telegram.payload))
+        if telegram.kind is TelegramKind.POWER:
+            return Outcome(power=decode_power(telegram.payload))
         return Outcome(delivery=decode_delivery(telegram.payload))
     except WireError as error:
         return refuse(f"wire:{type(error).__name__.lower()}", error)

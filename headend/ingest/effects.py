@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headend.ingest.shapes import Block
     from ohmesh.model.command import CommandResult
     from ohmesh.model.telegram import Telegram
-    from ohmesh.wire.report import DeliveryReport, TopologyReport
+    from ohmesh.wire.report import DeliveryReport, PowerReport, TopologyReport
 
 NO_GATEWAY = 0
 """gateway_id in the archive of a meter with its own modem."""
@@ -98,6 +98,7 @@ class Effects:
     counters: list[tuple[int, int]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     deliveries: list[tuple[Gateway, DeliveryReport]] = field(default_factory=list)
+    powers: list[tuple[Gateway, datetime, PowerReport]] = field(default_factory=list)
     topologies: dict[Gateway, tuple[datetime, TopologyReport]] = field(default_factory=dict)
     events: list[Noted] = field(default_factory=list)
     repeated: int = 0
@@ -134,6 +135,8 @@ def _of_gateway(effects: Effects, item: Item, outcome: Outcome) -> None:
         at = received_at(item.telegram)
         if gateway not in effects.topologies or effects.topologies[gateway][0] <= at:
             effects.topologies[gateway] = (at, outcome.topology)
+    if outcome.power is not None:
+        effects.powers.append((gateway, received_at(item.telegram), outcome.power))
     if outcome.delivery is not None:
         effects.deliveries.append((gateway, outcome.delivery))
 

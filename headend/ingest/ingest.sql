@@ -132,6 +132,14 @@ select t, m, g, a, k, d::jsonb
 from unnest(%(tenants)s::int[], %(meters)s::int[], %(gateways)s::int[], %(at)s::timestamptz[],
             %(kinds)s::text[], %(details)s::text[]) as u(t, m, g, a, k, d)
 
+-- name: add_power_events
+-- A gateway's word counts for meters of its own utility.
+insert into ohmesh.event (tenant_id, meter_id, gateway_id, at, kind, detail)
+select m.tenant_id, m.id, %(gateway)s, %(at)s, %(kind)s, '{"by": "mesh"}'
+from ohmesh.meter m
+where m.tenant_id = %(tenant)s and m.address = any(%(addresses)s)
+order by m.id
+
 -- name: drop_routes
 delete from ohmesh.route where gateway_id = %(gateway)s and reported_at <= least(%(at)s, now())
 

@@ -21,6 +21,7 @@ from ohmesh.model.command import (
     outcome,
 )
 from ohmesh.model.errors import CommandError
+from ohmesh.model.ids import mesh_address
 from ohmesh.wire.report import DeliveryStatus
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from headend.ingest.rates import Flood
     from headend.store.db import Connection
     from headend.store.plan import Row
-    from ohmesh.wire.report import DeliveryReport, TopologyReport
+    from ohmesh.wire.report import DeliveryReport, PowerReport, TopologyReport
 
 
 def write(connection: Connection, effects: Effects) -> None:
@@ -40,6 +41,8 @@ def write(connection: Connection, effects: Effects) -> None:
     for result in effects.results:
         _set_relay(connection, result)
     _write_events(connection, effects.events)
+    for gateway, at, report in effects.powers:
+        _write_power(connection, gateway, at, report)
     for gateway, (at, topology) in sorted(effects.topologies.items()):
         _write_routes(connection, gateway, at, topology)
     _write_commands(connection, effects)
@@ -129,6 +132,23 @@ def _write_events(connection: Connection, events: Sequence[Noted]) -> None:
             ],
             kinds=[e.kind for _, e in meters],
             details=[msgspec.json.encode(e.detail).decode() for _, e in meters],
+        ),
+    )
+
+
+def _write_power(
+    connection: Connection, gateway: Gateway, at: datetime, report: PowerReport
+) -> None:
+    """The mesh's word, without a seal: events like the meter's own, and marked as the mesh's."""
+    db.execute(
+        connection,
+        SQL(
+            "add_power_events",
+            tenant=gateway.tenant_id,
+            gateway=gateway.id,
+            addresses=[mesh_address(node) for node in report.nodes],
+            at=at,
+            kind="power_restored" if report.restored else "last_gasp",
         ),
     )
 

@@ -19,7 +19,14 @@ from ohmesh.model.ids import Address, GatewayId, MeterId
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire import topics
 from ohmesh.wire.downlink import decode_down, encode_down
-from ohmesh.wire.report import Route, TopologyReport, decode_topology, encode_report
+from ohmesh.wire.report import (
+    PowerReport,
+    Route,
+    TopologyReport,
+    decode_power,
+    decode_topology,
+    encode_report,
+)
 from ohmesh.wire.uplink import decode_batch, encode_batch
 
 if TYPE_CHECKING:
@@ -125,9 +132,16 @@ def _telegram(telegram: Telegram, names: Names) -> Telegram:
     renamed = replace(telegram, meter=address, received_at_ms=at_ms)
     if telegram.kind is TelegramKind.TOPOLOGY:
         return replace(renamed, payload=_topology(telegram.payload, names))
+    if telegram.kind is TelegramKind.POWER:
+        return replace(renamed, payload=_power(telegram.payload, names))
     if telegram.kind is TelegramKind.DELIVERY:
         return renamed  # a command's random id and a status
     return replace(renamed, payload=names.telegram(renamed))
+
+
+def _power(octets: bytes, names: Names) -> bytes:
+    report = decode_power(octets)
+    return encode_report(PowerReport(report.restored, [names.node(n) for n in report.nodes]))
 
 
 def _topology(octets: bytes, names: Names) -> bytes:

@@ -19,6 +19,8 @@ class TelegramKind(IntEnum):
     """The gateway: its routes (`ohmesh.wire.report.TopologyReport`)."""
     DELIVERY = 2
     """The gateway: what became of a command on its way (`ohmesh.wire.report.DeliveryReport`)."""
+    POWER = 3
+    """The gateway: whose supply went or came back, as its mesh heard it (`PowerReport`, there)."""
 
 
 @dataclass(frozen=True, slots=True)

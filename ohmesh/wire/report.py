@@ -1,4 +1,4 @@
-"""What a gateway says of itself, as the payload of a telegram of kind TOPOLOGY or DELIVERY."""
+"""What a gateway says of itself, as the payload of a telegram: TOPOLOGY, DELIVERY or POWER."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ohmesh.wire import envelope
 
 _Node = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 MAX_ROUTES = 5000
+MAX_POWER_NODES = 5000
 
 
 class Route(msgspec.Struct, array_like=True, frozen=True):
@@ -47,11 +48,22 @@ class DeliveryReport(msgspec.Struct, array_like=True, frozen=True):
     detail: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
+class PowerReport(msgspec.Struct, array_like=True, frozen=True):
+    """Nodes of the mesh that said with their last energy that supply is lost, or that it is back.
+
+    No meter's seal is on it: there is no energy for one. It may raise an alarm, and nothing else.
+    """
+
+    restored: bool
+    nodes: Annotated[list[_Node], msgspec.Meta(min_length=1, max_length=MAX_POWER_NODES)]
+
+
 _topology_decoder = msgspec.msgpack.Decoder(TopologyReport)
 _delivery_decoder = msgspec.msgpack.Decoder(DeliveryReport)
+_power_decoder = msgspec.msgpack.Decoder(PowerReport)
 
 
-def encode_report(report: TopologyReport | DeliveryReport) -> bytes:
+def encode_report(report: TopologyReport | DeliveryReport | PowerReport) -> bytes:
     """One report as a telegram's payload."""
     return envelope.pack(report)
 
@@ -64,3 +76,8 @@ def decode_topology(octets: bytes) -> TopologyReport:
 def decode_delivery(octets: bytes) -> DeliveryReport:
     """The report in the bytes. Raises a WireError, whatever the bytes."""
     return envelope.unpack(octets, _delivery_decoder)
+
+
+def decode_power(octets: bytes) -> PowerReport:
+    """The report in the bytes. Raises a WireError, whatever the bytes."""
+    return envelope.unpack(octets, _power_decoder)

@@ -6,8 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from headend.ingest.work import sort
+from headend.ingest.writer import Writer
+from headend.mqtt import Delivery
 from headend.service.fleet import add_service_point
 from headend.watch import Watch
+from ohmesh.model.telegram import Telegram, TelegramKind
+from ohmesh.wire import topics
+from ohmesh.wire.report import PowerReport, encode_report
+from ohmesh.wire.uplink import encode_batch
 
 AT = datetime(2026, 3, 27, 12, tzinfo=UTC)
 
@@ -74,6 +81,22 @@ def test_a_flood_is_one_alarm_that_closes_when_all_are_lit(town):
     assert town.store.value("select count(*) from bulk.outage_queue") == 0
     kinds = town.store.rows("select kind from ohmesh.event where kind like 'alarm%%' order by id")
     assert [k["kind"] for k in kinds] == ["alarm.outage", "alarm.closed"]
+
+
+def test_last_gasps_that_a_mesh_heard_are_one_alarm(town):
+    """From the gateway's telegram to the alarm; nodes of nobody and of another utility are none."""
+    told = [(False, [0, 1, 2, 9999]), (True, [0, 1, 2])]
+    for number, (restored, nodes) in enumerate(told):
+        payload = encode_report(PowerReport(restored, nodes))
+        at_ms = int(AT.timestamp() * 1000) + number
+        one = Telegram(TelegramKind.POWER, "mesh", "", "", at_ms, payload)
+        batch = encode_batch("gw1", 1, number, [one])
+        work, _ = sort([Delivery(topics.gateway_topic("gw1", "up"), batch)], 10)
+        Writer(town.store.keystore).store(town.ingest, work, now_ms=at_ms)
+        town.look()
+        state, closed_by, dark = ("closed", "restoration", 0) if restored else ("open", None, 3)
+        assert town.alarms() == [("transformer", "T1", state, closed_by, 4, dark)]
+    assert town.store.value("select count(*) from ohmesh.event where detail->>'by' = 'mesh'") == 6
 
 
 def test_a_flood_is_waited_for(town):

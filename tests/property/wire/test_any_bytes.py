@@ -16,6 +16,7 @@ DECODERS = (
     uplink.decode_ack,
     downlink.decode_down,
     report.decode_delivery,
+    report.decode_power,
     report.decode_topology,
     air.decode_heard,
     air.decode_hello,

@@ -62,8 +62,10 @@ def test_a_known_seed(play, seed):
 def test_seeds_that_nobody_has_seen(play):
     seen = Counter()
     for _ in range(FRESH):
-        seen += play(secrets.randbelow(2**32)).judge.counts
-    for what in ("killed", "database", "not taken", "again", "execute", "top-up"):
+        sim = play(secrets.randbelow(2**32))
+        seen += sim.judge.counts
+        seen += Counter(row["kind"] for row in sim.head.store.table("event").values())
+    for what in ("killed", "database", "not taken", "again", "execute", "top-up", "last_gasp"):
         assert seen[what], f"no run came to {what!r}: {seen}"
 
 

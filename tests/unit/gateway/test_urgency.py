@@ -17,8 +17,9 @@ def test_sealed_results_and_events_are_urgent(telegram, kind):
 
 
 @pytest.mark.parametrize("kind", TelegramKind)
-def test_reports_on_commands_are_urgent_and_routes_are_not(telegram, kind):
-    assert is_urgent(replace(telegram(1), kind=kind)) is (kind is TelegramKind.DELIVERY)
+def test_reports_on_commands_and_supply_are_urgent_and_routes_are_not(telegram, kind):
+    urgent = kind in {TelegramKind.DELIVERY, TelegramKind.POWER}
+    assert is_urgent(replace(telegram(1), kind=kind)) is urgent
 
 
 def test_an_empty_telegram_is_not(telegram):

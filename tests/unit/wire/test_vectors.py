@@ -25,9 +25,11 @@ from ohmesh.wire.metercommand import (
 from ohmesh.wire.report import (
     DeliveryReport,
     DeliveryStatus,
+    PowerReport,
     Route,
     TopologyReport,
     decode_delivery,
+    decode_power,
     decode_topology,
     encode_report,
 )
@@ -101,6 +103,9 @@ def test_reports():
     topology = TopologyReport(1, [Route(42, 1, 150, 1)])
     assert encode_report(topology).hex() == "0100920191942a01cc9601"
     assert decode_topology(encode_report(topology)) == topology
+    power = PowerReport(restored=False, nodes=[42])
+    assert encode_report(power).hex() == "010092c2912a"
+    assert decode_power(encode_report(power)) == power
 
 
 def test_seal():

@@ -16,6 +16,7 @@ import apsw
 from gateway.downlink import Downlink, MeshCommand
 from gateway.limiter import Census, Guard, Limiter
 from gateway.outbox_start import open_outbox
+from gateway.power_news import PowerNews
 from gateway.sending import Send, Sender, SendingLimits
 from ohmesh.mesh import CommandReason
 from ohmesh.model.errors import OutboxFull, StoreError
@@ -101,6 +102,7 @@ class Gateway:
         self._census = census
         self._downlink = Downlink(mesh_payload_max=140, guard=guard)
         self._recent = set()
+        self._power = PowerNews()
         self._keep_house(self._life)
         self._sim.air.at(self._sim.air.now_ms + TOPOLOGY_MS, partial(self._tell_routes, self._life))
 
@@ -200,6 +202,12 @@ class Gateway:
         self._census.hear([address], self._sim.air.now_ms // 1000)
         self.pump()
         return True
+
+    def hear_power(self, report):
+        """A last gasp, or a restoration."""
+        self._power.hear(report.nodes, self._sim.air.now_ms, restored=report.restored)
+        for told in self._power.reports():
+            self._append(TelegramKind.POWER, "mesh", "", encode_report(told))
 
     def connected(self):
         """A new connection to the broker, if it is there."""

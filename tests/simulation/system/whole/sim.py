@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 from unittest import mock
+
+import apsw
 
 from headend.mqtt import Delivery
 from ohmesh.mesh import StationConfig
@@ -131,6 +134,7 @@ class Sim:
         air.tap = lambda node, frame: self.judge.note("frame", air.now_ms, node, frame)
         air.on_received = lambda node, payload: self._homes[node].hear(payload)
         air.on_delivered = lambda root, delivered: self.gateways[root - 1].take(delivered)
+        air.on_power = lambda root, report: self.gateways[root - 1].hear_power(report)
         air.on_result = lambda root, result: self.gateways[root - 1].ended(result)
         nodes = [g.node for g in self.gateways] + [m.node for m in self.meters]
         for node in nodes:
@@ -179,6 +183,7 @@ class Sim:
             mock.patch("headend.ingest.loop.time", clock(self)),
             mock.patch("headend.worker._chance", self.dice.random),
             mock.patch("gateway.outbox_file.secrets.randbelow", epochs),
+            mock.patch("sys.unraisablehook", _heard(sys.unraisablehook)),
         ):
             yield
 
@@ -295,6 +300,18 @@ class Sim:
         self.air.kill(meter.node)
         self._in(self.dice.randrange(1_000, 600_000), lambda: self.revive(meter.node))
 
+    def _supply_lost(self):
+        """A last gasp, and later the word that it is back."""
+        node = self.dice.choice(self.meters).node
+        if node in self.air.stations():
+            self.air.last_gasp(node)
+            self._in(self.dice.randrange(1_000, 600_000), lambda: self._supply_back(node))
+
+    def _supply_back(self, node):
+        if node not in self.air.stations():
+            self.air.restore(node)
+            self._homes[node].hand_over()
+
     def _meter_forgets(self):
         self.chaos.arm("meter forgets", 4)
 
@@ -315,9 +332,20 @@ class Sim:
         self.air.at(self.air.now_ms + wait_ms, act)
 
 
+def _heard(otherwise):
+    """SQLite forgets an error of the disk while it tidies up; apsw tells of it, and it is ours."""
+
+    def hook(unraisable):
+        if not isinstance(unraisable.exc_value, apsw.FullError):
+            otherwise(unraisable)
+
+    return hook
+
+
 _FAULTS = (
     *(Sim._kill_ingest, Sim._kill_worker, Sim._break_connection, Sim._database_away),
     *(Sim._broker_crash, Sim._gateway_killed, Sim._gateway_loses_power, Sim._gateway_disk_fails),
     *(Sim._gateway_off_line, Sim._gateway_clock, Sim._meter_off, Sim._meter_forgets, Sim._radio),
     *(Sim._link_cut, Sim._customer_pays, Sim._customer_pays, Sim._back_up_or_restore),
+    Sim._supply_lost,
 )

@@ -354,6 +354,13 @@ def _add_events(c, kinds, **_):
         c.store.add("event", {"kind": kind})
 
 
+@answers(INGEST, "add_power_events")
+def _add_power_events(c, addresses, kind, **_):
+    for meter in c.store.table("meter").values():
+        if meter["address"] in addresses:
+            c.store.add("event", {"kind": kind, "meter_id": meter["id"]})
+
+
 @answers(INGEST, "lock_commands")
 def _lock_commands(c, ids):
     table = c.store.table("command")
