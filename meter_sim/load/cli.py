@@ -44,7 +44,8 @@ examples:
   ohmesh sim load --meters 300000 --gateways 300 --profile de_sml --interval 900 --burst aligned \\
       --broker mqtt://broker:1883 --api http://127.0.0.1:8080 --token-file api-token --register
 Telegrams are made before the clock starts. With --api the stored intervals are counted before and
-after; the exit code is 1 when one is missing. --register makes the fleet known first.
+after; the exit code is 1 when one is missing. Where the head-end makes no report in time, its
+acknowledgements are counted and "stored" is null. --register makes the fleet known first.
 """
 _METERS_MAX, _GATEWAYS_MAX, _ROUNDS_MAX = 2_000_000, 100_000, 96
 _WINDOWS_MAX = 200
@@ -199,10 +200,13 @@ def _send(
             acks.wait(options.settle)
         stored_s = time.perf_counter() - began_s
     after = _settled(plan, api, before, still_s=options.settle)
+    acknowledged = None if acks is None else acks.total
+    stored = None if after is None or before is None else after - before
+    counted = acknowledged if stored is None else stored
     return _facts(plan, target, played, cpu_s=cpu_s, stored_s=stored_s) | {
-        "acknowledged": None if acks is None else acks.total,
-        "stored": None if after is None or before is None else after - before,
-        "missing": None if after is None or before is None else plan.telegrams - (after - before),
+        "acknowledged": acknowledged,
+        "stored": stored,
+        "missing": None if counted is None else plan.telegrams - counted,
     }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 120.0
 _RETRY_S = 2.0
+_PATIENCE_S = 30.0
 
 
 class Api:
@@ -53,27 +54,31 @@ class Api:
         except httpx.HTTPError as error:
             raise ConfigError(f"the head-end's API: {error}") from None
 
-    async def stored(self, channel: str, begin: datetime, end: datetime) -> int:
-        """Intervals stored of all meters with an END in (begin, end]."""
+    async def stored(self, channel: str, begin: datetime, end: datetime) -> int | None:
+        """Intervals stored of all meters with an END in (begin, end].
+
+        None when the head-end has not made that report in time: it runs over all meters, beside a
+        full load.
+        """
         query: dict[str, str | int] = {
             "period_from": begin.isoformat(),
             "period_to": end.isoformat(),
             "channel": channel,
             "worst": 0,
         }
-        deadline = time.monotonic() + _TIMEOUT_S
+        deadline = time.monotonic() + _PATIENCE_S
         try:
             async with self._client() as client:
                 while True:
                     answer = await client.get("/v1/reports/read-success", params=query)
-                    busy = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
-                    if not busy or time.monotonic() > deadline:
-                        break
-                    await asyncio.sleep(_RETRY_S)  # a report over all meters, beside a full load
-                answer.raise_for_status()
+                    if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                        answer.raise_for_status()
+                        return int(answer.json()["stored"])
+                    if time.monotonic() > deadline:
+                        return None
+                    await asyncio.sleep(_RETRY_S)
         except httpx.HTTPError as error:
             raise ConfigError(f"the head-end's API: {error}") from None
-        return int(answer.json()["stored"])
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self._url, headers=self._headers, timeout=_TIMEOUT_S)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from firmware_profiles import registry
+from meter_sim.load import headend
 from meter_sim.load.fleet import Burst, LoadPlan, batches, gateway_name, meter_name
 from ohmesh.wire.uplink import decode_batch
 
@@ -70,3 +73,18 @@ def test_values_rise_from_round_to_round():
             energies[row.meter].append(said.readings[0].value)
     for values in energies.values():
         assert values == sorted(set(values))
+
+
+@pytest.mark.parametrize(("answers", "stored"), [([503, 503, 200], 7), ([503] * 9, None)])
+async def test_a_report_that_does_not_come_in_time_is_none(monkeypatch, answers, stored):
+    left = iter(answers)
+
+    def client(_):
+        transport = httpx.MockTransport(lambda _: httpx.Response(next(left), json={"stored": 7}))
+        return httpx.AsyncClient(transport=transport, base_url="http://headend")
+
+    monkeypatch.setattr(headend.Api, "_client", client)
+    monkeypatch.setattr(headend, "_RETRY_S", 0)
+    monkeypatch.setattr(headend, "_PATIENCE_S", 60 if stored else -1)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert await headend.Api("http://headend", "t").stored("el.energy.import", now, now) == stored
