@@ -96,7 +96,7 @@ METHOD_NOT_ALLOWED = Kind(
 CONFLICT = Kind(
     "conflict",
     409,
-    "The same key with other content",
+    "It is there already, with other content",
     "An Idempotency-Key or a name was used before with another content. Nothing was changed; use "
     "a new key for a new wish.",
 )

@@ -125,7 +125,7 @@ PROBLEMS: Final = (
     mark("`errors` names each field by a JSON pointer and says what it may be."),
     mark("This address does not take that method"),
     mark("The header Allow says which it takes; /docs lists every operation."),
-    mark("The same key with other content"),
+    mark("It is there already, with other content"),
     mark("The rules refuse this"),
     mark("`code` names the rule; `detail` says what would be accepted."),
     mark("A second person must approve this"),
