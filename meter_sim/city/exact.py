@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from ohmesh.mesh import Sealer
 
 _FORGET_US = 20_000
-_DESTINATION, _COUNTER = slice(8, 12), slice(13, 17)
+_DESTINATION, _COUNTER, _WIDTH = 8, 13, 4
+"""Where two fields of the link header begin, and the octets of each."""
 _EXCHANGED = {3, 4, 5, 6, 8, 10}
 """Types that are only ever sent as an exchange."""
 
@@ -168,11 +169,9 @@ class ExactWorld(World):
         self.frames.add(kind, len(frame))
         if kind not in _EXCHANGED:
             return
-        counter, times = node.flying
-        if counter == frame[_COUNTER]:
-            node.flying = counter, times + 1
-        else:
-            node.flying = frame[_COUNTER], 1
+        counter = frame[_COUNTER : _COUNTER + _WIDTH]
+        held, times = node.flying
+        node.flying = counter, times + 1 if counter == held else 1
 
     def _landed(self, number: int, argument: tuple[Sent, bytes, Outlet]) -> None:
         """A frame has ended: who got it?"""
@@ -181,7 +180,7 @@ class ExactWorld(World):
         outlet.sending = False
         if sender.outlet is outlet:
             self._plan_look(sender, outlet.look(self.now_us))
-            dst = int.from_bytes(frame[_DESTINATION], "big")
+            dst = int.from_bytes(frame[_DESTINATION : _DESTINATION + _WIDTH], "big")
             if dst == BROADCAST:
                 for receiver, rssi in list(self._air.heard(sent)):
                     self._hear(receiver, frame, rssi)
