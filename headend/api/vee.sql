@@ -119,12 +119,16 @@ where w.tenant_id = %(tenant_id)s and w.meter_id = %(meter_id)s and w.channel = 
   and w.at = %(at)s
 
 -- name: usage_daily
--- The fleet by local day: each meter's day by the clock of its own zone.
-select c.name as channel, r.day, count(*) as meters, sum(r.total)::bigint as total, c.scaler, c.unit,
-       sum(r.intervals)::bigint as intervals, sum(r.measured)::bigint as measured
-from api.interval_day r join ohmesh.channel c on c.id = r.channel
-where r.tenant_id = %(tenant_id)s
-  and r.channel in (select k.id from ohmesh.channel k where k.name = %(channel)s)
-  and r.day >= %(first)s and r.day <= %(last)s
-group by r.day, c.id, c.name, c.scaler, c.unit
-order by r.day, c.id
+-- The fleet by local day: each meter's day by the clock of its own zone. Added up before anything
+-- is joined to it, so that nothing is sorted.
+select c.name as channel, x.day, x.meters, x.total, c.scaler, c.unit, x.intervals, x.measured
+from (
+    select r.day, r.channel, count(*) as meters, sum(r.total)::bigint as total,
+           sum(r.intervals)::bigint as intervals, sum(r.measured)::bigint as measured
+    from api.interval_day r
+    where r.tenant_id = %(tenant_id)s and r.day >= %(first)s and r.day <= %(last)s
+      and r.channel = any (array(select k.id from ohmesh.channel k where k.name = %(channel)s))
+    group by r.day, r.channel
+) x
+join ohmesh.channel c on c.id = x.channel
+order by x.day, c.id
