@@ -68,7 +68,8 @@ def take(browser: Browser, picture: Picture, options: argparse.Namespace) -> Pat
     if options.token_file:
         page.goto(f"{options.url}/login")
         page.fill("#token", options.token_file.read_text().strip())
-        page.click("button.main")
+        with page.expect_navigation():
+            page.press("#token", "Enter")
     page.goto(options.url + picture.path)
     page.wait_for_selector(picture.wait)
     page.wait_for_selector('#pulse[data-state="live"]')

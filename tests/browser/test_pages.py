@@ -230,6 +230,7 @@ async def test_the_offices_are_for_those_who_may(headend, page, scheme):
     for path in OFFICES:
         assert (await page.goto(headend.url + path)).status == 200
         await expect(page.locator("#pulse")).to_have_attribute("data-state", "live")
+        assert await page.evaluate(RULES) == [], path
         found = await Axe().run(page, options=AXE)
         assert found.violations_count == 0, f"{path}: {found.generate_report()}"
     assert page.watched.errors == []
@@ -251,6 +252,7 @@ async def test_the_map_shows_where_it_is_dark(headend, page):
     await expect(plan).to_have_attribute("data-marks", "60", timeout=60_000)
     centre = await plan.evaluate("(one) => one.map.getCenter()")
     assert (round(centre["lat"], 1), round(centre["lng"], 1)) == (52.1, 5.1)
+    assert await page.evaluate(RULES) == []
     found = await Axe().run(page, options=AXE)
     assert found.violations_count == 0, found.generate_report()
     spot = await plan.evaluate(
@@ -272,7 +274,8 @@ async def test_a_finding_is_settled_by_a_click(headend, page):
     row = page.locator("tbody tr", has_text="M0007")
     await expect(row).to_contain_text("Far above its day")
     await row.get_by_role("button", name="Estimate").click()
-    await page.wait_for_url("**/vee")
+    await page.wait_for_url("**/vee?settled=*")
+    await expect(page.get_by_role("status").nth(1)).to_contain_text("M0007: an estimate")
     asked = headend.execute("select kind, author, from_ts, to_ts from ohmesh.interval_edit")
     found = headend.execute("select from_ts, to_ts from bulk.vee_exception")
     assert [(a["kind"], a["author"]) for a in asked] == [("estimate", "operator")]
