@@ -18,6 +18,8 @@ from ohmesh.wire.report import decode_delivery, decode_power, decode_topology
 from ohmesh.wire.uplink import decode_batch, encode_ack
 
 sys.path.append(str(Path(__file__).parent))  # for what several test files share
+from secure_broker import SecureBroker
+
 WAIT_S = 60
 
 
@@ -236,3 +238,14 @@ def bench():
 @pytest.fixture
 def wait_until():
     return until
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """A broker that knows its devices by their certificates."""
+    folder = tmp_path / "secure"
+    folder.mkdir()
+    made = SecureBroker(folder)
+    made.start()
+    yield made
+    made.stop()

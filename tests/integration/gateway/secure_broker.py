@@ -26,6 +26,9 @@ class SecureBroker:
         self.port, self.headend_port = free_port(), free_port()
         place = Broker((LOOPBACK,), LOOPBACK, self.port, LOOPBACK, self.headend_port)
         write(folder, place, NOW)
+        self.pid_file = folder / "mosquitto.pid"
+        with (folder / "mosquitto.conf").open("a") as stream:
+            stream.write(f"pid_file {self.pid_file}\n")
         if os.geteuid() == 0:
             with (folder / "mosquitto.conf").open("a") as stream:
                 stream.write("user root\n")

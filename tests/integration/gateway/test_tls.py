@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import ssl
 from datetime import timedelta
 
 import pytest
-from secure_broker import NOW, SecureBroker, connack
+from secure_broker import NOW, connack
 
 from gateway.identity import Identity, NewKey
 from gateway.mqtt import reachable
-from headend.mqttconfig.rules import device_rules
 from headend.mqttconfig.write import authority
 from headend.security import ca
 from meter_sim.servers.process import LOOPBACK, free_port
@@ -21,16 +19,6 @@ from ohmesh.model.errors import ConfigError
 from ohmesh.wire.brokerurl import BrokerUrl
 
 pytestmark = pytest.mark.mosquitto
-
-
-@pytest.fixture
-def secure(tmp_path):
-    folder = tmp_path / "secure"
-    folder.mkdir()
-    made = SecureBroker(folder)
-    made.start()
-    yield made
-    made.stop()
 
 
 async def why_not(secure, folder, url=None):
@@ -82,35 +70,6 @@ async def test_each_wrong_certificate_is_refused_with_words_that_say_what_to_do(
     await asyncio.sleep(1.1)  # a list of the same second would not be newer
     secure.revoke(certificate)
     assert await why_not(secure, good) is None, "another certificate of the same gateway"
-
-
-async def test_the_open_connection_of_a_revoked_gateway_is_mute(
-    secure, gateway_process, bench, tmp_path, wait_until
-):
-    """The list stops new connections; the rules silence the one that is open."""
-    certificate = secure.identity(tmp_path / "identity")
-    gateway = gateway_process(BROKER__URL=secure.url)
-    client = await bench(gateway)
-    heard = secure.head_end()
-    rows = await anext(heard)
-    for _ in range(5):
-        await client.put()
-    async with asyncio.timeout(30):
-        while len(rows) < 5:
-            rows = await anext(heard)
-    (secure.folder / "devices.acl").write_text(device_rules(["gw1"]))
-    await asyncio.sleep(1.1)
-    secure.revoke(certificate)
-    assert await wait_until(lambda: "Reloading config" in _log(secure))
-    await asyncio.sleep(0.5)
-    for _ in range(5):
-        await client.put()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(3):
-            while True:
-                rows = await anext(heard)
-    assert len(rows) == 5, "nothing that came after the revocation"
-    await heard.aclose()
 
 
 def _signed(secure, folder, *, signer=None, name="gw/gw1", now=NOW, life=ca.LIFE):
