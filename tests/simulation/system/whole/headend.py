@@ -18,7 +18,7 @@ from headend.prepayment.contract import Supply
 from headend.prepayment.terms import Terms, encode_terms
 from headend.store import db
 from headend.worker import Worker
-from ohmesh.model.command import NEEDS_RELEASE
+from ohmesh.model.command import NEEDS_RELEASE, CommandKind
 from ohmesh.wire import topics
 from ohmesh.wire.downlink import decode_down
 from ohmesh.wire.release import Release, sign_release
@@ -199,7 +199,9 @@ class Headend:
         if self._sim.chaos.strikes("worker killed"):
             raise Killed
         message = decode_down(payload)
-        self.judge.ordered(self._sim.meter_at(message.meter), message.payload)
+        meter = self._sim.meter_at(message.meter)
+        if self.judge.ordered(meter, message.payload) is CommandKind.RELAY_OFF:
+            self._sim.pays_at_the_last_moment(meter.number)
         self._sim.broker.publish_down(lambda: gateway.order(payload))
         return True
 

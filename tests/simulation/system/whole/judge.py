@@ -91,6 +91,7 @@ class Judge:
             row = next(r for r in rows.values() if r["id"].bytes == command.id)
             assert row["decision_seq"] == supply.decision_seq, "a cut leaves that was withdrawn"
         self.note("order", meter.number, command.kind.name, command.sequence)
+        return command.kind
 
     def executed(self, meter, command, before, after):
         """A meter remembers a command: never twice, and none that is older than the last."""

@@ -328,6 +328,13 @@ class Sim:
     def _customer_pays(self):
         self.head.top_up(self.dice.choice(self.meters).number, self.dice.randrange(1_000, 40_000))
 
+    def pays_at_the_last_moment(self, account):
+        """A cut is under way, and half of them pay before it has come back."""
+        if self.dice.randrange(2) and not self._healed:
+            amount_mu = self.dice.randrange(1_000, 20_000)
+            wait_ms = self.dice.randrange(10_000)
+            self._in(wait_ms, lambda: self.head.top_up(account, amount_mu))
+
     def _in(self, wait_ms, act):
         self.air.at(self.air.now_ms + wait_ms, act)
 
