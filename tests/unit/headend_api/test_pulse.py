@@ -95,6 +95,6 @@ def test_events_and_commands_are_one_story():
     story = newest_first([event, later], [command])
     assert [(h.what, h.state) for h in story] == [
         ("tamper", ""),
-        ("command: relay off", "in field"),
-        ("supply: credit exhausted", ""),
+        ("relay_off", "in_field"),
+        ("supply.credit_exhausted", ""),
     ]
