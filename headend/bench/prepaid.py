@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
-from headend.prepayment.charging import Interval, RatingState, rate
-from headend.prepayment.month import Usage, month_of
+import numpy as np
+
+from headend.prepayment.charges import registers_of
+from headend.prepayment.charging import RatingState, rate
+from headend.prepayment.registers import consumption
 from headend.prepayment.tariff import load_tariff
 from headend.prepayment.tokens.security import StsSoftTest
 from headend.prepayment.tokens.vendor import StsVendor, VendRequest
@@ -19,10 +22,11 @@ from ohmesh.tokens.tid import LastTid
 
 if TYPE_CHECKING:
     from headend.prepayment.tariff import Tariff
+    from headend.store.plan import Row
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 METERS = 200
-HALF_HOUR_S = 1800
+HALF_HOUR_US = 1_800_000_000
 
 
 def vend(tokens: int) -> dict[str, Any]:
@@ -56,44 +60,43 @@ def _request(meter: int, number: int) -> VendRequest:
 
 
 def rating(contract_months: int) -> dict[str, Any]:
-    """Intervals through the month's arithmetic, and through the whole engine with its state.
+    """Whole months of half-hours, as an account is charged: from the store's octets to postings.
 
     Returns:
-        `intervals_per_s`: flat price, from starts and energies in order; `blocks_tou_per_s`: three
-        blocks and two periods; `engine_per_s`: single readings through `rate` from nothing.
+        `intervals_per_s`: flat price; `blocks_tou_per_s`: three blocks, two periods, a daily
+        charge and a tax. Nothing was posted before.
     """
-    flat = _tariff(tou=False)
-    rich = _tariff(tou=True)
-    month = date(2026, 3, 1)
-    begin_s = month_of((flat,), month).edges_s[0]
-    starts = list(range(begin_s, month_of((flat,), month).edges_s[-1], HALF_HOUR_S))
-    usage = Usage(starts, [(7 * i) % 900 for i in range(len(starts))])
-    readings = [
-        Interval(datetime.fromtimestamp(s, UTC), 30, wh)
-        for s, wh in zip(usage.starts_s, usage.wh, strict=True)
-    ]
+    begin = datetime(2026, 3, 1, tzinfo=UTC)
+    count = 31 * 48
+    row = _as_the_store_sends_them(begin, count)
+    spent_s = [_seconds(_tariff(tou=tou), row, begin, contract_months) for tou in (False, True)]
+    intervals = contract_months * count
     return {
-        "intervals": contract_months * len(starts),
-        "intervals_per_s": _months_per_s(flat, usage, contract_months) * len(starts),
-        "blocks_tou_per_s": _months_per_s(rich, usage, contract_months) * len(starts),
-        "engine_per_s": _engine_per_s(flat, readings, max(1, contract_months // 20)),
+        "intervals": intervals,
+        "intervals_per_s": int(intervals / spent_s[0]),
+        "blocks_tou_per_s": int(intervals / spent_s[1]),
     }
 
 
-def _months_per_s(tariff: Tariff, usage: Usage, count: int) -> int:
-    prepared = month_of((tariff,), date(2026, 3, 1))
-    begun = process_time()
-    for opening_wh in range(count):
-        prepared.postings(usage, opening_wh)
-    return int(count / (process_time() - begun))
+def _as_the_store_sends_them(begin: datetime, intervals: int) -> Row:
+    """The answer of the query `registers`: a register more than intervals."""
+    number = np.arange(intervals + 1)
+    begin_us = (begin - datetime(2000, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return {
+        "times": (begin_us + number * HALF_HOUR_US).astype(">i8").tobytes(),
+        "wh": np.cumsum(7 * number % 900).astype(">i8").tobytes(),
+        "estimated": bytes(4 * (intervals + 1)),
+    }
 
 
-def _engine_per_s(tariff: Tariff, readings: list[Interval], count: int) -> int:
-    now = readings[-1].start + timedelta(hours=1)
+def _seconds(tariff: Tariff, row: Row, begin: datetime, count: int) -> float:
+    now = begin + timedelta(days=32)
+    rate((tariff,), (), RatingState(), now, idle_days=[begin.date()])  # the month is prepared
     begun = process_time()
     for _ in range(count):
-        rate((tariff,), readings, RatingState(), now)
-    return int(count * len(readings) / (process_time() - begun))
+        used = consumption(registers_of(row))
+        assert rate((tariff,), used.intervals, RatingState(), now, oldest=begin).postings
+    return process_time() - begun
 
 
 def _tariff(*, tou: bool) -> Tariff:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from headend.check.vectors import Vector, compare, differs
 from headend.prepayment import charging, purchase, registers, topup
 from headend.prepayment.calendars import WEEKDAYS
-from headend.prepayment.charging import Interval, RatingState, rate
+from headend.prepayment.charging import RatingState, rate
+from headend.prepayment.intervals import Interval
 from headend.prepayment.tariff import load_tariff
 from ohmesh.model.errors import PrepaymentError
 
@@ -174,8 +175,8 @@ def check_swap(vector: Vector) -> Iterator[str]:
     versions = (_tariff(content, "UTC"),)
     at, first_day = datetime(2026, 5, 15, tzinfo=UTC), date(2026, 5, 1)
     used = [
-        Interval(at, 15, old_delta, meter="old"),
-        Interval(at + timedelta(minutes=15), 15, new_delta, meter="new"),
+        Interval(at, 15, old_delta, meter=1),
+        Interval(at + timedelta(minutes=15), 15, new_delta, meter=2),
     ]
     begun = charging.open_month(first_day, vector["month_to_date_before_wh"])
     rated = rate(versions, used, begun, at + timedelta(hours=1))

@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 
 from headend.check.vectors import Vector, compare
 from headend.prepayment import charging, contract, cutoff, skew, topup
-from headend.prepayment.charging import Interval, Quality, RatingState
+from headend.prepayment.charging import RatingState
 from headend.prepayment.contract import EffectKind, Policy, Supply
+from headend.prepayment.intervals import Interval, Quality
 from headend.prepayment.outbox import Kind
 from headend.prepayment.rules import load_pack
 from headend.prepayment.skew import SkewVerdict
@@ -174,7 +175,7 @@ class _Runner:
         """Rate one more interval; each event is an interval of its own."""
         self.readings += 1
         start = now - timedelta(minutes=_INTERVAL_MINUTES)
-        interval = Interval(start, _INTERVAL_MINUTES, wh, quality, meter=str(self.readings))
+        interval = Interval(start, _INTERVAL_MINUTES, wh, quality, meter=self.readings)
         rated = charging.rate((self.tariff,), [interval], self.rating, now)
         self.rating = rated.state
         self.wallet_mu -= sum(posting.amount_mu for posting in rated.postings)

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import numpy as np
 
 from headend.prepayment import ledger
 from headend.prepayment.charging import (
@@ -26,13 +27,13 @@ from headend.prepayment.charging import (
     Held,
     MonthState,
     PostingKind,
-    Quality,
     RatingState,
     rate,
 )
+from headend.prepayment.intervals import instant, microseconds
 from headend.prepayment.ledger import Code, Leg, Step
 from headend.prepayment.month import local_midnight
-from headend.prepayment.registers import RegisterAt, consumption
+from headend.prepayment.registers import Registers, consumption
 from headend.prepayment.tariff import Tariff
 from headend.store.plan import Plan, Queries, first
 
@@ -46,18 +47,23 @@ if TYPE_CHECKING:
 SQL: Final = Queries("headend.prepayment", "engine.sql")
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 """A reading further in the future than this is not charged."""
+_PG_EPOCH_US: Final = microseconds(datetime(2000, 1, 1, tzinfo=UTC))
+"""PostgreSQL counts microseconds from here."""
 PLAUSIBLE_WH: Final = 1_000_000
 """The most that a register which has rolled over may have advanced between two readings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """What a rating did: END of the newest actual reading, the largest new interval, what waits."""
+    """What a rating did: END of the newest actual reading, the largest new interval, what waits.
+
+    `decreased`: registers that went back, their time and Wh.
+    """
 
     until: datetime | None
     largest_wh: int
     held: tuple[Held, ...] = ()
-    decreased: tuple[RegisterAt, ...] = ()
+    decreased: tuple[tuple[datetime, int], ...] = ()
     too_old: datetime | None = None
 
 
@@ -83,12 +89,17 @@ def tariff_versions(tenant_id: int, name: str) -> Plan[tuple[Tariff, ...]]:
     return parse_versions(tuple(row["body"] for row in rows))
 
 
-def registers(
-    meter_id: int, channel: str, *, since: datetime, until: datetime
-) -> Plan[list[RegisterAt]]:
+def registers(meter_id: int, channel: str, *, since: datetime, until: datetime) -> Plan[Registers]:
     """Trusted registers with ENDs in [since, until], oldest first."""
     rows = yield SQL("registers", meter_id=meter_id, channel=channel, since=since, until=until)
-    return [RegisterAt(row["ts"], row["wh"], row["estimated"]) for row in rows]
+    return registers_of(rows[0])
+
+
+def registers_of(row: Row) -> Registers:
+    """The answer of the query `registers`."""
+    times, wh = (np.frombuffer(row[name] or b"", ">i8") for name in ("times", "wh"))
+    estimated = np.frombuffer(row["estimated"] or b"", ">i4") != 0
+    return Registers(times.astype(np.int64) + _PG_EPOCH_US, wh.astype(np.int64), estimated)
 
 
 def charge(account: Row, changed_from: datetime, now: datetime) -> Plan[Charged]:
@@ -127,16 +138,20 @@ def charge(account: Row, changed_from: datetime, now: datetime) -> Plan[Charged]
         estimate_id=estimate[1],
     )
     new_wh = _largest_new_wh(used, account["rated_to"])
-    return Charged(_newest(used), new_wh, rated.held, used.decreased, span.too_old)
+    return Charged(_newest(used), new_wh, rated.held, _decreased(used), span.too_old)
+
+
+def _decreased(used: Consumption) -> tuple[tuple[datetime, int], ...]:
+    back = used.decreased
+    pairs = zip(back.at_us.tolist(), back.wh.tolist(), strict=True)
+    return tuple((instant(at_us), wh) for at_us, wh in pairs)
 
 
 def _largest_new_wh(used: Consumption, rated_to: datetime | None) -> int:
-    new = (
-        i.wh
-        for i in used.intervals
-        if i.quality is Quality.ACTUAL and (rated_to is None or i.start >= rated_to)
-    )
-    return max(new, default=0)
+    new = used.intervals.only_actual()
+    if rated_to is not None:
+        new = new.take(new.start_us >= microseconds(rated_to))
+    return int(new.wh.max(initial=0))
 
 
 def _find_base(account: Row, now: datetime) -> Plan[datetime | None]:
@@ -200,12 +215,8 @@ def _days(start: date, end: date) -> list[date]:
 
 
 def _newest(used: Consumption) -> datetime | None:
-    ends = (
-        i.start + timedelta(minutes=i.minutes)
-        for i in used.intervals
-        if i.quality is Quality.ACTUAL
-    )
-    return max(ends, default=None)
+    ends_us = used.intervals.only_actual().end_us
+    return instant(int(ends_us.max())) if len(ends_us) else None
 
 
 # -- what is posted -----------------------------------------------------------------------------

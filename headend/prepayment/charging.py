@@ -19,10 +19,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from headend.prepayment.month import Postings, Usage, local_midnight, month_of, prorated
+import numpy as np
+
+from headend.prepayment.intervals import (
+    NONE,
+    US_PER_MINUTE,
+    Interval,
+    Intervals,
+    instant,
+    intervals_of,
+    measured,
+    microseconds,
+)
+from headend.prepayment.month import Postings, local_midnight, month_of, prorated
 from ohmesh.model.errors import PrepaymentError
 
 if TYPE_CHECKING:
@@ -34,50 +46,6 @@ if TYPE_CHECKING:
 HORIZON_DAYS = 62
 """A reading of an older local day waits for a person."""
 FUTURE_TOLERANCE = timedelta(minutes=5)
-
-
-class Quality(IntEnum):
-    """An actual value outranks an estimate of any version."""
-
-    ESTIMATED = 0
-    ACTUAL = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Energy of one interval.
-
-    Attributes:
-        start: UTC.
-        minutes: length.
-        wh: 0 or more.
-        quality: estimates only ever pend.
-        version: a correction has a higher one.
-        meter: which meter counted it, so that an exchange inside an interval charges both parts.
-    """
-
-    start: datetime
-    minutes: int
-    wh: int
-    quality: Quality = Quality.ACTUAL
-    version: int = 0
-    meter: str = ""
-
-    def __post_init__(self) -> None:
-        if self.start.tzinfo is None:
-            raise PrepaymentError("interval", "an interval starts at a UTC instant")
-        if self.wh < 0 or self.minutes <= 0:
-            raise PrepaymentError("interval", "an interval has a length and no negative energy")
-
-    @property
-    def key(self) -> tuple[datetime, int, str]:
-        """What stays the same when it is corrected."""
-        return self.start, self.minutes, self.meter
-
-    @property
-    def rank(self) -> tuple[Quality, int, int]:
-        """The highest holds; the energy decides between equals, so that order never does."""
-        return self.quality, self.version, self.wh
 
 
 class PostingKind(StrEnum):
@@ -119,14 +87,14 @@ class MonthState:
     """What is known and posted of one local month.
 
     Attributes:
-        intervals: the one that holds, by key.
+        intervals: those that hold, by start.
         posted: of the days and components, so far.
         rating_version: how often it was corrected.
         opening_wh: block counter at its beginning.
         idle_days: days that owe the fixed charge whether anything was read or not.
     """
 
-    intervals: Mapping[tuple[datetime, int, str], Interval] = field(default_factory=dict)
+    intervals: Intervals = NONE
     posted: Postings = field(default_factory=dict)
     rating_version: int = 0
     opening_wh: int = 0
@@ -135,8 +103,7 @@ class MonthState:
     @property
     def counter_wh(self) -> int:
         """The block counter: all actual energy of the month."""
-        actual = (i.wh for i in self.intervals.values() if i.quality is Quality.ACTUAL)
-        return self.opening_wh + sum(actual)
+        return self.opening_wh + self.intervals.only_actual().total_wh
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +125,7 @@ class Rated:
 
 def rate(
     versions: tuple[Tariff, ...],
-    readings: Iterable[Interval],
+    readings: Intervals | Iterable[Interval],
     state: RatingState,
     now: datetime,
     *,
@@ -169,7 +136,7 @@ def rate(
 
     Args:
         versions: all versions of the contract's tariff, in one zone, not empty.
-        readings: new ones, in any order; known ones change nothing.
+        readings: new ones, in any order; known ones change nothing. Columns cost least.
         state: as the last call left it.
         now: UTC.
         idle_days: local days that owe the fixed charge though nothing was read.
@@ -180,7 +147,10 @@ def rate(
     """
     if any(t.block_basis == "purchase" for t in versions):
         raise PrepaymentError("block_basis", "a tariff on purchases is charged when energy is sold")
-    by_month, held = _sorted_out(versions, readings, now, oldest)
+    if not isinstance(readings, Intervals):
+        readings = intervals_of(readings)
+    charged, held = _sorted_out(versions, readings, now, oldest)
+    by_month = _by_month(versions, charged)
     idle = {day: day.replace(day=1) for day in idle_days}
     months, postings, pending = dict(state.months), list[Posting](), dict[tuple[date, str], int]()
     for first_day in sorted({*by_month, *idle.values()}):
@@ -188,7 +158,7 @@ def rate(
         before = months.get(first_day, MonthState())
         days = before.idle_days | {day for day, first in idle.items() if first == first_day}
         before = replace(before, idle_days=days)
-        after, made = _rate_month(month, before, by_month.get(first_day, []))
+        after, made = _rate_month(month, before, by_month.get(first_day, NONE))
         months[first_day] = after
         postings.extend(made)
         pending.update(_pending(month, after))
@@ -224,55 +194,45 @@ def simulate(
 
 
 def _sorted_out(
-    versions: tuple[Tariff, ...],
-    readings: Iterable[Interval],
-    now: datetime,
-    oldest: datetime | None,
-) -> tuple[dict[date, list[Interval]], list[Held]]:
-    """Readings by local month, and those that wait."""
-    by_month: dict[date, list[Interval]] = {}
-    held: list[Held] = []
+    versions: tuple[Tariff, ...], readings: Intervals, now: datetime, oldest: datetime | None
+) -> tuple[Intervals, list[Held]]:
+    """Readings that are charged, and those that wait."""
     zone = versions[0].zone
     if oldest is None:
         oldest = local_midnight(now.astimezone(zone).date() - timedelta(days=HORIZON_DAYS), zone)
-    priced_from = min(t.valid_from for t in versions)
-    latest = now + FUTURE_TOLERANCE
-    from_s = to_s = 0
-    inside: list[Interval] = []
-    for interval in readings:
-        reason = _reason_to_hold(interval, oldest, priced_from, latest)
-        if reason is not None:
-            held.append(Held(interval, reason))
-            continue
-        start_s = interval.start.timestamp()
-        if not from_s <= start_s < to_s:  # mostly they are all of one month
-            first_day = interval.start.astimezone(zone).date().replace(day=1)
-            edges_s = month_of(versions, first_day).edges_s
-            from_s, to_s = edges_s[0], edges_s[-1]
-            inside = by_month.setdefault(first_day, [])
-        inside.append(interval)
-    return by_month, held
+    priced_us = microseconds(min(t.valid_from for t in versions))
+    reasons = {
+        "future": readings.end_us > microseconds(now + FUTURE_TOLERANCE),
+        "horizon": readings.start_us < microseconds(oldest),
+        "tariff_missing": readings.start_us < priced_us,
+    }
+    waits = np.logical_or.reduce(list(reasons.values()))
+    if not waits.any():
+        return readings, []
+    held = [
+        Held(readings.one(at), next(name for name, mask in reasons.items() if mask[at]))
+        for at in np.flatnonzero(waits).tolist()
+    ]
+    return readings.take(~waits), held
 
 
-def _reason_to_hold(
-    interval: Interval, oldest: datetime, priced_from: datetime, latest: datetime
-) -> str | None:
-    if interval.start + timedelta(minutes=interval.minutes) > latest:
-        return "future"
-    if interval.start < oldest:
-        return "horizon"
-    return "tariff_missing" if interval.start < priced_from else None
+def _by_month(versions: tuple[Tariff, ...], readings: Intervals) -> dict[date, Intervals]:
+    """Readings by the first day of their local month."""
+    by_month: dict[date, Intervals] = {}
+    while len(readings):
+        begin = instant(int(readings.start_us.min()))
+        first_day = begin.astimezone(versions[0].zone).date().replace(day=1)
+        inside = readings.start_us < month_of(versions, first_day).edges_us[-1]
+        by_month[first_day] = readings if inside.all() else readings.take(inside)
+        readings = readings.take(~inside)
+    return by_month
 
 
 def _rate_month(
-    month: Month, before: MonthState, new: list[Interval]
+    month: Month, before: MonthState, new: Intervals
 ) -> tuple[MonthState, list[Posting]]:
-    intervals = dict(before.intervals)
-    for interval in new:
-        known = intervals.get(interval.key)
-        if known is None or interval.rank > known.rank:
-            intervals[interval.key] = interval
-    usage = _usage(month, (i for i in intervals.values() if i.quality is Quality.ACTUAL))
+    intervals = before.intervals.followed_by(new).holding()
+    usage = _priced(month, intervals.only_actual())
     posted = month.postings(usage, before.opening_wh, before.idle_days)
     changes = {
         key: posted.get(key, 0) - before.posted.get(key, 0)
@@ -291,25 +251,26 @@ def _rate_month(
 
 def _pending(month: Month, state: MonthState) -> Postings:
     """What the estimates would add."""
-    if all(i.quality is Quality.ACTUAL for i in state.intervals.values()):
+    if state.intervals.actual.all():
         return {}
-    usage = _usage(month, state.intervals.values())
+    usage = _priced(month, state.intervals)
     all_in = month.postings(usage, state.opening_wh, state.idle_days)
     added = {k: all_in.get(k, 0) - state.posted.get(k, 0) for k in all_in.keys() | state.posted}
     return {key: amount for key, amount in added.items() if amount}
 
 
-def _usage(month: Month, intervals: Iterable[Interval]) -> Usage:
-    """Starts and energies in order; intervals that an edge cuts are split if the tariff says so."""
-    pairs = [(int(i.start.timestamp()), i.wh, i.minutes) for i in intervals]
-    if month.prorates:
-        pairs = [
-            (part_s, part_wh, 0)
-            for start_s, wh, minutes in pairs
-            for part_s, part_wh in prorated(start_s, minutes * 60, wh, month.edges_s).items()
-        ]
-    pairs.sort()
-    return Usage([start for start, _, _ in pairs], [wh for _, wh, _ in pairs])
+def _priced(month: Month, intervals: Intervals) -> Intervals:
+    """Intervals by start; those that an edge cuts are split if the tariff says so."""
+    if not month.prorates:
+        return intervals
+    columns = (intervals.start_us, intervals.minutes * US_PER_MINUTE, intervals.wh)
+    parts = sorted(
+        part
+        for start, length, wh in zip(*(column.tolist() for column in columns), strict=True)
+        for part in prorated(start, length, wh, month.edges_us).items()
+    )
+    start_us, energy = np.array(parts, np.int64).reshape(-1, 2).T
+    return measured(start_us, np.zeros_like(energy), energy, np.ones(len(energy), np.bool_))
 
 
 def _first_day(at: datetime, versions: tuple[Tariff, ...]) -> date:

@@ -85,10 +85,9 @@ def _report(account: Row, charged: Charged, now: datetime) -> Plan[list[Event]]:
     for held in charged.held:
         await_ = {"start": held.interval.start.isoformat(), "wh": held.interval.wh}
         yield from notices.note(account, now, f"reading_{held.reason}", await_)
-    for register in charged.decreased:
-        if account["rated_to"] is None or register.at > account["rated_to"]:
-            detail = {"register_wh": register.wh}
-            yield from notices.note(account, register.at, "register_decreased", detail)
+    for at, wh in charged.decreased:
+        if account["rated_to"] is None or at > account["rated_to"]:
+            yield from notices.note(account, at, "register_decreased", {"register_wh": wh})
     if charged.too_old is not None:
         detail_old = {"from": charged.too_old.isoformat()}
         yield from notices.note(account, now, "reading_horizon", detail_old)

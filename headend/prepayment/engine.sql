@@ -72,12 +72,15 @@ where tenant_id = %(tenant_id)s and name = %(name)s order by version
 
 -- name: registers
 -- Status 1 clock invalid, 32 overflow are never used; 8 estimated only pends.
-select r.ts, floor(r.value * power(10::numeric, c.scaler))::bigint as wh,
-       r.status & 8 <> 0 as estimated
+-- Columns by time as PostgreSQL sends them; null when there is none.
+select string_agg(timestamptz_send(r.ts), ''::bytea order by r.ts) as times,
+       string_agg(int8send(case when c.scaler = 0 then r.value
+                           else floor(r.value * power(10::numeric, c.scaler))::bigint end),
+                  ''::bytea order by r.ts) as wh,
+       string_agg(int4send(r.status & 8), ''::bytea order by r.ts) as estimated
 from bulk.reading r join ohmesh.channel c on c.id = r.channel
 where r.meter_id = %(meter_id)s and c.name = %(channel)s and c.unit = 'Wh'
   and r.ts >= %(since)s and r.ts <= %(until)s and r.status & 33 = 0
-order by r.ts
 
 -- name: register_before
 select r.ts from bulk.reading r join ohmesh.channel c on c.id = r.channel

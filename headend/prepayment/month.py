@@ -1,8 +1,9 @@
 """One local month of one tariff: where each interval belongs, and what it costs, exactly.
 
 Theory of operation. A month is cut into runs: stretches of the same local day, period and tariff
-version. Intervals are sorted by start and summed run by run, so the cost per interval is that of a
-sum; only a run in which the month's counter crosses a block's edge is split, by Wh.
+version. Intervals are columns in order of their starts and are summed run by run, so the cost per
+interval is that of a running sum; only a run in which the month's counter crosses a block's edge is
+split, by Wh.
 
 Exact charges are integers: energy and fixed in 1e-3 mu, taxes and subsidies in 1e-7 mu. What is
 posted for a day is the growth of the floor of the exact charge since the month began. So nothing
@@ -11,7 +12,6 @@ drifts, and the total posted of a component is the floor of its exact total.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,12 +20,16 @@ from itertools import pairwise
 from math import gcd
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
+from headend.prepayment.intervals import microseconds
 from headend.prepayment.tariff import valid_at
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
+    from headend.prepayment.intervals import Intervals
     from headend.prepayment.tariff import Block, Tariff
 
 ENERGY, FIXED = "energy", "fixed"
@@ -40,26 +44,13 @@ Postings: TypeAlias = dict[tuple[date, str], int]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Seconds since 1970, half-open, of one local day, period and tariff version."""
+    """Microseconds since 1970, half-open, of one local day, period and tariff version."""
 
-    start_s: int
-    end_s: int
+    start_us: int
+    end_us: int
     day: date
     period: str
     tariff: Tariff | None
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Intervals of one month, in order: their starts, seconds since 1970, and Wh.
-
-    Attributes:
-        starts_s: not falling.
-        wh: one each.
-    """
-
-    starts_s: Sequence[int]
-    wh: Sequence[int]
 
 
 class Month:
@@ -67,30 +58,29 @@ class Month:
 
     def __init__(self, versions: tuple[Tariff, ...], first_day: date) -> None:
         self.runs = tuple(_runs(versions, first_day))
-        self.edges_s = [run.start_s for run in self.runs] + [self.runs[-1].end_s]
+        self.edges_us = [run.start_us for run in self.runs] + [self.runs[-1].end_us]
+        self._ends_us = np.array(self.edges_us[1:], np.int64)
         self.prorates = any(run.tariff is not None and run.tariff.prorate for run in self.runs)
         self._day_tariff: dict[date, Tariff | None] = {}
         for run in self.runs:
             self._day_tariff.setdefault(run.day, run.tariff)
 
     def exact(
-        self, usage: Usage, opening_wh: int = 0, idle_days: Collection[date] = ()
+        self, used: Intervals, opening_wh: int = 0, idle_days: Collection[date] = ()
     ) -> dict[date, Counter[str]]:
         """Local day -> component -> exact charge, in the component's fraction of a mu.
 
         Args:
-            usage: all priced intervals of the month.
+            used: all priced intervals of the month, by start.
             opening_wh: the block counter before the first of them.
             idle_days: days that owe the fixed charge though nothing was read.
         """
-        month_wh = opening_wh + sum(usage.wh)
+        month_wh = opening_wh + used.total_wh
         counter = opening_wh
         by_day: dict[date, Counter[str]] = {}
-        for run, a, b in self._filled(usage.starts_s):
+        for run, wh in self._filled(used):
             assert run.tariff is not None
-            blocks = run.tariff.blocks(month_wh)
-            wh = sum(usage.wh[a:b])
-            milli = _priced(blocks, run.period, counter, wh)
+            milli = _priced(run.tariff.blocks(month_wh), run.period, counter, wh)
             counter += wh
             by_day.setdefault(run.day, Counter())[ENERGY] += milli
         for day in idle_days:
@@ -101,10 +91,10 @@ class Month:
         return by_day
 
     def postings(
-        self, usage: Usage, opening_wh: int = 0, idle_days: Collection[date] = ()
+        self, used: Intervals, opening_wh: int = 0, idle_days: Collection[date] = ()
     ) -> Postings:
         """What is to be posted for each day and component; zeros are left out."""
-        exact = self.exact(usage, opening_wh, idle_days)
+        exact = self.exact(used, opening_wh, idle_days)
         total: Counter[str] = Counter()
         posted: Postings = {}
         for day in sorted(exact):
@@ -117,13 +107,15 @@ class Month:
                     posted[day, component] = growth
         return posted
 
-    def _filled(self, starts_s: Sequence[int]) -> Iterable[tuple[Run, int, int]]:
-        """Runs that hold intervals, and which."""
-        b = 0
-        for run in self.runs:
-            a, b = b, bisect_left(starts_s, run.end_s, b)
-            if a < b:
-                yield run, a, b
+    def _filled(self, used: Intervals) -> Iterable[tuple[Run, int]]:
+        """Runs that hold intervals, and their Wh."""
+        ends = np.searchsorted(used.start_us, self._ends_us)
+        wh_to = np.append(0, np.cumsum(used.wh))[ends].tolist()
+        before = before_wh = 0
+        for run, end, end_wh in zip(self.runs, ends.tolist(), wh_to, strict=True):
+            if end > before:
+                yield run, end_wh - before_wh
+            before, before_wh = end, end_wh
 
 
 @lru_cache(maxsize=1024)
@@ -176,7 +168,7 @@ def _runs(versions: tuple[Tariff, ...], first_day: date) -> Iterable[Run]:
         at += step
     ends = [*(s[0] for s in stretches[1:]), end]
     for (begun, day, period, tariff), until in zip(stretches, ends, strict=True):
-        yield Run(_seconds(begun), _seconds(until), day, period, tariff)
+        yield Run(microseconds(begun), microseconds(until), day, period, tariff)
 
 
 def _step_minutes(versions: tuple[Tariff, ...]) -> int:
@@ -193,21 +185,17 @@ def _next_month(first_day: date) -> date:
     return (first_day + timedelta(days=31)).replace(day=1)
 
 
-def _seconds(at: datetime) -> int:
-    return int(at.timestamp())
-
-
-def prorated(start_s: int, seconds: int, wh: int, edges_s: Sequence[int]) -> Mapping[int, int]:
+def prorated(start: int, length: int, wh: int, edges: Sequence[int]) -> Mapping[int, int]:
     """Split an interval at edges in proportion to time: part's start -> Wh.
 
     The largest remainders take the Wh that whole division leaves, so that none is lost.
     """
-    inside = [edge for edge in edges_s if start_s < edge < start_s + seconds]
-    bounds = [start_s, *inside, start_s + seconds]
+    inside = [edge for edge in edges if start < edge < start + length]
+    bounds = [start, *inside, start + length]
     lengths = {a: b - a for a, b in pairwise(bounds)}
-    parts = {a: wh * length // seconds for a, length in lengths.items()}
+    parts = {a: wh * part // length for a, part in lengths.items()}
     left = wh - sum(parts.values())
-    by_remainder = sorted(lengths, key=lambda a: (-(wh * lengths[a] % seconds), a))
+    by_remainder = sorted(lengths, key=lambda a: (-(wh * lengths[a] % length), a))
     for a in by_remainder[:left]:
         parts[a] += 1
     return parts

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from headend.prepayment.charging import Interval, Quality
+import numpy as np
+
+from headend.prepayment.intervals import NONE, US_PER_MINUTE, measured
 from ohmesh.model.errors import PrepaymentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
+    from numpy.typing import NDArray
+
+    from headend.prepayment.intervals import Flags, Intervals, Ints
+
+_REGISTER_MAX: Final = 2**62
 
 
 def register_delta(old_wh: int, new_wh: int, *, modulus_wh: int, max_plausible_wh: int) -> int:
@@ -67,25 +71,35 @@ class MeterSwap:
         return now_wh - self.new_open_wh
 
 
-@dataclass(frozen=True, slots=True)
-class RegisterAt:
-    """A cumulative register at an instant, whole Wh; an estimate never charges."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Registers:
+    """Cumulative registers by time, as columns of one length; an estimate never charges.
 
-    at: datetime
-    wh: int
-    estimated: bool = False
+    Attributes:
+        at_us: microseconds since 1970, UTC, not falling.
+        wh: whole Wh.
+        estimated: by the meter.
+    """
+
+    at_us: Ints
+    wh: Ints
+    estimated: Flags
+
+    def take(self, which: NDArray[Any]) -> Registers:
+        """Some of them, by a mask or by places."""
+        return Registers(self.at_us[which], self.wh[which], self.estimated[which])
 
 
 @dataclass(frozen=True, slots=True)
 class Consumption:
     """What registers say: intervals, and registers that went back and wait for a person."""
 
-    intervals: tuple[Interval, ...]
-    decreased: tuple[RegisterAt, ...]
+    intervals: Intervals
+    decreased: Registers
 
 
 def consumption(
-    registers: Iterable[RegisterAt], *, modulus_wh: int | None = None, max_plausible_wh: int = 0
+    registers: Registers, *, modulus_wh: int | None = None, max_plausible_wh: int = 0
 ) -> Consumption:
     """Cumulative registers to intervals, each from the register before it.
 
@@ -94,28 +108,38 @@ def consumption(
     count only behind the newest actual register.
 
     Args:
-        registers: in any order.
+        registers: by time.
         modulus_wh: where the meter's register begins anew; None: it does not.
         max_plausible_wh: the most that a roll-over may leave as used in between.
+
+    Raises:
+        PrepaymentError: `register_range`: a register is beyond 2**62 Wh.
     """
-    rising = sorted(registers, key=lambda r: r.at)
-    newest = max((r.at for r in rising if not r.estimated), default=None)
-    intervals: list[Interval] = []
-    decreased: list[RegisterAt] = []
-    before: RegisterAt | None = None
-    for register in rising:
-        if register.estimated and (newest is None or register.at <= newest):
-            continue
-        if before is None:
-            before = register
-            continue
-        wh = _advance(before.wh, register.wh, modulus_wh, max_plausible_wh)
-        if wh is None:
-            decreased.append(register)
-            continue
-        intervals.append(_interval(before, register, wh))
-        before = register
-    return Consumption(tuple(intervals), tuple(decreased))
+    actual_us = registers.at_us[~registers.estimated]
+    if not len(actual_us):
+        return Consumption(NONE, registers.take(registers.estimated & False))
+    held = registers.take(~registers.estimated | (registers.at_us > actual_us[-1]))
+    if (np.abs(held.wh) > _REGISTER_MAX).any():
+        raise PrepaymentError("register_range", "a register is beyond 2**62 Wh")
+    wh, back = np.diff(held.wh), np.zeros(len(held.wh), np.bool_)
+    if (wh < 0).any():
+        wh, back = _walked(held.wh.tolist(), modulus_wh, max_plausible_wh)
+    kept = held.take(~back)
+    minutes = (np.diff(kept.at_us) + US_PER_MINUTE // 2) // US_PER_MINUTE
+    intervals = measured(kept.at_us[:-1], np.maximum(1, minutes), wh, ~kept.estimated[1:])
+    return Consumption(intervals, held.take(back))
+
+
+def _walked(values: list[int], modulus_wh: int | None, plausible_wh: int) -> tuple[Ints, Flags]:
+    """Advances of the registers that charge, and which registers went back."""
+    base, advances, back = values[0], [], [False]
+    for value in values[1:]:
+        wh = _advance(base, value, modulus_wh, plausible_wh)
+        back.append(wh is None)
+        if wh is not None:
+            advances.append(wh)
+            base = value
+    return np.array(advances, np.int64), np.array(back)
 
 
 def _advance(old_wh: int, new_wh: int, modulus_wh: int | None, plausible_wh: int) -> int | None:
@@ -127,9 +151,3 @@ def _advance(old_wh: int, new_wh: int, modulus_wh: int | None, plausible_wh: int
         return register_delta(old_wh, new_wh, modulus_wh=modulus_wh, max_plausible_wh=plausible_wh)
     except PrepaymentError:
         return None
-
-
-def _interval(before: RegisterAt, after: RegisterAt, wh: int) -> Interval:
-    minutes = max(1, round((after.at - before.at) / timedelta(minutes=1)))
-    quality = Quality.ESTIMATED if after.estimated else Quality.ACTUAL
-    return Interval(before.at, minutes, wh, quality)

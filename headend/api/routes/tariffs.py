@@ -17,7 +17,8 @@ from headend.api.fields import Body, Id, Instant, PathId
 from headend.api.problems import invalid, not_found
 from headend.api.services import Caller, Parts
 from headend.prepayment.charges import tariff_versions
-from headend.prepayment.charging import Interval, simulate
+from headend.prepayment.charging import simulate
+from headend.prepayment.intervals import Interval
 from headend.prepayment.permission import PermissionContext, may_disconnect
 from headend.prepayment.rules import load_pack, pack_names
 from headend.prepayment.tariff import Tariff, load_tariff

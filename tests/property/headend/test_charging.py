@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headend.prepayment.charging import Interval, Quality, RatingState, rate
+from headend.prepayment.charging import RatingState, rate
+from headend.prepayment.intervals import Interval, Quality
 from headend.prepayment.purchase import buy
 from headend.prepayment.tariff import load_tariff
 

@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from headend.prepayment import charging, purchase, registers
-from headend.prepayment.charging import Interval, PostingKind, Quality, RatingState, rate, simulate
+from headend.prepayment.charging import PostingKind, RatingState, rate, simulate
+from headend.prepayment.intervals import Interval, Quality
 from headend.prepayment.month import prorated
 from headend.prepayment.tariff import load_tariff
 from ohmesh.model.errors import PrepaymentError
@@ -155,7 +156,7 @@ def test_prorating_loses_no_energy():
 
 
 def test_two_meters_in_one_interval_are_both_charged():
-    both = [read(1, 100, meter="old"), read(1, 50, meter="new")]
+    both = [read(1, 100, meter=1), read(1, 50, meter=2)]
     assert totals(rate(tariff(), both, RatingState(), NOW).postings) == {"energy": 150}
 
 
