@@ -21,6 +21,7 @@ from headend.api.access import REQUESTS_PER_S, Access
 from headend.api.cursor import Cursors
 from headend.api.gate import Gate
 from headend.api.metrics import Counting, Metrics
+from headend.api.once import Once, kept_by_us
 from headend.api.permissions import admit, needed
 from headend.api.pulse import PULSE_S, Pulses
 from headend.api.routes import (
@@ -163,6 +164,15 @@ def create_app(
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     _serve_document(app)
+    known = [r for r in routes_of(app) if needed(r.name) is not Permission.OPEN]
+    app.state.keyed = kept_by_us(known, imports.PREFIX)
+    app.add_middleware(
+        Once,
+        store=store,
+        secret=secret,
+        now=now,
+        operations=app.state.keyed,
+    )
     app.add_middleware(
         Gate,
         access=access,

@@ -23,6 +23,8 @@ YEAR_MIN, YEAR_MAX = 1900, 2999
 INTEGER_MAX = 2**53
 """Integers up to here are exact in every JSON reader."""
 _ID = r"^[A-Za-z0-9_-]{1,64}$"
+KEY_PATTERN = r"^[!-~]{1,200}$"
+"""Of an Idempotency-Key."""
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 
 
@@ -82,7 +84,7 @@ PathId = Annotated[str, Path(max_length=200, description="1 to 64 of A-Z a-z 0-9
 IdempotencyKey = Annotated[
     str,
     Header(
-        pattern=r"^[!-~]{1,200}$",
+        pattern=KEY_PATTERN,
         description="Your own name for this wish, 1 to 200 visible ASCII characters. The same key "
         "with the same content gives the first answer again; with other content it is refused.",
     ),

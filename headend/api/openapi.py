@@ -18,6 +18,7 @@ from headend.api import (
 )
 from headend.api.access import SESSION_COOKIE
 from headend.api.answers import PROBLEMS_ANYWHERE, problem_entry
+from headend.api.fields import KEY_PATTERN
 from headend.api.permissions import needed
 from headend.api.problems import ProblemDocument
 from headend.api.views import schemas
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 API_VERSION = "1.0.0"
+_KEY = {
+    "name": "idempotency-key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": KEY_PATTERN},
+    "description": "Your own name for this wish, 1 to 200 visible ASCII characters. For 24 hours "
+    "the same key with the same request gives the same octets again; another request is refused.",
+}
 DESCRIPTION = """\
 The head-end of an ohmesh metering system.
 
@@ -34,8 +43,9 @@ The head-end of an ohmesh metering system.
   currency unit. There are no floating-point numbers but positions in metres.
 * **Lists** come in pages: `items`, and `next`, a cursor for the next page (also as `Link`).
 * **Errors** are problem documents (RFC 9457); `type` is a page of this server that explains it.
-* **Writes** that are not idempotent by name take an `Idempotency-Key`. A repeat answers 200 with
-  the first answer and does nothing.
+* **Writes** take an `Idempotency-Key`; where it is required, it is kept with the row that was made.
+  The same key with the same content gives the first answer again (optional keys: the same octets
+  and status, for 24 hours) and does nothing; with other content it is refused.
 * **Tokens**: `Authorization: Bearer TOKEN`, an API key or an access token. On loopback reading may
   need none (`api.open_reads`); writing always does. `x-permission` says what an operation needs.
 """
@@ -52,6 +62,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
+    keyed: frozenset[str] = app.state.keyed
     components = found.setdefault("components", {})
     own = components.setdefault("schemas", {})
     own.update(schemas() | schemas(people_views.KINDS, people_views.PAGED))
@@ -80,6 +91,11 @@ def document(app: FastAPI) -> dict[str, Any]:
         found["paths"][path]["get"]["security"] = []
     for methods in found["paths"].values():
         for operation in methods.values():
+            if operation["operationId"] in keyed:
+                operation.setdefault("parameters", []).append(_KEY)
+                operation["responses"].setdefault(
+                    "409", problem_entry("the key has another request")
+                )
             operation["x-permission"] = needed(operation["operationId"])
             for status, description in PROBLEMS_ANYWHERE.items():
                 operation["responses"].setdefault(str(status), problem_entry(description))

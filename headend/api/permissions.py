@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
 
+from headend.api import once
 from headend.api.problems import APPROVAL_NEEDED, FORBIDDEN, Problem
 from headend.api.services import services_of
 from headend.api.store import DEED
@@ -91,7 +92,6 @@ TWO_PEOPLE: Final = frozenset(
 )
 """Operations that wait for a second person; each takes an Idempotency-Key."""
 _NEEDS: Final = {name: p for p, names in OPERATIONS.items() for name in names}
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def needed(operation: str) -> Permission:
@@ -108,12 +108,12 @@ def demand(who: Principal, permission: Permission) -> None:
 async def admit(request: Request) -> None:
     """Before every route: permission, second person, and the line for the audit log.
 
-    Raises: Problem: forbidden, approval-needed.
+    Raises: Problem: forbidden, approval-needed. And what `once.begin` raises.
     """
     route: BaseRoute = request.scope["route"]
     operation = str(getattr(route, "name", ""))
     who: Principal | None = request.state.principal
-    writes = who is not None and request.method not in _SAFE
+    writes = who is not None and request.method not in once.SAFE
     DEED.set(None)
     if needed(operation) is Permission.OPEN or who is None:
         return  # the gate has let only open ones through
@@ -124,11 +124,13 @@ async def admit(request: Request) -> None:
         demand(who, needed(operation))
     if operation in TWO_PEOPLE:
         await _second_person(request, who, operation)
-    DEED.set(deed if writes else None)
+    if writes:
+        await once.begin(request, who, operation)
+        DEED.set(deed)
 
 
 def _key(request: Request) -> str:
-    return request.headers.get("idempotency-key", "")[:200]
+    return request.headers.get(once.HEADER, "")[:200]
 
 
 async def _refused(request: Request, who: Principal, deed: audit.Deed) -> None:

@@ -6,6 +6,7 @@ log: either both are there or neither.
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
@@ -14,11 +15,17 @@ from headend.store import db
 from headend.store.plan import single
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from headend.store.plan import Plan, Row, Statement
 
 _T = TypeVar("_T")
 DEED: Final[ContextVar[Deed | None]] = ContextVar("ohmesh_deed", default=None)
 """What the request under way does, when it may write; set before its route runs."""
+_JOINT: Final[ContextVar[tuple[int, db.AsyncConnection] | None]] = ContextVar(
+    "ohmesh_joint", default=None
+)
+"""The tenant and transaction that all plans of the request under way share, if they do."""
 
 
 class PoolStore:
@@ -29,13 +36,30 @@ class PoolStore:
 
     async def run(self, tenant_id: int, plan: Plan[_T]) -> _T:
         """The plan's result, committed. Raises StoreError and what the plan raises."""
+        joint = _JOINT.get()
+        if joint and joint[0] == tenant_id:
+            async with db.part(joint[1]):
+                return await db.run_async(joint[1], plan)
         deed = DEED.get()
         whole = cast("Plan[_T]", appended(deed, plan)) if deed and tenant_id else plan
         async with db.tenant_transaction(self._pool, tenant_id) as connection:
             return await db.run_async(connection, whole)
 
+    @asynccontextmanager
+    async def joint(self, tenant_id: int) -> AsyncIterator[None]:
+        """One transaction for all plans of a tenant until it ends; its audit line is the caller's.
+
+        Raises StoreError.
+        """
+        async with db.tenant_transaction(self._pool, tenant_id) as connection:
+            _JOINT.set((tenant_id, connection))
+            try:
+                yield
+            finally:
+                _JOINT.set(None)
+
     async def rows(self, tenant_id: int, statement: Statement) -> list[Row]:
         """The rows of one statement; cheaper than a plan of it. Raises StoreError."""
-        if DEED.get():
+        if DEED.get() or _JOINT.get():
             return await self.run(tenant_id, single(statement))
         return await db.read(self._pool, tenant_id, statement)

@@ -220,6 +220,14 @@ async def tenant_transaction(pool: AsyncPool, tenant_id: int) -> AsyncIterator[A
             yield connection
 
 
+@asynccontextmanager
+async def part(connection: AsyncConnection) -> AsyncIterator[None]:
+    """A part of a transaction: an error undoes it alone. Raises StoreError."""
+    with _translated():
+        async with connection.transaction():
+            yield
+
+
 async def read(pool: AsyncPool, tenant_id: int, statement: Statement) -> list[Row]:
     """The rows of one statement, in a transaction of its own that sees one tenant.
 
