@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
 _MAPS = "firmware_profiles.modbus"
 _SUNSPEC = ("sunspec_meter_int", "sunspec_meter_float")
-_GENERIC = ("eastron_sdm", "schneider_iem3000")
+_GENERIC = (
+    "eastron_sdm",
+    "schneider_iem3000",
+    "abb_b",
+    "janitza_umg96",
+    "siemens_pac",
+    "socomec_countis_e",
+)
 _UNIT_DEFAULT, _UNIT_MAX = 1, 247
 
 

@@ -30,7 +30,7 @@ _WORDS = {
     **dict.fromkeys(("int32", "uint32", "acc32", "float32"), 2),
     **dict.fromkeys(("int64", "uint64", "float64"), 4),
 }
-_OTHER_PROFILES = {"carlo_gavazzi_em24": "modbus_em24"}
+_OTHER_PROFILES = dict.fromkeys(("carlo_gavazzi_em24", "carlo_gavazzi_em300"), "modbus_em24")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 [meter]    brand, models, source, checked_on
 [modbus]   function 3 or 4, word_order "big" or "little"; sunspec = [model ids] when addresses
-           count from the start of a SunSpec model; points, each a table of
+           count from the start of a SunSpec model; highest_is_absent = true when the highest
+           number of an integer's type means that there is no value; max_gap, max_count bound
+           how a reader groups registers; points, each a table of
            address         as in the frame, from 0
            type            int16 uint16 int32 uint32 acc32 int64 uint64 float32 float64
            obis, unit      what it is; a prefix is part of the unit, kWh
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 
 _POINT_KEYS = frozenset(
     ["address", "type", "obis", "unit", "exponent", "scale_at", "zero_is_absent"]
+)
+_MODBUS_KEYS = frozenset(
+    [
+        *("function", "word_order", "sunspec", "points"),
+        *("highest_is_absent", "max_gap", "max_count"),
+    ]
 )
 _SCALE_MAX = 10
 _ADDRESS_MAX = 0xFFFF
@@ -83,6 +91,7 @@ class RegisterMap:
         function: Modbus function that reads them.
         little_words: whether the lowest word of a number comes first.
         sunspec: SunSpec model ids, empty for absolute addresses.
+        highest_is_absent: whether the highest number of an integer's type means no value.
         points: in the order of the file.
     """
 
@@ -92,6 +101,7 @@ class RegisterMap:
     function: int
     little_words: bool
     sunspec: tuple[int, ...]
+    highest_is_absent: bool
     points: tuple[Point, ...]
 
     def read(self, data: bytes, address: int) -> Iterator[tuple[Point, tuple[int, int]]]:
@@ -114,12 +124,15 @@ class RegisterMap:
 
     def _number(self, point: Point, octets: bytes) -> tuple[int, int] | None:
         ordered = _swap(octets) if self.little_words else octets
-        _, form, absent = point.kind.value
+        words, form, absent = point.kind.value
         if isinstance(form, binary.Format):
             return binary.decode(ordered, form)
         value = int.from_bytes(ordered, "big", signed=form)
-        # 16-bit codes for "no value" are SunSpec's; other meters use the whole range.
-        return None if self.sunspec and value == absent else (value, 0)
+        if self.highest_is_absent:
+            absent = (1 << 16 * words - form) - 1
+        elif not self.sunspec:
+            absent = None  # the kinds' codes for "no value" are SunSpec's
+        return None if value == absent else (value, 0)
 
     def _exponent(self, point: Point, data: bytes, address: int) -> int | None:
         if point.scale_at is None:
@@ -170,7 +183,7 @@ def parse_map(name: str, text: str) -> RegisterMap:
     file.only(file.data, {"meter", "modbus"})
     meter, modbus = file.table("meter"), file.table("modbus")
     file.only(meter, {"brand", "models", "source", "checked_on"})
-    file.only(modbus, {"function", "word_order", "sunspec", "points"})
+    file.only(modbus, _MODBUS_KEYS)
     file.need(meter, "source", str)
     file.need(meter, "checked_on", dt.date)
     function = file.need(modbus, "function", int)
@@ -185,6 +198,9 @@ def parse_map(name: str, text: str) -> RegisterMap:
         function=function,
         little_words=order == "little",
         sunspec=tuple(file.typed(item, "sunspec", int) for item in sunspec),
+        highest_is_absent=file.typed(
+            modbus.get("highest_is_absent", False), "highest_is_absent", bool
+        ),
         points=tuple(_point(file, item) for item in file.need(modbus, "points", list)),
     )
 

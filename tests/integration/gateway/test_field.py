@@ -162,6 +162,8 @@ async def test_a_meter_is_signed_on_and_gives_its_readout_at_the_agreed_speed(tm
 async def test_many_modbus_meters_on_one_line(tmp_path, transport):
     units = dict.fromkeys(range(1, 41), "eastron_sdm")
     units |= dict.fromkeys(range(41, 46), "schneider_iem3000") | {50: "carlo_gavazzi_em24"}
+    others = ("carlo_gavazzi_em300", "abb_b", "janitza_umg96", "eastron_sdm120", "eastron_sdm72")
+    units |= dict(enumerate(others, 51))
     is_tcp = transport == "tcp"
     bus = ModbusResponder(units, clock_ms=clock_ms, tcp=is_tcp)
     section = {
@@ -171,6 +173,7 @@ async def test_many_modbus_meters_on_one_line(tmp_path, transport):
             {"units": "1-40", "map": "eastron_sdm"},
             {"units": "41-45", "map": "schneider_iem3000"},
             {"units": "50", "map": "carlo_gavazzi_em24"},
+            *({"units": str(unit), "map": name} for unit, name in enumerate(others, 51)),
         ],
     }
     async with contextlib.AsyncExitStack() as stack:
@@ -187,7 +190,7 @@ async def test_many_modbus_meters_on_one_line(tmp_path, transport):
     assert counts["modbus bus1"]["failed"] == 0
     profiles = {t.meter: t.profile for t in rows}
     assert profiles["bus1-40"] == profiles["bus1-45"] == "modbus"
-    assert profiles["bus1-50"] == "modbus_em24"
+    assert profiles["bus1-50"] == profiles["bus1-51"] == "modbus_em24"
     for telegram in rows:
         unit = int(telegram.meter.removeprefix("bus1-"))
         shown = values(telegram)["el.energy.import"]

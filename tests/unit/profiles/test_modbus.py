@@ -7,18 +7,23 @@ from itertools import pairwise
 
 import pytest
 
+from firmware_profiles import registry
 from firmware_profiles.api import Report
 from firmware_profiles.codecs.modbus import binary, frame
 from firmware_profiles.codecs.modbus.frame import Block
 from firmware_profiles.codecs.modbus.map import parse_map
 from firmware_profiles.modbus.profile import load_map, profile
 from firmware_profiles.modbus_em24.profile import profile as em24
+from gateway.drivers.registers import read_plan
+from meter_sim.field.modbus import image, map_names
+from meter_sim.registers import WATT_MS_PER_WH, Registers
 from ohmesh.model.errors import DecodeError, DecodeErrorKind, ProfileError
 from ohmesh.model.reading import Reading
 
 MODBUS, EM24 = profile(), em24()
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 FRAME_MAX = 140
+SUNSPEC = {"sunspec_meter_int", "sunspec_meter_float"}
 ANSWER = bytes.fromhex("010404436633341B38")
 REQUEST = bytes.fromhex("01040000000271CB")
 
@@ -172,21 +177,59 @@ def test_what_a_register_cannot_hold_exactly_is_refused(meter, value):
         meter.encode(Report("1", NOON, (reading,)))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "eastron_sdm",
-        "schneider_iem3000",
-        "carlo_gavazzi_em24",
-        "sunspec_meter_int",
-        "sunspec_meter_float",
-    ],
-)
+@pytest.mark.parametrize("name", map_names())
 def test_points_of_a_map_do_not_overlap(name):
     map_ = load_map(name)
     spans = sorted((p.address, p.address + p.kind.words) for p in map_.points)
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
     assert len({p.obis for p in map_.points}) == len(map_.points)
+
+
+@pytest.mark.parametrize("name", sorted(set(map_names()) - SUNSPEC))
+def test_what_a_meter_shows_is_what_its_profile_reads(name):
+    """A simulated meter, read as the gateway reads it: the points of its map and nothing else."""
+    map_, plan = load_map(name), read_plan(name)
+    words = image(
+        map_, Registers(at_ms=0, import_wms=1_234_000 * WATT_MS_PER_WH, export_wms=0, net_w=-70)
+    )
+    blocks = tuple(
+        Block(
+            1,
+            plan.function,
+            first,
+            b"".join(words.get(a, 0).to_bytes(2, "big") for a in range(first, first + count)),
+        )
+        for first, count in plan.blocks
+    )
+    readings = registry.load(plan.profile).decode(frame.encode(blocks)).readings
+    assert {r.register.obis for r in readings} == {point.obis for point in map_.points}
+    assert len(readings) == len(map_.points), "no other map has a say at these addresses"
+    shown = {r.register.channel: r.quantity for r in readings}
+    assert shown.get("el.energy.import", 1_234_000) == 1_234_000
+    assert shown.get("el.power.net", -70) == -70
+
+
+@pytest.mark.parametrize(
+    ("address", "octets"),
+    [(0x5B02, "ffffffff"), (0x5B14, "7fffffff"), (0x5000, "f" * 16), (0x5B3A, "7fff")],
+)
+def test_a_b_series_meter_says_that_it_has_no_value(address, octets):
+    assert not values(exchange(address, bytes.fromhex(octets)))
+    assert len(values(exchange(address, bytes.fromhex("0" * (len(octets) - 1) + "1")))) == 1
+
+
+def test_meters_of_many_makers_by_example():
+    """Registers and units as the sources of each map name them, written out by hand."""
+    assert values(exchange(0x5000, (123_456).to_bytes(8, "big"))) == {"el.energy.import": 1_234_560}
+    assert values(exchange(0x5B14, (-12_300).to_bytes(4, "big", signed=True))) == {
+        "el.power.net": -123
+    }
+    assert values(exchange(19_068, struct.pack(">f", 5000))) == {"el.energy.import": 5000}
+    assert values(exchange(801, struct.pack(">d", 77_000))) == {"el.energy.import.t1": 77_000}
+    assert values(exchange(0xC568, (250).to_bytes(4, "big"))) == {"el.power.net": 2500}
+    assert values(exchange(0xC652, (12).to_bytes(4, "big"))) == {"el.energy.import": 12_000}
+    low_first = struct.pack(">2H", 4567, 1)
+    assert values(exchange(0x34, low_first), EM24) == {"el.energy.import": 7_010_300}
 
 
 HEAD = '[meter]\nbrand = "B"\nmodels = ["M"]\nsource = "S"\nchecked_on = 2026-11-22\n[modbus]\n'
