@@ -61,7 +61,7 @@ on conflict do nothing
 
 -- name: service_point
 select p.name as service_point, p.zone, round(p.x_m::numeric, 2)::float8 as x_m,
-       round(p.y_m::numeric, 2)::float8 as y_m, p.transformer, p.feeder,
+       round(p.y_m::numeric, 2)::float8 as y_m, p.transformer, p.feeder, nullif(p.area, '') as area,
        (select count(*) from ohmesh.meter m where m.service_point_id = p.id) as meters
 from ohmesh.service_point p
 where p.tenant_id = %(tenant_id)s and p.name = %(name)s
@@ -70,14 +70,16 @@ where p.tenant_id = %(tenant_id)s and p.name = %(name)s
 select id from ohmesh.service_point where tenant_id = %(tenant_id)s and name = %(name)s for update
 
 -- name: add_service_point
-insert into ohmesh.service_point (tenant_id, name, zone, x_m, y_m, transformer, feeder)
-values (%(tenant_id)s, %(name)s, %(zone)s, %(x_m)s, %(y_m)s, %(transformer)s, %(feeder)s)
+insert into ohmesh.service_point (tenant_id, name, zone, x_m, y_m, transformer, feeder, area)
+values (%(tenant_id)s, %(name)s, %(zone)s, %(x_m)s, %(y_m)s, %(transformer)s, %(feeder)s,
+        coalesce(%(area)s, ''))
 on conflict do nothing
 returning id
 
 -- name: change_service_point
 update ohmesh.service_point
-set zone = %(zone)s, x_m = %(x_m)s, y_m = %(y_m)s, transformer = %(transformer)s, feeder = %(feeder)s
+set zone = %(zone)s, x_m = %(x_m)s, y_m = %(y_m)s, transformer = %(transformer)s, feeder = %(feeder)s,
+    area = coalesce(%(area)s, '')
 where tenant_id = %(tenant_id)s and name = %(name)s
 
 -- name: intervals_of

@@ -34,7 +34,7 @@ class Alarm(View, frozen=True):
 
 
 class ServicePoint(View, frozen=True):
-    """Where supply is delivered, and what it hangs on."""
+    """Where supply is delivered, and what it hangs on; limits of cutting count by `area`."""
 
     service_point: str
     zone: str
@@ -42,6 +42,7 @@ class ServicePoint(View, frozen=True):
     y_m: float | None
     transformer: str | None
     feeder: str | None
+    area: str | None
     meters: int
 
 

@@ -35,7 +35,7 @@ where id = %(id)s
 
 -- name: service_points
 select p.name as service_point, p.zone, round(p.x_m::numeric, 2)::float8 as x_m,
-       round(p.y_m::numeric, 2)::float8 as y_m, p.transformer, p.feeder,
+       round(p.y_m::numeric, 2)::float8 as y_m, p.transformer, p.feeder, nullif(p.area, '') as area,
        (select count(*) from ohmesh.meter m where m.service_point_id = p.id) as meters
 from ohmesh.service_point p
 where p.tenant_id = %(tenant_id)s and p.name > %(after)s

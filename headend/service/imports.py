@@ -39,6 +39,7 @@ class Place:
     y_m: float | None = None
     transformer: str | None = None
     feeder: str | None = None
+    area: str | None = None
 
     def over(self, older: Place | None) -> Place:
         """This with what only an older word about the place said."""
@@ -89,6 +90,7 @@ def _put_places(tenant_id: int, places: list[Place]) -> Plan[None]:
         "y_m": [one.y_m for one in places],
         "transformers": [one.transformer for one in places],
         "feeders": [one.feeder for one in places],
+        "areas": [one.area for one in places],
     }
     yield SQL("move_service_points", tenant_id=tenant_id, **columns)
     yield SQL("add_service_points", tenant_id=tenant_id, **columns)

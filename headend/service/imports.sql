@@ -1,18 +1,20 @@
 -- name: move_service_points
 update ohmesh.service_point p
 set zone = coalesce(u.z, p.zone), x_m = coalesce(u.x, p.x_m), y_m = coalesce(u.y, p.y_m),
-    transformer = coalesce(u.t, p.transformer), feeder = coalesce(u.f, p.feeder)
+    transformer = coalesce(u.t, p.transformer), feeder = coalesce(u.f, p.feeder),
+    area = coalesce(u.r, p.area)
 from unnest(%(names)s::text[], %(zones)s::text[], %(x_m)s::real[], %(y_m)s::real[],
-            %(transformers)s::text[], %(feeders)s::text[]) u (n, z, x, y, t, f)
+            %(transformers)s::text[], %(feeders)s::text[], %(areas)s::text[]) u (n, z, x, y, t, f, r)
 where p.tenant_id = %(tenant_id)s and p.name = u.n
   and (coalesce(u.z, p.zone), coalesce(u.x, p.x_m), coalesce(u.y, p.y_m), coalesce(u.t, p.transformer),
-       coalesce(u.f, p.feeder)) is distinct from (p.zone, p.x_m, p.y_m, p.transformer, p.feeder)
+       coalesce(u.f, p.feeder), coalesce(u.r, p.area))
+      is distinct from (p.zone, p.x_m, p.y_m, p.transformer, p.feeder, p.area)
 
 -- name: add_service_points
-insert into ohmesh.service_point (tenant_id, name, zone, x_m, y_m, transformer, feeder)
-select %(tenant_id)s, u.n, coalesce(u.z, 'UTC'), u.x, u.y, u.t, u.f
+insert into ohmesh.service_point (tenant_id, name, zone, x_m, y_m, transformer, feeder, area)
+select %(tenant_id)s, u.n, coalesce(u.z, 'UTC'), u.x, u.y, u.t, u.f, coalesce(u.r, '')
 from unnest(%(names)s::text[], %(zones)s::text[], %(x_m)s::real[], %(y_m)s::real[],
-            %(transformers)s::text[], %(feeders)s::text[]) u (n, z, x, y, t, f)
+            %(transformers)s::text[], %(feeders)s::text[], %(areas)s::text[]) u (n, z, x, y, t, f, r)
 on conflict do nothing
 
 -- name: add_meters

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class MeterLine(RegisterMeter):
-    """A registration, and what its service point hangs on."""
+    """A registration, and what its service point hangs on and counts with."""
 
     transformer: Id | None = None
     feeder: Id | None = None
+    area: Id | None = None
 
 
 COLUMNS: Final = tuple(MeterLine.model_fields)
@@ -89,4 +90,4 @@ def _place(body: MeterLine) -> Place | None:
     if name is None:
         return None
     zone = body.zone if "zone" in body.model_fields_set else None
-    return Place(name, zone, body.x_m, body.y_m, body.transformer, body.feeder)
+    return Place(name, zone, body.x_m, body.y_m, body.transformer, body.feeder, body.area)

@@ -80,8 +80,8 @@ async def import_meters(
 ) -> Response:
     """Register the meters of a file, CSV or Parquet, with their service points.
 
-    Columns are the fields of `POST /v1/meters`, and `transformer` and `feeder`. What a line cannot
-    be is refused by itself and reported; the others are stored. The same file again changes
+    Columns are the fields of `POST /v1/meters`, and `transformer`, `feeder` and `area`. What a line
+    cannot be is refused by itself and reported; the others are stored. The same file again changes
     nothing.
     """
     plan = meters.MeterFile(parts, who.tenant_id).plan

@@ -24,13 +24,18 @@ router = APIRouter(prefix="/v1/service-points", tags=["service points"])
 
 
 class ChangeServicePoint(Body):
-    """What is named changes, null forgets it; the rest stays. Another zone has other days."""
+    """What is named changes, null forgets it; the rest stays. Another zone has other days.
+
+    `area`: those who are cut and reconnected together, such as of one transformer; the release gate
+    and the soft return of supply count by it.
+    """
 
     zone: Zone = "UTC"
     x_m: Metres | None = None
     y_m: Metres | None = None
     transformer: Id | None = None
     feeder: Id | None = None
+    area: Id | None = None
 
 
 class AddServicePoint(ChangeServicePoint):
@@ -85,7 +90,7 @@ async def change_service_point(
     body: ChangeServicePoint,
     if_match: IfMatch = None,
 ) -> Response:
-    """Change zone, position, transformer or feeder of a service point."""
+    """Change zone, position, transformer, feeder or area of a service point."""
     name = service_point if is_id(service_point) else ""
     row = await parts.store.run(who.tenant_id, _change(who, name, body, if_match))
     if row is None:

@@ -71,6 +71,10 @@ async def test_a_service_point_from_adding_to_its_feeder(api):
     tag = (await api.get(address)).headers["etag"]
     changed = await api.patch(address, json={"transformer": "TX-1"}, headers={"If-Match": tag})
     assert changed.json()["transformer"] == "TX-1"
+    tag = changed.headers["etag"]
+    changed = await api.patch(address, json={"area": "AREA-1"}, headers={"If-Match": tag})
+    assert (changed.json()["area"], changed.json()["transformer"]) == ("AREA-1", "TX-1")
+    assert (await api.patch(address, json={"area": "a" * 65})).status_code == 422
     assert changed.json()["zone"] == "Asia/Seoul"
     late = await api.patch(address, json={"feeder": None}, headers={"If-Match": tag})
     assert late.status_code == 412

@@ -35,17 +35,17 @@ def sums(report):
     return report["lines"], report["added"], report["unchanged"], report["refused"]
 
 
-METERS = """meter;profile;interval_s;node;key_hex;service_point;zone;x_m;y_m;transformer;feeder
-IMP-1;nl_dsmr;900;4001;000102030405060708090a0b0c0d0e0f;IMP-SP1;Europe/Amsterdam;12.5;40;TR-9;F-9
-IMP-2;nl_dsmr;1800;;;IMP-SP1;;;;;
-IMP-3;no_such_profile;900;;;;;;;;
-IMP-1;nl_dsmr;900;4002;;;;;;;
-IMP-4;nl_dsmr;900;4001;;;;;;;
-=cmd|x;nl_dsmr;900;;;;;;;;
-IMP-5;nl_dsmr;fast;;;;;;;;
-IMP-6;nl_dsmr;900;;;;Mars/Olympus;;;;
+METERS = """meter;profile;interval_s;node;key_hex;service_point;zone;x_m;y_m;transformer;feeder;area
+IMP-1;nl_dsmr;900;4001;000102030405060708090a0b0c0d0e0f;IMP-SP1;Europe/Rome;12.5;40;TR-9;F-9;A-9
+IMP-2;nl_dsmr;1800;;;IMP-SP1;;;;;;
+IMP-3;no_such_profile;900;;;;;;;;;
+IMP-1;nl_dsmr;900;4002;;;;;;;;
+IMP-4;nl_dsmr;900;4001;;;;;;;;
+=cmd|x;nl_dsmr;900;;;;;;;;;
+IMP-5;nl_dsmr;fast;;;;;;;;;
+IMP-6;nl_dsmr;900;;;;Mars/Olympus;;;;;
 IMP-7;nl_dsmr
-THEIRS;nl_dsmr;900;;;;;;;;
+THEIRS;nl_dsmr;900;;;;;;;;;
 """
 
 
@@ -67,12 +67,12 @@ async def test_meters_of_a_file(api, neighbour):
     assert (one["address"], one["sealed"], one["zone"]) == (
         "mesh-00000fa1",
         True,
-        "Europe/Amsterdam",
+        "Europe/Rome",
     )
     assert (one["x_m"], one["y_m"]) == (12.5, 40)
     points = (await api.get("/v1/service-points?feeder=F-9")).json()["items"]
-    assert [(p["service_point"], p["transformer"], p["meters"]) for p in points] == [
-        ("IMP-SP1", "TR-9", 2)
+    assert [(p["service_point"], p["transformer"], p["area"], p["meters"]) for p in points] == [
+        ("IMP-SP1", "TR-9", "A-9", 2)
     ]
     again = (await send(api, "meters", text)).json()
     assert sums(again) == (10, 0, 2, 8)

@@ -28,6 +28,7 @@ async def test_an_alarm_is_acknowledged_and_closed(site, api, neighbour):
             "y_m": None,
             "transformer": "TX",
             "feeder": "F",
+            "area": None,
             "meters": 1,
         }
     found = (await api.get("/v1/service-points?transformer=TX")).json()["items"]
