@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headend.api import vee_views
 from headend.api.answers import Pager, accepted, documented
+from headend.api.etags import closed_periods
 from headend.api.export.lists import also_as_files
 from headend.api.fields import (
     YEAR_MAX,
@@ -77,6 +78,8 @@ class IntervalQuery(BaseModel):
     channel: Annotated[list[Channel], Field(max_length=50)] = [BILLED_CHANNEL]
     page_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
     cursor: Annotated[str, Field(max_length=512)] | None = None
+    format: Literal["json", "csv", "xlsx"] | None = None
+    """`Accept` says it too."""
 
 
 class TotalQuery(IntervalQuery):
@@ -153,7 +156,7 @@ def _pages(
         "list": name,
         "tenant": who.tenant_id,
         "meter": meter,
-        **query.model_dump(mode="json", exclude={"page_size", "cursor"}),
+        **query.model_dump(mode="json", exclude={"page_size", "cursor", "format"}),
     }
     after = (_micros(query.period_from or _FIRST), -1, -1)
     if query.cursor:
@@ -200,7 +203,12 @@ def _list(
     )
 
 
-@router.get("/v1/meters/{meter}/intervals", responses=documented("IntervalPage"))
+@router.get(
+    "/v1/meters/{meter}/intervals",
+    responses=documented("IntervalPage", files=True, kept=True),
+)
+@closed_periods
+@also_as_files(vee_views.Interval)
 async def list_intervals(
     request: Request,
     parts: Parts,
@@ -217,7 +225,12 @@ async def list_intervals(
     return pager.page(await parts.store.run(who.tenant_id, plan), _interval, _key)
 
 
-@router.get("/v1/meters/{meter}/interval-versions", responses=documented("IntervalPage"))
+@router.get(
+    "/v1/meters/{meter}/interval-versions",
+    responses=documented("IntervalPage", files=True, kept=True),
+)
+@closed_periods
+@also_as_files(vee_views.Interval)
 async def list_interval_versions(
     request: Request,
     parts: Parts,
@@ -234,7 +247,12 @@ async def list_interval_versions(
     return pager.page(await parts.store.run(who.tenant_id, plan), _interval, _key)
 
 
-@router.get("/v1/meters/{meter}/interval-totals", responses=documented("IntervalTotalPage"))
+@router.get(
+    "/v1/meters/{meter}/interval-totals",
+    responses=documented("IntervalTotalPage", files=True, kept=True),
+)
+@closed_periods
+@also_as_files(vee_views.IntervalTotal)
 async def list_interval_totals(
     request: Request,
     parts: Parts,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -118,6 +120,28 @@ async def test_intervals_versions_and_totals(bench):
     assert [h["total"] for h in hours] == [40, 45]
     months = await bench.get("interval-totals", by="month")
     assert [m["begin"] for m in months] == ["2026-05-01T00:00:00Z"]
+
+
+@pytest.mark.parametrize("what", ["intervals", "interval-versions", "interval-totals"])
+async def test_validated_values_are_kept_by_callers_and_come_as_files(bench, what):
+    bench.read({0: 0, 1: 10, 2: 25})
+    path = f"/v1/meters/{bench.name}/{what}"
+    first = await bench.api.get(path, params=PERIOD)
+    held = {"If-None-Match": first.headers["etag"]}
+    again = await bench.api.get(path, params=PERIOD, headers=held)
+    assert (again.status_code, again.content) == (304, b"")
+    items = first.json()["items"]
+    for named in ({"params": PERIOD | {"format": "csv"}}, {"headers": {"Accept": "text/csv"}}):
+        asked = {"params": PERIOD} | named
+        answer = await bench.api.get(path, **asked)
+        assert answer.headers["content-type"].startswith("text/csv")
+        lines = list(csv.DictReader(io.StringIO(answer.text)))
+        field = "total" if what == "interval-totals" else "value"
+        assert [int(line[field]) for line in lines] == [item[field] for item in items]
+    bench.read({3: 40})
+    late = await bench.api.get(path, params=PERIOD, headers=held)
+    assert late.status_code == 200
+    assert late.headers["etag"] != held["If-None-Match"]
 
 
 async def test_pages_of_intervals_hold_each_once(bench):
