@@ -1,7 +1,7 @@
 """The watch: what follows from time passing and events coming, not from one meter's readings.
 
-Closing days of read success, gathering outages, partitions and retention. All that is due stands
-in the store, so a watch that was away finds it; one watch works at a time in a database.
+Gaps and closed days of read success, gathering outages, partitions and retention. All that is due
+stands in the store, so a watch that was away finds it; one watch works at a time in a database.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from headend.outage import alarms
-from headend.readsuccess import closing
+from headend.readsuccess import closing, gaps
 from headend.store import db, retention
 from headend.store.retention import Keep
 from headend.store.session import Session
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 PERIOD_S: Final = 2.0
 LOOK_EVERY: Final = timedelta(minutes=1)
-"""Days to close are looked for; at once again after one was found."""
+"""Gaps and days to close are looked for; at once again after one was found."""
 TIDY_EVERY: Final = timedelta(hours=1)
 LOCK: Final = "watch"
 
@@ -67,9 +67,10 @@ class Watch:
         now = self._now()
         done = self._alone(connection, alarms.step(now))
         if self._looked is None or now - self._looked >= LOOK_EVERY:
-            closed = self._alone(connection, closing.step(now))
-            self._looked = None if closed else now
-            done += closed
+            found = self._alone(connection, gaps.step(now))
+            found += self._alone(connection, closing.step(now))
+            self._looked = None if found else now
+            done += found
         if self._tidied is None or now - self._tidied >= TIDY_EVERY:
             self._tidied = now
             self._alone(connection, self._tidy(now))

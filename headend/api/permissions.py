@@ -37,7 +37,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("list_firmware", "list_events", "stream", "read_metrics", "document", "export_readings"),
         *("list_intervals", "list_interval_versions", "list_interval_totals", "list_daily_usage"),
         *("list_vee_exceptions", "list_edits", "list_swaps"),
-        *("read_success_days", "list_read_misses", "list_overdue"),
+        *("read_success_days", "list_read_misses", "list_read_gaps", "list_overdue"),
         *("list_channels", "read_registers", "list_groups", "list_feeders", "get_service_point"),
         "green_button",
         *("list_alarms", "list_service_points", "list_routes", "get_billing_mark"),

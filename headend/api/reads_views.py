@@ -106,6 +106,23 @@ class ReadMiss(View, frozen=True):
     node: int | None
 
 
+class ReadGap(View, frozen=True):
+    """Neighbouring intervals that are missing now, with ENDs in (`period_from`, `period_to`].
+
+    `cause` is whose fault it is as far as known, with `gateway` and `node` as in `ReadMiss`.
+    It was listed at `listed_at`, grows while it goes on, and is gone when its readings have come.
+    """
+
+    meter: str
+    period_from: Instant
+    period_to: Instant
+    intervals: int
+    cause: str
+    gateway: str | None
+    node: int | None
+    listed_at: Instant
+
+
 class OverdueMeter(View, frozen=True):
     """A meter whose next interval is due for a quarter of an hour and longer, at `clock`.
 
@@ -120,5 +137,5 @@ class OverdueMeter(View, frozen=True):
     missing: int
 
 
-PAGED = (ReadMiss, OverdueMeter)
+PAGED = (ReadMiss, ReadGap, OverdueMeter)
 KINDS = (*PAGED, ReadDays)

@@ -30,6 +30,8 @@ def main(argv: list[str]) -> int:
     url = required(config.load(options.config).database.api_url, "database.api_url")
     with db.connect(url, name="read-success") as connection, db.transaction(connection):
         db.see_tenant(connection, options.tenant)
+        if options.gaps:
+            return _gaps(connection, options)
         period = _period(connection, options)
         found = db.run(connection, report.report(options.tenant, period, options.worst))
         differences = None
@@ -52,8 +54,9 @@ def _parser() -> Parser:
     parser.add_argument("--first", type=date.fromisoformat, metavar="DAY", help="YYYY-MM-DD")
     parser.add_argument("--last", type=date.fromisoformat, metavar="DAY", help="else the newest")
     parser.add_argument("--tenant", type=int, default=1, help="number of the utility")
-    parser.add_argument("--worst", type=int, default=SHOWN, help="how many meters to name")
+    parser.add_argument("--worst", type=int, default=SHOWN, help="how many meters or gaps to name")
     parser.add_argument("--check", action="store_true", help="count again from the raw readings")
+    parser.add_argument("--gaps", action="store_true", help="what is missing now, and nothing else")
     parser.add_argument("--json", action="store_true", help="nothing but the JSON line")
     return parser
 
@@ -62,6 +65,24 @@ def _period(connection: Connection, options: Namespace) -> Period:
     newest = db.run(connection, report.newest_day(options.tenant))
     last = options.last or newest or datetime.now(UTC).date()
     return Period(options.first or last - timedelta(days=6), last)
+
+
+def _gaps(connection: Connection, options: Namespace) -> int:
+    """What is missing now: the oldest gaps, and all intervals by cause."""
+    begin = datetime.fromtimestamp(0, UTC)
+    rows = db.run(connection, report.gaps(options.tenant, (begin, -1), options.worst))
+    causes = db.run(connection, report.gap_causes(options.tenant))
+    if not options.json:
+        for row in rows:
+            by = f" ({row['gateway']})" if row["gateway"] else ""
+            print(
+                f"{row['meter']:20} after {row['period_from']:%Y-%m-%d %H:%M} to "
+                f"{row['period_to']:%Y-%m-%d %H:%M} UTC{row['intervals']:>7}  {row['cause']}{by}"
+            )
+    oldest = [{name: value for name, value in row.items() if name != "number"} for row in rows]
+    found = {"missing": sum(causes.values()), "causes": causes, "oldest": oldest}
+    print(json.dumps(found, default=str))
+    return 0
 
 
 def _show(found: dict[str, Any], differences: list[Difference]) -> None:

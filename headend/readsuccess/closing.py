@@ -9,25 +9,23 @@ again, `on_time` stays, `stored` and the misses' `late` move.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from headend.readsuccess.causes import Facts, Miss, Slot, Way, misses
+from headend.readsuccess.causes import misses
 from headend.readsuccess.definition import CHANNEL, DEADLINE, Day, local_day, slot_of, slots
-from headend.store.plan import Plan, Queries
+from headend.readsuccess.facts import SQL, Lacking, columns, gather, instant, ways
 from headend.vee.model import Check, Limits
 from headend.vee.rules import low_days
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from headend.store.plan import Row
+    from headend.store.plan import Plan, Row
 
-SQL: Final = Queries("headend.readsuccess", "reads.sql")
 SILENT: Final = timedelta(days=2)
 STALE_MAX: Final = 2000
 
@@ -54,7 +52,7 @@ class Read(NamedTuple):
 
 def step(now: datetime) -> Plan[int]:
     """Close a day of each group where one is due, and count stale days again; how many rows."""
-    channels = yield from _channels()
+    channels = yield from channels_read()
     done = 0
     for row in (yield SQL("groups")):
         group = Group(row["tenant_id"], row["zone"])
@@ -64,7 +62,8 @@ def step(now: datetime) -> Plan[int]:
     return done + (yield from refresh(channels))
 
 
-def _channels() -> Plan[list[int]]:
+def channels_read() -> Plan[list[int]]:
+    """The channels whose readings count."""
     return [row["id"] for row in (yield SQL("channels", name=CHANNEL))]
 
 
@@ -90,11 +89,11 @@ def close(group: Group, day: date, channels: list[int], now: datetime) -> Plan[i
     """Close one day of a group. Returns its meters."""
     span = local_day(day, ZoneInfo(group.zone))
     reads = yield from read(group, span, channels)
-    lacking = [one for one in reads if one.missing]
-    ways = yield from _ways(lacking, span)
-    facts = yield from _facts(group, lacking, span, channels, ways)
+    lacking = [Lacking(one.meter, one.missing) for one in reads if one.missing]
+    routes = yield from ways(lacking, span)
+    facts = yield from gather(group.tenant, lacking, span, channels, routes)
     found = misses(facts.missing, facts)
-    hops = {meter: rows[-1]["hops"] for meter, rows in ways.items()}
+    hops = {meter: rows[-1]["hops"] for meter, rows in routes.items()}
     yield SQL(
         "save_days",
         day=day,
@@ -105,7 +104,8 @@ def close(group: Group, day: date, channels: list[int], now: datetime) -> Plan[i
         expected=[len(one.expected) for one in reads],
         reads=[len(one.expected) - len(one.missing) for one in reads],
     )
-    yield from _save(found, day, facts.length_s)
+    if found:
+        yield SQL("save_misses", day=day, **columns(found, facts.length_s))
     if lacking:
         ids = [one.meter["id"] for one in lacking]
         yield SQL("estimate", meters=ids, begin=span.begin, end=span.end)
@@ -160,93 +160,10 @@ def _read(row: Row, span: Day) -> Read:
     length = row["interval_s"]
     beginning = row["registered_at"]
     if row["first"] is not None:
-        first = datetime.fromtimestamp((slot_of(row["first"], length) - 1) * length, UTC)
+        first = instant(slot_of(row["first"], length) - 1, length)
         beginning = min(beginning, first)
     expected = slots(span, length, beginning)
     return Read(row, expected, set(row["slots"] or ()) & set(expected))
-
-
-def _ways(lacking: Sequence[Read], span: Day) -> Plan[dict[int, list[Row]]]:
-    """The routes of the meters that miss something, over the day."""
-    found: dict[int, list[Row]] = defaultdict(list)
-    if lacking:
-        meters = [one.meter["id"] for one in lacking]
-        for row in (yield SQL("routes", meters=meters, begin=span.begin, end=span.end)):
-            found[row["meter"]].append(row)
-    return dict(found)
-
-
-def _facts(
-    group: Group,
-    lacking: Sequence[Read],
-    span: Day,
-    channels: list[int],
-    routes: Mapping[int, list[Row]],
-) -> Plan[Facts]:
-    if not lacking:
-        return Facts()
-    which = {"meters": [one.meter["id"] for one in lacking], "begin": span.begin, "end": span.end}
-    quarantined = yield SQL("quarantined", **which)
-    rejected = yield SQL("rejected", **which, channels=channels)
-    archived = yield SQL("archived", **which)
-    heard = yield from _heard(group, span)
-    missing = {Slot(one.meter["id"], slot) for one in lacking for slot in one.missing}
-    lengths = {one.meter["id"]: one.meter["interval_s"] for one in lacking}
-    homes = {one.meter["id"]: one.meter["gateway_id"] for one in lacking}
-    return Facts(
-        quarantined={Slot(row["meter"], row["slot"]) for row in quarantined},
-        rejected={Slot(row["meter"], row["slot"]) for row in rejected},
-        archived={Slot(row["meter"], row["slot"]) for row in archived},
-        heard=heard,
-        missing=missing,
-        ways={slot: _way(slot, lengths, homes, routes) for slot in missing},
-        length_s=lengths,
-    )
-
-
-def _heard(group: Group, span: Day) -> Plan[dict[int, set[int]] | None]:
-    """Which gateway was heard in which quarter-hour; None when telegrams are not archived."""
-    which = {"tenant": group.tenant, "begin": span.begin, "end": span.end}
-    if not (yield SQL("archives", **which))[0]["archives"]:
-        return None
-    heard: dict[int, set[int]] = defaultdict(set)
-    for row in (yield SQL("heard", **which)):
-        heard[row["gateway"]].add(row["step"])
-    return dict(heard)
-
-
-def _way(
-    slot: Slot,
-    lengths: Mapping[int, int],
-    homes: Mapping[int, int | None],
-    routes: Mapping[int, list[Row]],
-) -> Way:
-    """The way at the slot's END: as reported then, else the meter's home now."""
-    at = datetime.fromtimestamp(slot.number * lengths[slot.meter], UTC)
-    for row in reversed(routes.get(slot.meter, [])):
-        if row["from_ts"] <= at and (row["to_ts"] is None or at < row["to_ts"]):
-            return Way(row["gateway_id"], row["parent"], row["relay"])
-    return Way(homes[slot.meter])
-
-
-def _save(found: Sequence[Miss], day: date, length_s: Mapping[int, int]) -> Plan[None]:
-    if not found:
-        return
-    yield SQL(
-        "save_misses",
-        day=day,
-        meters=[miss.meter for miss in found],
-        lows=[_instant(miss.first - 1, length_s[miss.meter]) for miss in found],
-        highs=[_instant(miss.last, length_s[miss.meter]) for miss in found],
-        counts=[miss.last - miss.first + 1 for miss in found],
-        causes=[miss.cause for miss in found],
-        gateways=[miss.way.gateway for miss in found],
-        nodes=[miss.way.node for miss in found],
-    )
-
-
-def _instant(number: int, length_s: int) -> datetime:
-    return datetime.fromtimestamp(number * length_s, UTC)
 
 
 def refresh(channels: list[int]) -> Plan[int]:

@@ -99,6 +99,27 @@ def _failing(components: list[Row], last: date) -> list[dict[str, object]]:
     return sorted(long, key=lambda run: (-int(str(run["days"])), str(run["component"])))
 
 
+def gaps(
+    tenant: int,
+    after: tuple[datetime, int],
+    limit: int,
+    *,
+    cause: str | None = None,
+    meter: str | None = None,
+    gateway: str | None = None,
+) -> Plan[list[Row]]:
+    """What is missing now, behind (beginning, meter); see `headend.readsuccess.gaps`."""
+    which = {"cause": cause, "meter": meter, "gateway": gateway}
+    place = {"after_ts": after[0], "after_meter": after[1], "limit": limit}
+    return (yield SQL("gaps", tenant_id=tenant, **which, **place))
+
+
+def gap_causes(tenant: int) -> Plan[dict[str, int]]:
+    """How many intervals are missing now, by cause."""
+    rows = yield SQL("gap_causes", tenant_id=tenant)
+    return {row["cause"]: row["intervals"] for row in rows}
+
+
 class Difference(NamedTuple):
     """A meter's day whose table and raw readings disagree."""
 

@@ -77,6 +77,26 @@ where r.tenant_id = %(tenant_id)s and r.day >= %(first)s and r.day <= %(last)s
 order by r.from_ts, r.meter_id
 limit %(limit)s
 
+-- name: gaps
+-- What is missing now.
+select m.name as meter, r.from_ts as period_from, r.to_ts as period_to, r.intervals, r.cause,
+       g.name as gateway, r.node, r.found_at as listed_at, r.meter_id as number
+from api.read_gap r
+join ohmesh.meter m on m.id = r.meter_id
+left join ohmesh.gateway g on g.id = r.gateway_id
+where r.tenant_id = %(tenant_id)s
+  and (%(cause)s::text is null or r.cause = %(cause)s)
+  and (%(meter)s::text is null or m.name = %(meter)s)
+  and (%(gateway)s::text is null or g.name = %(gateway)s)
+  and (r.from_ts, r.meter_id) > (%(after_ts)s, %(after_meter)s)
+order by r.from_ts, r.meter_id
+limit %(limit)s
+
+-- name: gap_causes
+select r.cause, count(distinct r.meter_id) as meters, sum(r.intervals)::bigint as intervals
+from api.read_gap r where r.tenant_id = %(tenant_id)s
+group by 1 order by 1
+
 -- name: overdue
 -- Series whose next interval should have come: its END and a quarter of an hour have passed by the
 -- clock of the utility's data. A series that has been silent for 45 days is no longer listed.

@@ -25,7 +25,7 @@ def roll(limit: int = STRETCHES_MAX) -> Plan[int]:
         "lows": [row["from_ts"] for row in due],
         "highs": [row["to_ts"] for row in due],
     }
-    for query in ("hours", "days", "months", "stale"):
+    for query in ("hours", "days", "months", "stale", "stale_gaps"):
         yield SQL(query, **stretches)
     yield SQL("learn", meters=sorted(set(stretches["meters"])))
     yield SQL("done", ids=[row["id"] for row in due])

@@ -118,3 +118,9 @@ cross join lateral (
 ) h
 where x.meter_id = any(%(meters)s) and x.learned_on < (x.last_ts at time zone 'UTC')::date
   and s.meter_id = x.meter_id and s.channel = x.channel
+
+-- name: stale_gaps
+-- Gaps are looked at again when readings of their time came.
+update bulk.read_gap g set stale = true
+from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
+where g.meter_id = u.m and g.from_ts < u.t and g.to_ts > u.f and not g.stale

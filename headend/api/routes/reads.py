@@ -39,13 +39,11 @@ class DaysQuery(BaseModel):
     worst: Annotated[int, Field(ge=0, le=1000)] = 20
 
 
-class MissQuery(BaseModel):
-    """The days as above, and filters."""
+class GapQuery(BaseModel):
+    """Filters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    first: Day | None = None
-    last: Day | None = None
     cause: (
         Literal["meter", "hop", "gateway", "broker", "ingest", "quarantine", "rejected"] | None
     ) = None
@@ -53,6 +51,13 @@ class MissQuery(BaseModel):
     gateway: Id | None = None
     page_size: Annotated[int, Field(ge=1, le=1000)] = 100
     cursor: Annotated[str, Field(max_length=512)] | None = None
+
+
+class MissQuery(GapQuery):
+    """The days as above, and filters."""
+
+    first: Day | None = None
+    last: Day | None = None
 
 
 def period(tenant: int, first: date | None, last: date | None, today: date) -> Plan[Period]:
@@ -101,13 +106,40 @@ async def list_read_misses(
     return pager.page(rows, _miss, _key)
 
 
+@router.get("/read-success/gaps", responses=documented("ReadGapPage"))
+async def list_read_gaps(
+    request: Request, parts: Parts, who: Caller, query: Annotated[GapQuery, Query()]
+) -> Response:
+    """List what is missing now, with the cause as far as known, by time.
+
+    An interval is listed within 15 minutes of its END and taken off when it has come.
+    """
+    filters = query.model_dump(mode="json", exclude={"page_size", "cursor"})
+    scope = {"list": "gaps", "tenant": who.tenant_id, **filters}
+    after = (0, -1)
+    if query.cursor:
+        after = parts.cursors.open(scope, query.cursor, tuple[int, int])
+    pager = Pager(request, parts.cursors, scope, query.page_size)
+    place = (_EPOCH + timedelta(microseconds=after[0]), after[1])
+    rows = await parts.store.run(
+        who.tenant_id, report.gaps(who.tenant_id, place, pager.limit, **filters)
+    )
+    return pager.page(rows, _gap, _key)
+
+
+def _gap(row: Row) -> reads_views.ReadGap:
+    return reads_views.ReadGap(
+        **{name: row[name] for name in reads_views.ReadGap.__struct_fields__}
+    )
+
+
 @router.get("/read-success/overdue", responses=documented("OverdueMeterPage"))
 async def list_overdue(
     request: Request, parts: Parts, who: Caller, query: Annotated[PageQuery, Query()]
 ) -> Response:
     """List meters whose next interval should have come by now, by name.
 
-    Gaps inside a series are exceptions of the rule `gap` at `/v1/vee/exceptions`.
+    What is missing inside a series too, and why: `/v1/reports/read-success/gaps`.
     """
     scope = query.scope("overdue", tenant=who.tenant_id)
     after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else ""

@@ -345,3 +345,113 @@ def test_a_day_far_below_the_usual_is_an_exception(street):
     assert [tuple(row.values()) for row in rows] == [
         (low, datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 3, 29, 22, tzinfo=UTC), 0)
     ]
+
+
+class Outage(Street):
+    """A fleet whose meters report every quarter-hour, and the clock that goes with them."""
+
+    def __init__(self, store):
+        super().__init__(store, meters=20, zone="UTC")
+        self.slot = 0
+
+    def quarter(self, silent=(), *, slots=1):
+        """Slots of everybody but the silent; then the minutes to the next, watched."""
+        new = range(self.slot + 1, self.slot + slots + 1)
+        self.slot += slots
+        self.now = START + self.slot * STEP
+        heard = [meter for meter in self.meters if meter not in silent]
+        for meter in heard:
+            self.read(meter, new)
+        self.ingest.execute(
+            "update ohmesh.meter_status set last_seen = %s where meter_id = any(%s)",
+            (self.now + timedelta(seconds=20), heard),
+        )
+        self.now += timedelta(minutes=14)
+        self.settle()
+
+    def gaps(self):
+        rows = self.store.rows(
+            "select meter_id, from_ts, to_ts, intervals, cause from bulk.read_gap order by 1, 2"
+        )
+        return [
+            (
+                self.meters.index(row["meter_id"]),
+                int((row["from_ts"] - START) / STEP) + 1,
+                int((row["to_ts"] - START) / STEP),
+                row["cause"],
+            )
+            for row in rows
+            if row["intervals"] == (row["to_ts"] - row["from_ts"]) / STEP
+        ]
+
+    def missing_by_hand(self):
+        """(meter, slot) of what is due and has no reading: from the raw table alone."""
+        read = {
+            (self.meters.index(row["meter_id"]), int((row["ts"] - START) / STEP))
+            for row in self.store.rows("select meter_id, ts from bulk.reading")
+        }
+        due = range(1, self.slot + 1)
+        return {(m, s) for m in range(len(self.meters)) for s in due} - read
+
+    def listed(self):
+        return {(m, s) for m, first, last, _ in self.gaps() for s in range(first, last + 1)}
+
+
+def test_an_outage_of_a_day_is_listed_as_it_goes_and_closes_as_it_comes_back(any_store):
+    """24 h of a tenth of the meters: each interval is listed within 15 minutes of its END."""
+    street = Outage(any_store)
+    dark = street.meters[:2]
+    for _ in range(3):
+        street.quarter()
+    assert street.gaps() == []
+    for slots in (1, 1, 1, 92, 1):  # for most of it the watch was away
+        street.quarter(silent=dark, slots=slots)
+        assert street.listed() == street.missing_by_hand()
+    assert street.gaps() == [(0, 4, 99, "meter"), (1, 4, 99, "meter")]
+    street.read(dark[0], range(4, 100))
+    street.read(dark[1], [*range(4, 50), *range(60, 99)])
+    street.quarter()
+    assert street.gaps() == [(1, 50, 59, "meter"), (1, 99, 99, "meter")]
+    assert street.listed() == street.missing_by_hand()
+
+
+def test_a_fleet_that_falls_silent_is_a_gap_of_all_and_a_slow_clock_is_none(store):
+    street = Outage(store)
+    for _ in range(2):
+        street.quarter()
+    street.now = START + timedelta(days=90)  # a simulated fleet: its data lies far behind the clock
+    street.ingest.execute("update ohmesh.meter_status set last_seen = %s", (street.now,))
+    street.settle()
+    assert street.gaps() == []
+    street.now += timedelta(minutes=45)  # nobody was heard for so long
+    street.settle()
+    assert street.gaps() == [(m, 3, 4, "broker") for m in range(20)]
+
+
+def test_gaps_tell_the_cause_of_each_stretch(store):
+    street = Outage(store)
+    first, second = street.meters[::2], street.meters[1::2]
+    street.quarter()
+    street.quarter(silent=first)
+    street.quarter(silent=second[:1])
+    street.quarter(silent=street.meters)
+    street.quarter()
+    gateway = [(m, 2, 2, "gateway") for m in range(0, 20, 2)]
+    assert [gap for gap in street.gaps() if gap[1] == 2] == gateway
+    assert [gap for gap in street.gaps() if gap[1] == 3] == [(1, 3, 3, "meter")]
+    broker = [gap[0] for gap in street.gaps() if gap[1:] == (4, 4, "broker")]
+    assert broker == list(range(20))
+
+
+def test_the_command_shows_what_is_missing_now(store, tmp_path, monkeypatch, capsys):
+    street = Outage(store)
+    street.quarter()
+    street.quarter(silent=street.meters[:1])
+    monkeypatch.setenv("OHMESH_HEADEND__DATABASE__API_URL", street.store.urls["api"])
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["--gaps"]) == 0
+    shown, last = capsys.readouterr().out.splitlines()
+    found = json.loads(last)
+    assert (found["missing"], found["causes"]) == (1, {"meter": 1})
+    assert [(one["meter"], one["cause"]) for one in found["oldest"]] == [("M1", "meter")]
+    assert "after 2026-03-27 00:15 to 2026-03-27 00:30 UTC" in shown

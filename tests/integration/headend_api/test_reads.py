@@ -91,6 +91,28 @@ async def test_a_meter_that_falls_silent_is_overdue(site, api, neighbour):
     assert theirs == [] or all(item["meter"].startswith("B-") for item in theirs)
 
 
+async def test_what_is_missing_now_is_listed_by_page_and_filter(own_site, own_api, own_neighbour):
+    for name in ("G-1", "G-2", "G-3"):
+        await own_api.post("/v1/meters", json={"meter": name, "profile": "nl_dsmr"})
+    with db.connect(own_site.urls["worker"], name="test", autocommit=True) as worker:
+        worker.execute(
+            "insert into bulk.read_gap (meter_id, from_ts, to_ts, intervals, cause, found_at)"
+            " select id, '2026-07-02Z', '2026-07-02T01:00Z', 4,"
+            " case name when 'G-3' then 'meter' else 'broker' end, '2026-07-02T00:25Z'"
+            " from ohmesh.meter where name in ('G-1', 'G-2', 'G-3')"
+        )
+    address = "/v1/reports/read-success/gaps"
+    found, query = [], {"page_size": 2}
+    while query:
+        page = (await own_api.get(address, params=query)).json()
+        found += [(item["meter"], item["intervals"]) for item in page["items"]]
+        query = {"page_size": 2, "cursor": page["next"]} if page["next"] else None
+    assert sorted(found) == [("G-1", 4), ("G-2", 4), ("G-3", 4)]
+    alone = (await own_api.get(address, params={"cause": "meter"})).json()["items"]
+    assert [item["meter"] for item in alone] == ["G-3"]
+    assert (await own_neighbour.get(address)).json()["items"] == []
+
+
 async def test_days_that_are_none_are_refused(api):
     for query in ("first=2026-03-02&last=2026-03-01", "first=2020-01-01&last=2026-01-01"):
         answer = await api.get(f"/v1/reports/read-success/days?{query}")
