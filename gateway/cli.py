@@ -241,7 +241,10 @@ def _look(settings: config.GatewaySettings) -> OutboxSummary:
     """The outbox itself, or the word of the gateway that has it open. Raises StoreError."""
     path, now_ms = settings.outbox.path, app.utc_ms()
     if not path.exists():
-        raise StoreError(f"there is no outbox {path}; a gateway makes it when it starts")
+        raise StoreError(
+            f"there is no outbox {path.absolute()}; a gateway makes it when it starts (a name "
+            "without a folder means the folder you are in)"
+        )
     try:
         with contextlib.closing(inspect_outbox(path, max_bytes=settings.outbox.max_bytes)) as file:
             return summarise(file.state, file.span(), now_ms)

@@ -24,7 +24,9 @@ from gateway.drivers.mbus import ack_length, short_frame
 from gateway.drivers.modbus import ModbusBus, ModbusMeter
 from gateway.drivers.optical import identification_length
 from gateway.drivers.registers import map_names, read_plan
+from gateway.field_settings import DlmsSettings
 from ohmesh.model.errors import DriverError
+from ohmesh.model.obis import Obis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -47,6 +49,7 @@ _MODBUS_SPEEDS = ((9600, "8N1"), (19_200, "8E1"), (9600, "8E1"), (2400, "8N1"))
 _MBUS_SPEEDS = ((2400, "8E1"), (300, "8E1"))
 _DLMS_SPEEDS = ((9600, "8N1"), (2400, "8N1"))
 _PUBLIC_CLIENT, _MANAGEMENT_DEVICE = 16, 1
+_REGISTERS = tuple(map(Obis.parse, DlmsSettings.model_fields["objects"].default))
 _SIGN_ON = b"/?!\r\n"
 _NKE = 0x40
 
@@ -212,7 +215,7 @@ async def _dlms(settings: LineSettings, search: Search, *, framing: str) -> Find
     meter = DlmsMeter(
         meter="",
         profile="",
-        objects=(),
+        objects=_REGISTERS,
         client=_PUBLIC_CLIENT,
         server=_MANAGEMENT_DEVICE,
         password="",
@@ -222,12 +225,20 @@ async def _dlms(settings: LineSettings, search: Search, *, framing: str) -> Find
     try:
         async with _open(settings) as line:
             admitted = await meter.admits(line)
+            open_to_all = admitted and await _reads(meter, line)
     except (TimeoutError, DriverError):
         return None
     more = f'framing = "{framing}"'
-    if not admitted:
+    if not open_to_all:
         more += '\npassword = ""  # it wants one: of the low-level security'
     return _find("dlms", settings, more)
+
+
+async def _reads(meter: DlmsMeter, line: Line) -> bool:
+    """Whether the meter shows a register: many let everybody in, and show them the clock only."""
+    with contextlib.suppress(TimeoutError, DriverError):
+        return bool(await meter.ask(line, 0))
+    return False
 
 
 async def _mbus(settings: LineSettings, search: Search) -> Find | None:

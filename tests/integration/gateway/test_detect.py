@@ -134,6 +134,17 @@ async def test_a_dlms_meter_that_wants_a_password_is_found_and_says_so():
     assert "it wants one" in find.more
 
 
+async def test_a_dlms_meter_that_shows_its_registers_by_password_only_says_so():
+    def closed():
+        profile = registry.load("kr_dlms")
+        return DlmsResponder(profile, "M1", clock_ms=clock_ms, hdlc=False, password="12345678")
+
+    async with serve_tcp(closed, 0) as port:
+        find = await detect(f"tcp://127.0.0.1:{port}", QUICK)
+    assert find.kind == "dlms"
+    assert "it wants one" in find.more
+
+
 async def test_a_silent_port_has_nothing():
     ours, end = os.openpty()
     with contextlib.ExitStack() as stack:
