@@ -106,8 +106,9 @@ def _add_bootstrap(commands: argparse._SubParsersAction[Parser]) -> None:
     command = commands.add_parser(
         "bootstrap",
         help="make database, roles, schema and secrets; write the configuration",
-        epilog="example: ohmesh headend bootstrap "
+        epilog="example:\n  ohmesh headend bootstrap "
         "--admin-url postgresql://postgres@127.0.0.1/postgres --write headend.toml",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--admin-url", required=True, help="a superuser's address, used only here")
     command.add_argument("--write", required=True, type=Path, help="the file to write, mode 0600")

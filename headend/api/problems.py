@@ -78,8 +78,9 @@ FORBIDDEN = Kind(
     "forbidden",
     403,
     "Not for you, or not from here",
-    "`code` names the permission that is missing, if that is the reason. Otherwise call the server "
-    "by the address it listens on, and write from its own pages only.",
+    "If a permission is missing, sign in as somebody who has it, or ask an administrator; in an "
+    "answer of the API `code` names it. Otherwise call the server by the address it listens on, "
+    "and write from its own pages only.",
 )
 NOT_FOUND = Kind(
     "not-found",

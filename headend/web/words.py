@@ -118,8 +118,9 @@ PROBLEMS: Final = (
     mark("Check the id: what belongs to somebody else looks as absent as what does not exist."),
     mark("Not for you, or not from here"),
     mark(
-        "`code` names the permission that is missing, if that is the reason. Otherwise call the "
-        "server by the address it listens on, and write from its own pages only."
+        "If a permission is missing, sign in as somebody who has it, or ask an administrator; in "
+        "an answer of the API `code` names it. Otherwise call the server by the address it listens "
+        "on, and write from its own pages only."
     ),
     mark("The request has values that are not allowed"),
     mark("`errors` names each field by a JSON pointer and says what it may be."),

@@ -50,8 +50,8 @@ class View:
         self.console.print(f"\n[bold cyan]{self._step}[/] [bold]{text}[/]")
 
     def say(self, text: str) -> None:
-        """One line of the story."""
-        self.console.print(f"  {text}")
+        """One line of the story; it keeps its length, so that what it names can be copied."""
+        self.console.print(f"  {text}", soft_wrap=True)
 
     def fact(self, name: str, value: str) -> None:
         """One measured figure."""
