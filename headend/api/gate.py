@@ -118,7 +118,8 @@ class Gate:
         try:
             scope.setdefault("state", {})["principal"] = await self._admit(scope, headers)
             if not self._takes_file(scope["path"]):
-                receive = _replay(await _body(headers, receive), receive)
+                body = scope["state"]["body"] = await _body(headers, receive)
+                receive = _replay(body, receive)
         except Problem as problem:
             await self._end(problem, scope, headers)(scope, receive, guarded)
             return

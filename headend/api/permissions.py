@@ -7,7 +7,8 @@ use it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, cast
 
 from starlette.requests import Request
 
@@ -15,6 +16,7 @@ from headend.api import once
 from headend.api.problems import APPROVAL_NEEDED, FORBIDDEN, Problem
 from headend.api.services import services_of
 from headend.api.store import DEED
+from headend.api.told import about
 from headend.security import approvals, audit
 from headend.security.roles import Permission
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from headend.security.roles import Principal
+    from headend.store.plan import Row
 
 OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     Permission.OPEN: (
@@ -62,6 +65,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         *("contract_balance", "contract_statement", "contract_supply"),
         *("may_disconnect", "list_reconciliations", "show_breaker", "list_held_releases"),
         *("export_odyssey", "list_webhooks", "list_deliveries", "list_waiting_payments"),
+        "get_rerate",
     ),
     Permission.MONEY_SETUP: (
         *("add_tariff", "open_account", "add_tariff_version", "agree_terms"),
@@ -75,6 +79,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     ),
     Permission.MONEY_ADJUST: (
         *("reverse_payment", "adjust", "book_waiting_payment", "migrate_contract"),
+        *("rerate_contract", "book_rerate"),
     ),
     Permission.SUPPLY_SWITCH: ("hold_supply", "release_supply", "protect_supply"),
     Permission.USERS: (
@@ -88,7 +93,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
     ),
 }
 TWO_PEOPLE: Final = frozenset(
-    {"release_supply", "adjust", "book_waiting_payment", "migrate_contract"}
+    {"release_supply", "adjust", "book_waiting_payment", "migrate_contract", "book_rerate"}
 )
 """Operations that wait for a second person; each takes an Idempotency-Key."""
 _NEEDS: Final = {name: p for p, names in OPERATIONS.items() for name in names}
@@ -117,33 +122,50 @@ async def admit(request: Request) -> None:
     DEED.set(None)
     if needed(operation) is Permission.OPEN or who is None:
         return  # the gate has let only open ones through
-    deed = audit.Deed(who.name, operation, request.url.path, _key(request))
+    deed = audit.Deed(who.name, operation, request.url.path, _detail(request) if writes else "")
     if not who.may(needed(operation)):
         if writes:
             await _refused(request, who, deed)
         demand(who, needed(operation))
     if operation in TWO_PEOPLE:
-        await _second_person(request, who, operation)
+        await _second_person(request, who, deed)
     if writes:
         await once.begin(request, who, operation)
         DEED.set(deed)
+
+
+def _detail(request: Request) -> str:
+    """The caller's own name for a write, and what it is about."""
+    parts = (_key(request), about(getattr(request.state, "body", b"")))
+    return "; ".join(part for part in parts if part)
 
 
 def _key(request: Request) -> str:
     return request.headers.get(once.HEADER, "")[:200]
 
 
+async def demand_also(request: Request, who: Principal, permission: Permission) -> None:
+    """For what a write needs by its content. Raises Problem(forbidden)."""
+    deed = DEED.get()
+    if deed and not who.may(permission):
+        DEED.set(None)
+        await _refused(request, who, deed)
+    demand(who, permission)
+
+
 async def _refused(request: Request, who: Principal, deed: audit.Deed) -> None:
-    refused = audit.Deed(deed.who, f"refused {deed.action}", deed.target, deed.detail)
+    refused = replace(deed, action=f"refused {deed.action}")
     await services_of(request).store.run(who.tenant_id, audit.append(refused))
 
 
-async def _second_person(request: Request, who: Principal, operation: str) -> None:
+async def _second_person(request: Request, who: Principal, deed: audit.Deed) -> None:
     parts, now = services_of(request), services_of(request).now()
     wish = approvals.Wish(
-        operation, request.method, request.url.path, await request.body(), _key(request)
+        deed.action, request.method, request.url.path, await request.body(), _key(request)
     )
-    asked = await parts.store.run(who.tenant_id, approvals.ask(who.tenant_id, wish, who, now))
+    asking = approvals.ask(who.tenant_id, wish, who, now)
+    line = replace(deed, action=f"ask {deed.action}")
+    asked = cast("Row", await parts.store.run(who.tenant_id, audit.appended(line, asking)))
     if not approvals.is_approved(asked, now):
         raise Problem(
             APPROVAL_NEEDED,

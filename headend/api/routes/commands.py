@@ -17,7 +17,7 @@ from headend.api.answers import Pager, accepted, answer, documented
 from headend.api.command_bodies import Parameters, body_of, check, read_back
 from headend.api.export.lists import also_as_files
 from headend.api.fields import Id, IdempotencyKey, Instant, Integer, PageQuery
-from headend.api.permissions import demand
+from headend.api.permissions import demand_also
 from headend.api.problems import invalid, not_found
 from headend.api.routes.meters import relay_name
 from headend.api.services import Caller, Parts
@@ -134,7 +134,7 @@ async def list_commands(
     "", status_code=202, responses=documented("CommandReceipt", created=202), name="send_command"
 )
 async def ask(
-    parts: Parts, who: Caller, body: AskCommand, idempotency_key: IdempotencyKey
+    request: Request, parts: Parts, who: Caller, body: AskCommand, idempotency_key: IdempotencyKey
 ) -> Response:
     """Queue a command. The answer says that it was accepted; follow it at `/v1/commands/{id}`."""
     now = parts.now()
@@ -142,13 +142,13 @@ async def ask(
         raise invalid("/body/valid_s", "give not_after or valid_s, not both")
     kind = _KINDS[body.kind]
     if kind in SWITCHES:
-        demand(who, Permission.SUPPLY_SWITCH)
+        await demand_also(request, who, Permission.SUPPLY_SWITCH)
     if kind in OVERHAULS:
-        demand(who, Permission.FLEET_WRITE)
+        await demand_also(request, who, Permission.FLEET_WRITE)
     check(kind, body)
     if body.argument and kind is CommandKind.CLOCK_SET:
         raise invalid("/body/argument", "the clock is set to the time of the sending")
-    request = NewCommand(
+    wish = NewCommand(
         meter=body.meter,
         kind=kind,
         not_after=body.not_after or now + timedelta(seconds=body.valid_s or VALID_S_DEFAULT),
@@ -156,7 +156,7 @@ async def ask(
         requested_by=who.name,
         argument=body.argument,
     )
-    made = await parts.store.run(who.tenant_id, _order(request, body, who.tenant_id, parts))
+    made = await parts.store.run(who.tenant_id, _order(wish, body, who.tenant_id, parts))
     receipt = views.CommandReceipt(
         id=made.id,
         meter=made.meter,

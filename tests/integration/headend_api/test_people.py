@@ -241,6 +241,41 @@ async def test_every_change_and_every_refusal_is_in_the_log_once(app, api, site)
     assert verdict(site).fault == ""
 
 
+async def test_a_line_says_what_it_is_about_and_no_secret(app, api):
+    """Object and amount of a write, what waits for a second person, and a switch not allowed."""
+    pay = {"Idempotency-Key": "told-1"}
+    await api.post("/v1/accounts/A-1/topups", json={"amount_mu": 77}, headers=pay)
+    body = {"account": "A-1", "amount_mu": 5, "reason": "private words"}
+    asked = await api.post("/v1/adjustments", json=body, headers={"Idempotency-Key": "told-2"})
+    assert asked.json()["type"] == "/problems/approval-needed"
+    await api.post("/v1/adjustments", json=body, headers={"Idempotency-Key": "told-2"})
+    key = "000102030405060708090a0b0c0d0e0f"
+    await api.post("/v1/meters", json={"meter": "TOLD", "profile": "nl_dsmr", "key_hex": key})
+    made = await api.post("/v1/keys", json={"key": "told", "scopes": ["command:send"]})
+    async with client_of(app, made.json()["secret"]) as weak:
+        cut = {"meter": "TOLD", "kind": "relay_off"}
+        answer = await weak.post("/v1/commands", json=cut, headers={"Idempotency-Key": "told-3"})
+    assert answer.status_code == 403
+    items = reversed((await api.get("/v1/audit?page_size=5")).json()["items"])
+    lines = [(i["action"], i["detail"]) for i in items]
+    assert lines == [
+        ("top_up", "told-1; amount_mu 77"),
+        ("ask adjust", "told-2; account A-1, amount_mu 5"),
+        ("register_meter", "meter TOLD, profile nl_dsmr"),
+        ("add_key", "scopes command:send"),
+        ("refused send_command", "told-3; meter TOLD, kind relay_off"),
+    ]
+
+
+async def test_wrong_passwords_are_in_the_log(app, api):
+    async with client_of(app, None) as browser:
+        await set_up(browser, await add_user(api, "mistyped"))
+        assert (await sign_in(browser, "mistyped", "wrong wrong wrong")).status_code == 401
+        assert (await sign_in(browser, "nobody-at-all", "wrong wrong")).status_code == 401
+    (last, *_) = (await api.get("/v1/audit?page_size=1")).json()["items"]
+    assert (last["who"], last["action"]) == ("mistyped", "refused sign_in")
+
+
 async def test_parallel_writers_make_one_chain(app, site):
     before = heads(site)[OURS].seq
     async with client_of(app) as client:
