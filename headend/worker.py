@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from headend.commands import sending
-from headend.prepayment import engine, reconciliation
+from headend.prepayment import engine, reconciliation, rerate
 from headend.service import tokens
 from headend.store import db
 from headend.store.session import Session
@@ -92,6 +92,7 @@ class Worker:
         )
         due = engine.due_supply(self._now(), ACCOUNTS_MAX, self._avoid())
         self._visit(connection, self._ask(connection, due))
+        self._rerate(connection)
         self._ask(connection, sending.expire(self._now()))
         for one in self._ask(connection, sending.look(self._now())):
             self._send(connection, one)
@@ -124,6 +125,16 @@ class Worker:
             except Exception:  # noqa: BLE001 - the supervisor: a fault here stops nobody else's supply
                 _log.exception("account %d cannot be worked on; left alone for a while", account)
                 self._avoided[account] = time.monotonic() + AVOID_S
+
+    def _rerate(self, connection: Connection) -> None:
+        for one in self._ask(connection, rerate.waiting()):
+            try:
+                self._ask(connection, rerate.carry_out(one, self._now()))
+            except db.Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - as in _visit
+                _log.exception("the rating anew %s failed", one)
+                self._ask(connection, rerate.fail(one, error, self._now()))
 
     def _send(self, connection: Connection, due: Due) -> None:
         self._transmit(self._ask(connection, sending.begin(due, self._now(), _chance())))

@@ -45,6 +45,7 @@ from headend.api.routes import (
     reads,
     registers,
     reports,
+    rerates,
     service_points,
     tariffs,
     tokens,
@@ -151,7 +152,7 @@ def create_app(
     )
     problems.install(app, error_page)
     routed = (
-        *(contracts, payments, tariffs, tokens, webhooks),
+        *(contracts, payments, rerates, tariffs, tokens, webhooks),
         *(meters, gateways, commands, firmware),
         *(accounts, reports, reads, events, exports, people, health),
         *(billing, vee, usage, outages, imports),

@@ -153,6 +153,26 @@ class WaitingPayment(View, frozen=True):
     channel: str
 
 
+class Rerate(View, frozen=True):
+    """A rating anew: `asked`, `weighed`, `approved`, `booked` or `failed` (`problem` says why).
+
+    `difference_mu` is what the wallet pays, below 0 what it gets back, over so many local `days`.
+    """
+
+    id: UUID
+    contract: str
+    from_day: date
+    dry_run: bool
+    reason: str
+    state: str
+    difference_mu: int | None
+    days: int | None
+    currency: str
+    problem: str | None
+    asked_at: Instant
+    done_at: Instant | None
+
+
 class HeldRelease(View, frozen=True):
     """A disconnection in quarantine. `subject` is what two people sign to let it go."""
 

@@ -102,17 +102,62 @@ def registers_of(row: Row) -> Registers:
     return Registers(times.astype(np.int64) + _PG_EPOCH_US, wh.astype(np.int64), estimated)
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What registers say of the months from a day on, and what is to be posted of it.
+
+    Attributes:
+        base_at: where charging of the account began.
+        idle_to: the last local day that owes its daily charge.
+        used: intervals of these months.
+        rated: their charges against those posted.
+        too_old: a change that waits for a person.
+        gone_before: a day was charged before this one, of which no register is left.
+    """
+
+    base_at: datetime
+    idle_to: date
+    used: Consumption
+    rated: Rated
+    too_old: datetime | None
+    gone_before: date | None
+
+    @property
+    def difference_mu(self) -> int:
+        """What the wallet pays; below 0: gets back."""
+        return sum(
+            -p.amount_mu if p.component.startswith("subsidy:") else p.amount_mu
+            for p in self.rated.postings
+        )
+
+
 def charge(account: Row, changed_from: datetime, now: datetime) -> Plan[Charged]:
     """Charge a locked account for what its registers say from an instant on.
 
     Raises: PrepaymentError, ConfigError: the account cannot be rated; nothing is posted.
     """
+    begun = yield from _begun(account, changed_from)
+    weighed = yield from weigh(account, begun, now)
+    if weighed is None:
+        return Charged(None, 0)
+    used, rated = weighed.used, weighed.rated
+    yield from book(account, weighed, now)
+    new_wh = _largest_new_wh(used, account["rated_to"])
+    return Charged(_newest(used), new_wh, rated.held, _decreased(used), weighed.too_old)
+
+
+def weigh(
+    account: Row, begun: datetime, now: datetime, *, horizon_days: int = HORIZON_DAYS
+) -> Plan[Weighed | None]:
+    """Rate the local months from that of `begun` on; None: there is nothing to rate yet.
+
+    Raises: PrepaymentError, ConfigError: the account cannot be rated.
+    """
     base_at = account["base_at"] or (yield from _find_base(account, now))
     versions = yield from tariff_versions(account["tenant_id"], account["tariff"])
     if base_at is None or not versions:
-        return Charged(None, 0)
-    begun = yield from _begun(account, changed_from)
-    span = _span(versions[0].zone, base_at, begun, now)
+        return None
+    span = _span(versions[0].zone, base_at, begun, now, horizon_days)
     since = max(span.start, base_at)
     found = yield from registers(
         account["meter_id"], account["rated_channel"], since=since, until=now + CLOCK_TOLERANCE
@@ -124,21 +169,35 @@ def charge(account: Row, changed_from: datetime, now: datetime) -> Plan[Charged]
     idle = _days(max(base_at.astimezone(span.zone).date(), span.first_day), idle_to)
     state = yield from _state(account["id"], span.first_day)
     rated = rate(versions, used.intervals, state, now, idle_days=idle, oldest=since)
+    gone = _gone_before(found, state, span)
+    return Weighed(base_at, idle_to, used, rated, span.too_old, gone)
+
+
+def _gone_before(found: Registers, state: RatingState, span: _Span) -> date | None:
+    """The day of the first register, when energy of an earlier one was charged."""
+    charged = [d for m in state.months.values() for d, name in m.posted if name == "energy"]
+    if not charged:
+        return None
+    left = instant(int(found.at_us[0])).astimezone(span.zone).date() if len(found.wh) else date.max
+    return left if min(charged) < left else None
+
+
+def book(account: Row, weighed: Weighed, now: datetime) -> Plan[None]:
+    """Post what was weighed, and keep what is posted now."""
+    used, rated = weighed.used, weighed.rated
     yield from _post(account, rated, used, now)
     yield from _save_charges(account, rated)
     estimate = yield from _estimate(account, sum(_signed(rated.pending).values()), now)
     yield SQL(
         "save_rating",
         account_id=account["id"],
-        base_at=base_at,
+        base_at=weighed.base_at,
         rated_to=_newest(used),
-        idle_to=idle_to,
+        idle_to=weighed.idle_to,
         postings=account["postings"] + 1,
         estimated_mu=estimate[0],
         estimate_id=estimate[1],
     )
-    new_wh = _largest_new_wh(used, account["rated_to"])
-    return Charged(_newest(used), new_wh, rated.held, _decreased(used), span.too_old)
 
 
 def _decreased(used: Consumption) -> tuple[tuple[datetime, int], ...]:
@@ -178,9 +237,11 @@ def _begun(account: Row, changed_from: datetime) -> Plan[datetime]:
     return changed_from if row is None else row["ts"]
 
 
-def _span(zone: ZoneInfo, base_at: datetime, changed_from: datetime, now: datetime) -> _Span:
+def _span(
+    zone: ZoneInfo, base_at: datetime, changed_from: datetime, now: datetime, horizon_days: int
+) -> _Span:
     """The months from a change on; a change older than the horizon waits for a person."""
-    oldest = local_midnight(now.astimezone(zone).date() - timedelta(days=HORIZON_DAYS), zone)
+    oldest = local_midnight(now.astimezone(zone).date() - timedelta(days=horizon_days), zone)
     too_old = changed_from if max(changed_from, base_at) < oldest else None
     start = max(changed_from, base_at, oldest)
     first_day = min(start, now).astimezone(zone).date().replace(day=1)

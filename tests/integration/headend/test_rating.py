@@ -9,6 +9,7 @@ import pytest
 from headend.ingest.work import sort
 from headend.ingest.writer import Writer
 from headend.mqtt import Delivery
+from headend.prepayment import rerate
 from headend.prepayment.engine import visit
 from headend.service.accounts import add_tariff, add_version, open_account, top_up
 from headend.service.payments import BroughtOver, bring_over
@@ -293,3 +294,79 @@ def test_opening_twice_is_one_account_and_another_is_a_conflict(home, store):
         store.ask(open_account(1, "x", meter="M2", tariff="none", now=NOW))
     with pytest.raises(Conflict):
         store.ask(add_tariff(1, "flat", currency="EUR", price_mu_per_kwh=1))
+
+
+def ask(home, key, *, dry_run=False):
+    wish = {"dry_run": dry_run, "reason": "r", "idempotency_key": key, "now": NOW}
+    return home.store.ask(rerate.ask(1, "home", NOW.date(), **wish))["id"]
+
+
+def carried_out(home, asked, now=NOW):
+    assert home.store.work(rerate.waiting()) == [asked]
+    home.store.work(rerate.carry_out(asked, now))
+    assert home.store.work(rerate.waiting()) == []
+    row = home.store.ask(rerate.find(1, asked))
+    return row["state"], row["difference_mu"], row["days"]
+
+
+def corrected(home, price, minute=0):
+    content = {
+        "id": "flat",
+        "valid_from": f"2026-01-01T00:{minute:02}:00Z",
+        "tz": "UTC",
+        "block_upto_wh": [None],
+        "price_mu_per_kwh": {"all": [price]},
+    }
+    home.store.ask(add_version(1, content, currency="EUR"))
+
+
+def test_a_corrected_tariff_is_booked_once_as_the_difference(home):
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
+    home.reads(0, 10)
+    assert home.rate() == 10 * PRICE_MU
+    corrected(home, 2 * PRICE_MU)
+    assert home.rate() == 10 * PRICE_MU, "nothing has happened to the account"
+    dry = ask(home, "dry", dry_run=True)
+    assert carried_out(home, dry) == ("weighed", 10 * PRICE_MU, 1)
+    assert home.rate() == 10 * PRICE_MU
+    asked = ask(home, "book")
+    assert carried_out(home, asked) == ("booked", 10 * PRICE_MU, 1)
+    assert ask(home, "book") == asked
+    assert home.store.work(rerate.waiting()) == []
+    assert carried_out(home, ask(home, "again")) == ("booked", 0, 0)
+    assert home.rate() == 20 * PRICE_MU
+    with pytest.raises(Conflict):
+        ask(home, "book", dry_run=True)
+    with pytest.raises(PrepaymentError):
+        home.store.ask(rerate.approve(1, dry))
+
+
+def test_much_money_waits_for_two_people_and_is_weighed_again_when_it_changed(home):
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
+    home.reads(0, 10)
+    home.rate()
+    dear = rerate.ALONE_MU_MAX // 10 + PRICE_MU + 1
+    corrected(home, dear)
+    asked = ask(home, "much")
+    first = 10 * (dear - PRICE_MU)
+    assert carried_out(home, asked) == ("weighed", first, 1)
+    home.store.ask(rerate.approve(1, asked))
+    corrected(home, dear + 1, minute=1)
+    assert carried_out(home, asked) == ("weighed", first + 10, 1)
+    assert home.rate() == 10 * PRICE_MU
+    home.store.ask(rerate.approve(1, asked))
+    assert carried_out(home, asked) == ("booked", first + 10, 1)
+    home.store.ask(rerate.approve(1, asked))
+    assert home.store.work(rerate.waiting()) == []
+    assert home.rate() == 10 * (dear + 1)
+
+
+def test_what_no_readings_are_left_of_is_not_given_back(home):
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
+    home.reads(0, 10)
+    home.rate()
+    home.store.rows("delete from bulk.reading returning 1", "owner")
+    with pytest.raises(PrepaymentError) as found:
+        home.store.work(rerate.carry_out(ask(home, "gone"), NOW))
+    assert found.value.code == "readings_gone"
+    assert home.rate() == 10 * PRICE_MU

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import pytest
 from api_site import OTHER, OURS, THEIRS, client_of
@@ -15,7 +16,7 @@ from headend.store import db
 SHARED = {"ohmesh.channel"}
 """A dictionary without anybody's data."""
 UUID_ABSENT = "00000000-0000-4000-8000-000000000000"
-UUIDS = {"command", "approval", "payment", "token", "webhook"}
+UUIDS = {"rerate", "command", "approval", "payment", "token", "webhook"}
 EVERYBODYS = {"/v1/policies/{pack}/may-disconnect"}
 """Rule packs come with the program."""
 OWN = {("put", "/v1/groups/{group}")}
@@ -63,7 +64,7 @@ async def prepaid_ids(api):
 
     async def post(path, body, key):
         answer = await api.post(path, json=body, headers={"Idempotency-Key": key})
-        assert answer.status_code in {200, 201}, (path, answer.text)
+        assert answer.is_success, (path, answer.text)
         return answer.json()
 
     meter = {"meter": "prepaid-only", "profile": "nl_dsmr", "key_hex": "00" * 16}
@@ -76,6 +77,8 @@ async def prepaid_ids(api):
     assert (await api.put("/v1/meters/prepaid-only/token-identity", json=identity)).is_success
     wanted = {"kind": "electricity", "units": 1, "amount_mu": 1}
     token = await post("/v1/meters/prepaid-only/tokens", wanted, "token-of-ours")
+    anew = {"from_day": date.today().isoformat(), "reason": "ours"}  # noqa: DTZ011 - any day
+    rerate = await post("/v1/contracts/prepaid-only/rerate", anew, "rerate-of-ours")
     hook = await api.post(
         "/v1/webhooks", json={"url": "https://hooks.example.com/o", "kinds": ["topup.booked"]}
     )
@@ -83,6 +86,7 @@ async def prepaid_ids(api):
         "contract": "prepaid-only",
         "payment": payment["id"],
         "token": token["id"],
+        "rerate": rerate["id"],
         "webhook": hook.json()["id"],
     }
 
@@ -124,7 +128,8 @@ def sample(schema, components, ids, name=""):
             return max(1, schema.get("minimum", 1))
         case "boolean":
             return True
-    return "2026-03-01T00:00:00Z" if schema.get("format") == "date-time" else "theirs"
+    texts = {"date-time": "2026-03-01T00:00:00Z", "date": date.today().isoformat()}  # noqa: DTZ011 - any day
+    return texts.get(schema.get("format"), "theirs")
 
 
 async def test_every_operation_on_our_ids_answers_as_for_ids_that_are_absent(app, ids):
