@@ -103,6 +103,8 @@ class Field:
             meter=section.meter,
             profile=section.profile,
             objects=[Obis.parse(text) for text in section.objects],
+            load_profile=Obis.parse(section.load_profile) if section.load_profile else None,
+            history_s=section.load_profile_hours * 3600,
             client=section.client,
             server=section.server,
             password=section.password,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -150,6 +150,8 @@ class DlmsSettings(_LineSection):
     meter: MeterName
     profile: _ProfileName = "kr_dlms"
     objects: Annotated[tuple[_ObisText, ...], Field(min_length=1)] = ("1-0:1.8.0", "1-0:2.8.0")
+    load_profile: _ObisText | Literal[""] = ""
+    load_profile_hours: Annotated[int, Field(ge=1, le=1440)] = 24
     client: Annotated[int, Field(ge=1, le=127)] = 16
     server: Annotated[int, Field(ge=1, le=16_383)] = 1
     password: _Password = ""

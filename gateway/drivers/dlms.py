@@ -11,6 +11,7 @@ meter key. Meters with a key push, or are reached end to end from the head-end.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from firmware_profiles.codecs import axdr
@@ -18,6 +19,7 @@ from firmware_profiles.codecs.dlms.acse import Mechanism
 from firmware_profiles.codecs.dlms.apdu import Target
 from firmware_profiles.codecs.dlms.client import Client, ClientSettings
 from firmware_profiles.codecs.dlms.errors import AccessRefused, AssociationRefused, DlmsError
+from firmware_profiles.codecs.dlms.follower import Follower
 from firmware_profiles.codecs.dlms.link import ClientLink, address
 from firmware_profiles.codecs.dlms.lists import notification
 from firmware_profiles.codecs.dlms.transport import wrapper
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     from firmware_profiles.codecs.dlms.client import Exchange
     from gateway.drivers.line import Line
+
+_log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -50,6 +54,8 @@ class DlmsMeter:
         meter: str,
         profile: str,
         objects: Sequence[Obis],
+        load_profile: Obis | None = None,
+        history_s: int = 0,
         client: int,
         server: int,
         password: str,
@@ -62,6 +68,8 @@ class DlmsMeter:
             meter: its address at this gateway.
             profile: that decodes what it says.
             objects: its registers, by OBIS code.
+            load_profile: whose rows are read too, None for none.
+            history_s: how far back they are read at the start.
             client: our address, 16 for the public client.
             server: the logical device, 1 for the management one.
             password: of the low-level security, empty for none.
@@ -69,6 +77,8 @@ class DlmsMeter:
             timeout_s: for one answer.
         """
         self._meter, self._profile, self._objects = meter, profile, objects
+        self._follower = Follower(load_profile, history_s=history_s) if load_profile else None
+        self._unfollowed = False
         self._client, self._server = client, server
         mechanism = Mechanism.LOW if password else Mechanism.NONE
         self._settings = ClientSettings(mechanism, password.encode())
@@ -78,10 +88,11 @@ class DlmsMeter:
     async def ask(self, line: Line, _: int) -> Answer:
         """Read the meter. Raises TimeoutError, DriverTransient."""
         try:
-            apdu = await self._session(line)
+            apdu, rows = await self._session(line)
         except (DecodeError, DlmsError) as error:
             raise DriverTransient(str(error)) from error
-        return Answer(self._meter, self._profile, (apdu,))
+        kept = self._follower.kept if self._follower else None
+        return Answer(self._meter, self._profile, (apdu,), rows, kept)
 
     async def admits(self, line: Line) -> bool:
         """Whether a meter on the line lets us in; False when it wants a password or a key.
@@ -115,24 +126,44 @@ class DlmsMeter:
         else:
             await self._drive(line, link, client.release())
 
-    async def _session(self, line: Line) -> bytes:
+    async def _session(self, line: Line) -> tuple[bytes, tuple[bytes, ...]]:
+        """The telegram of the registers, and those of the load profile's rows."""
         link, client = self._new_session()
         await self._connect(line, link)
         await self._drive(line, link, client.associate())
         entries = [await self._register(line, link, client, obis) for obis in self._objects]
         if not any(entries):
             raise DriverTransient("the meter has none of the objects")
-        entries.insert(0, await self._clock(line, link, client))
+        clock = await self._clock(line, link, client)
+        if clock:
+            entries.insert(0, axdr.structure(axdr.octets(_CLOCK_NAME.to_bytes()), clock))
+        rows = await self._rows(line, link, client, clock)
         await self._leave(line, link, client)
-        return notification(axdr.array(*filter(None, entries)))
+        return notification(axdr.array(*filter(None, entries))), rows
 
     async def _clock(self, line: Line, link: ClientLink, client: Client) -> bytes:
+        """The clock's value, encoded; empty for a meter without a clock."""
         target = Target(_CLOCK, _CLOCK_NAME, _VALUE)
         try:
-            value = await self._drive(line, link, client.get_encoded(target))
+            return await self._drive(line, link, client.get_encoded(target))
         except AccessRefused:
-            return b""  # a meter without a clock
-        return axdr.structure(axdr.octets(_CLOCK_NAME.to_bytes()), value)
+            return b""
+
+    async def _rows(
+        self, line: Line, link: ClientLink, client: Client, clock: bytes
+    ) -> tuple[bytes, ...]:
+        """New rows of the load profile; one that cannot be read costs the registers nothing."""
+        if self._follower is None:
+            return ()
+        try:
+            rows = await self._drive(line, link, self._follower.read(client, clock))
+        except (AccessRefused, DecodeError) as error:
+            if not self._unfollowed:
+                _log.warning("dlms %s: its load profile is not read: %s", self._meter, error)
+            self._unfollowed = True
+            return ()
+        self._unfollowed = False
+        return rows
 
     async def _register(self, line: Line, link: ClientLink, client: Client, obis: Obis) -> bytes:
         """An entry of value, scaler and unit; empty when the meter has no such object."""

@@ -61,17 +61,26 @@ class Intake:
             self.counts["thinned"] += 1
             self._outbox.thinned += 1
             return False
-        telegram = Telegram(
-            TelegramKind.METER, self.source, address(meter), profile, self._clock_ms(), payload
-        )
+        if not await self.put_kept(meter, profile, [payload]):
+            return False
+        self._thinning.took(meter, now_ms())
+        return True
+
+    async def put_kept(self, meter: str, profile: str, payloads: Sequence[bytes]) -> bool:
+        """Commit telegrams, all or none; False when the meter has to keep them."""
+        at_ms = self._clock_ms()
         try:
-            await self._outbox.append([telegram])
+            await self._outbox.append(
+                [
+                    Telegram(TelegramKind.METER, self.source, address(meter), profile, at_ms, p)
+                    for p in payloads
+                ]
+            )
         except (StoreError, ModelError) as error:
-            self.counts["refused"] += 1
+            self.counts["refused"] += len(payloads)
             self._say_refused(error)
             return False
-        self.counts["taken"] += 1
-        self._thinning.took(meter, now_ms())
+        self.counts["taken"] += len(payloads)
         self._refusing = False
         if self._lost:
             _log.info("%s: is back", self.name)
@@ -138,11 +147,14 @@ class Answer:
         meter: its address at this gateway.
         profile: that decodes it.
         payloads: a telegram each.
+        rows: telegrams that the meter keeps until `kept` is called: when all are committed.
     """
 
     meter: str
     profile: str
     payloads: tuple[bytes, ...]
+    rows: tuple[bytes, ...] = ()
+    kept: Callable[[], None] | None = None
 
 
 class Poller:
@@ -194,3 +206,10 @@ class Poller:
             _log.info("%s: %s answers again", self._intake.name, self._names[index])
         for payload in answer.payloads:
             await self._intake.put(answer.meter, answer.profile, payload)
+        await self._put_rows(answer)
+
+    async def _put_rows(self, answer: Answer) -> None:
+        rows = answer.rows
+        safe = not rows or await self._intake.put_kept(answer.meter, answer.profile, rows)
+        if safe and answer.kept:
+            answer.kept()

@@ -23,6 +23,7 @@ _LOGICAL_DEVICE = 1
 _WRAPPER_BYTES = 8
 _VALUES = {"el.energy.import", "el.energy.export", "el.power.import", "el.power.export"}
 _FLAG = 0x7E
+_DAY_MS = 86_400_000
 
 
 class DlmsResponder:
@@ -40,7 +41,10 @@ class DlmsResponder:
         password: str = "",
         hdlc: bool = True,
     ) -> None:
-        """Args: password: of the low-level security; empty: the public client reads all."""
+        """Args: password: of the low-level security; empty: only what anybody may read.
+
+        Its load profile holds the last day when it begins, and goes on from there.
+        """
         self._profile, self._meter, self._seed = profile, meter, seed
         self._clock_ms = clock_ms
         self._hdlc = hdlc
@@ -52,6 +56,9 @@ class DlmsResponder:
             value=self._value,
             counter=lambda: 0,
         )
+        self._load_profile = device.profile
+        self._interval_ms = profile.spec.interval_s * 1000
+        self._captured_ms = clock_ms() - _DAY_MS
         self._server = Server(device.objects, ServerSettings(password=password.encode()))
         self._link = ServerLink(address(_LOGICAL_DEVICE), self._apdu, self._server.disconnected)
 
@@ -90,7 +97,17 @@ class DlmsResponder:
         return answers
 
     def _apdu(self, apdu: bytes) -> bytes:
+        self._capture()
         return self._server.receive(apdu, self._now())
+
+    def _capture(self) -> None:
+        """The rows of the intervals that have ended."""
+        now_ms = self._clock_ms()
+        while (
+            end_ms := (self._captured_ms // self._interval_ms + 1) * self._interval_ms
+        ) <= now_ms:
+            self._load_profile.capture(datetime.fromtimestamp(end_ms / 1000, UTC))
+            self._captured_ms = end_ms
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock_ms() / 1000, UTC)

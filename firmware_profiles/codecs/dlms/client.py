@@ -248,15 +248,8 @@ class Client:
         Raises:
             AccessRefused, DecodeError.
         """
-        restricting = axdr.structure(
-            axdr.uint16(_CLASS_CLOCK),
-            axdr.octets(_CLOCK.to_bytes()),
-            axdr.int8(2),
-            axdr.uint16(0),
-        )
-        window = axdr.structure(restricting, axdr.octets(start), axdr.octets(end), axdr.array())
         target = Target(_CLASS_PROFILE, profile, _BUFFER)
-        rows = yield from self.get(target, Selection(1, window))
+        rows = yield from self.get(target, range_selection(start, end))
         if not isinstance(rows, tuple):
             raise malformed("a profile buffer that is no list")
         return rows
@@ -329,6 +322,18 @@ class Client:
                 _checked(reply, target)
                 raise malformed("the server does not accept a block")
         raise AssertionError("a long value has at least one block")
+
+
+def range_selection(start: bytes, end: bytes) -> Selection:
+    """Rows of a profile generic between two COSEM date-times of 12 bytes, both included."""
+    restricting = axdr.structure(
+        axdr.uint16(_CLASS_CLOCK),
+        axdr.octets(_CLOCK.to_bytes()),
+        axdr.int8(2),
+        axdr.uint16(0),
+    )
+    window = axdr.structure(restricting, axdr.octets(start), axdr.octets(end), axdr.array())
+    return Selection(1, window)
 
 
 def _decoded(data: bytes) -> Value:

@@ -28,6 +28,8 @@ from meter_sim.field.push import PushingMeter, profile_telegram, readout_telegra
 from meter_sim.field.reports import registers_of, report_of
 from meter_sim.field.server import serve_pty, serve_tcp
 from meter_sim.registers import WATT_MS_PER_WH
+from meter_sim.servers.process import free_port
+from ohmesh.model.errors import OutboxFull
 
 NOW_MS = 1_767_268_800_000  # 2026-01-01T12:00:00Z
 WAIT_S = 30
@@ -295,6 +297,77 @@ async def test_a_dlms_meter_is_asked(tmp_path, hdlc):
     assert found.keys() == {"el.energy.import", "el.energy.export", "el.power.import"}
     assert reported("kr_dlms", "M1").items() <= found.items()
     assert profile.decode(rows[0].payload).time.timestamp() * 1000 == NOW_MS
+
+
+def following_meter(clock_ms):
+    profile = registry.load("kr_dlms")
+    return DlmsResponder(profile, "M1", clock_ms=clock_ms, password="12345678", hdlc=False)
+
+
+def following(line, *, hours):
+    section = {"name": "d", "line": str(line), "meter": "M1", "password": "12345678"}
+    profile = {"load_profile": "1-0:99.1.0", "load_profile_hours": hours}
+    return section | profile | {"period_s": 0.1}
+
+
+async def test_rows_of_dark_hours_are_fetched_when_the_line_is_back(tmp_path):
+    """Six hours without a line: each interval of them once, from the meter's load profile."""
+    profile, now = registry.load("kr_dlms"), [NOW_MS]
+    meter = following_meter(lambda: now[0])
+    port = free_port()
+    section = following(f"tcp://127.0.0.1:{port}", hours=2)
+    async with gateway(tmp_path, dlms=[section]) as (outbox, counts):
+        for hours in (0, 6):
+            now[0] += hours * 3_600_000
+            async with serve_tcp(lambda: meter, port):
+                turns = counts["dlms d"]["taken"]
+                await until(lambda: counts["dlms d"]["taken"] >= turns + 12)  # noqa: B023 - awaited
+        rows = [profile.decode(t.payload) for t in await stored(outbox)]
+    ends = Counter(r.time.timestamp() * 1000 for r in rows)
+    quarters = [NOW_MS + q * 900_000 for q in range(-7, 25)]
+    assert [end for end in sorted(ends) if end not in {NOW_MS, now[0]}] == [
+        q for q in quarters if q not in {NOW_MS, now[0]}
+    ]
+    assert all(ends[q] == 1 for q in quarters if q not in {NOW_MS, now[0]}), "each once"
+    for decoded in rows:
+        at_ms = int(decoded.time.timestamp() * 1000)
+        shown = {r.register.channel: r.quantity for r in decoded.readings}
+        truth = registers_of("M1", at_ms).import_wms // WATT_MS_PER_WH
+        assert shown["el.energy.import"] == truth
+
+
+async def test_rows_that_the_outbox_refuses_are_not_skipped(tmp_path, monkeypatch):
+    now = [NOW_MS]
+    meter = following_meter(lambda: now[0])
+    append = Outbox.append
+    full = [True]
+
+    async def refusing(self, telegrams):
+        if full[0]:
+            raise OutboxFull("at its bound")
+        return await append(self, telegrams)
+
+    monkeypatch.setattr(Outbox, "append", refusing)
+    async with tcp(lambda: meter) as line, contextlib.AsyncExitStack() as stack:
+        section = following(line, hours=3)
+        outbox, counts = await stack.enter_async_context(gateway(tmp_path, dlms=[section]))
+        await until(lambda: counts["dlms d"]["refused"] >= 30)
+        full[0] = False
+        await until(lambda: counts["dlms d"]["taken"] >= 15)
+        rows = await stored(outbox)
+    times = Counter(registry.load("kr_dlms").decode(t.payload).time for t in rows)
+    assert len(times) == 12, "eleven quarters and now"
+    assert sorted(times.values())[-2] == 1
+
+
+async def test_a_meter_without_the_load_profile_is_read_all_the_same(tmp_path, caplog):
+    meter = following_meter(clock_ms)
+    async with tcp(lambda: meter) as line, contextlib.AsyncExitStack() as stack:
+        section = following(line, hours=1) | {"load_profile": "1-0:99.77.0"}
+        _, counts = await stack.enter_async_context(gateway(tmp_path, dlms=[section]))
+        await until(lambda: counts["dlms d"]["taken"] >= 3)
+        assert counts["dlms d"]["failed"] == 0
+    assert sum("load profile is not read" in r.getMessage() for r in caplog.records) == 1
 
 
 async def test_a_port_that_comes_back_under_another_name_is_found(tmp_path, caplog):
