@@ -17,7 +17,7 @@ from cryptography import x509
 from headend.config import required
 from headend.keystore import Keystore
 from headend.store import db, guard, migrate
-from ohmesh.model.errors import ConfigError, OhmeshError
+from ohmesh.model.errors import ConfigError, OhmeshError, SchemaMismatch
 from ohmesh.program.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -26,6 +26,27 @@ if TYPE_CHECKING:
 
     from headend.config import Settings
 
+_FIX_DATABASE: Final = (
+    "is it running, and is database.{role}_url its address and password? "
+    "`ohmesh headend bootstrap` makes roles and passwords"
+)
+_FIX_BROKER: Final = (
+    "is it running, and is broker.url its address? `ohmesh headend mqtt-config --write DIR` writes "
+    "what Mosquitto needs"
+)
+_FIX_KEK: Final = (
+    "put back the kept copy, without which meters' keys cannot be opened; a new head-end gets one "
+    "from `ohmesh headend bootstrap`"
+)
+_FIX_FILE: Final = "put the file there, readable by this user alone, or correct its path"
+_FIX_ENDS: Final = (
+    "put a good file there, or correct its path; `ohmesh headend mqtt-config` makes the broker's"
+)
+_FIX_CLEAR: Final = (
+    "it listens in the clear: set api.tls_certificate_file and api.tls_key_file, or api.host to "
+    "127.0.0.1 behind a proxy with TLS"
+)
+_RENEW: Final = "make it anew: `ohmesh headend mqtt-config` for the broker's, your CA for the API's"
 SOON: Final = timedelta(days=14)
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _REACH_S: Final = 5
@@ -42,8 +63,8 @@ class Finding:
 def judge_end(what: str, end: datetime, now: datetime) -> Finding:
     """A certificate or list that ends."""
     if end <= now:
-        return Finding(what, f"it ended on {end:%Y-%m-%d}; make it anew")
-    return Finding(what, f"it ends on {end:%Y-%m-%d}; make it anew" if end - now < SOON else "")
+        return Finding(what, f"it ended on {end:%Y-%m-%d}; {_RENEW}")
+    return Finding(what, f"it ends on {end:%Y-%m-%d}; {_RENEW}" if end - now < SOON else "")
 
 
 def judge_mode(what: str, mode: int) -> Finding:
@@ -54,31 +75,37 @@ def judge_mode(what: str, mode: int) -> Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything that the configuration names. Raises nothing of ours."""
-    found = [_attempt(what, check) for what, check in _checks(settings).items()]
+    found = [_attempt(what, check, fix) for what, (check, fix) in _checks(settings).items()]
     for what, file in _secrets(settings).items():
         if file is not None:
-            found.append(_attempt(f"{what} {file}", partial(_check_mode, file)))
+            found.append(_attempt(f"{what} {file}", partial(_check_mode, file), _FIX_FILE))
     found.extend(_ends(settings))
     if not settings.api.tls_certificate_file and not is_loopback(settings.api.host):
-        found.append(Finding("api.host", "it listens in the clear: is there a proxy with TLS?"))
+        found.append(Finding("api.host", _FIX_CLEAR))
     return found
 
 
-def _checks(settings: Settings) -> dict[str, Callable[[], str]]:
+def _checks(settings: Settings) -> dict[str, tuple[Callable[[], str], str]]:
+    """What is looked at: its check, and what to do when that cannot even look."""
     roles = ("ingest", "worker", "api")
     urls = {role: getattr(settings.database, f"{role}_url") for role in roles}
     return {
-        **{f"database as {role}": _database_check(role, url) for role, url in urls.items()},
-        "broker": lambda: _reach(settings.broker.url),
-        "key-encryption key": lambda: _key(settings),
+        **{
+            f"database as {role}": (_database_check(role, url), _FIX_DATABASE.format(role=role))
+            for role, url in urls.items()
+        },
+        "broker": (lambda: _reach(settings.broker.url), _FIX_BROKER),
+        "key-encryption key": (lambda: _key(settings), _FIX_KEK),
     }
 
 
-def _attempt(what: str, check: Callable[[], str]) -> Finding:
+def _attempt(what: str, check: Callable[[], str], fix: str) -> Finding:
     try:
         return Finding(what, check())
-    except (OhmeshError, OSError, ValueError) as error:
+    except (ConfigError, SchemaMismatch) as error:  # these say themselves what to do
         return Finding(what, str(error))
+    except (OhmeshError, OSError, ValueError) as error:
+        return Finding(what, f"{error}: {fix}")
 
 
 def _database_check(role: str, url: str) -> Callable[[], str]:
@@ -103,7 +130,10 @@ def _key(settings: Settings) -> str:
     file = settings.secrets.kek_file
     if file is None:
         raise ConfigError("secrets.kek_file is not set")
-    Keystore.from_file(file)
+    try:
+        Keystore.from_file(file)
+    except ConfigError as error:
+        return f"{error}: {_FIX_KEK}"
     return ""
 
 
@@ -137,9 +167,11 @@ def _ends(settings: Settings) -> list[Finding]:
 
     folder = settings.enrolment.folder
     lists = [folder / "fleet.crl", folder / "service.crl"] if folder else []
-    found = [_attempt(f"revocation list {file}", partial(check_list, file)) for file in lists]
+    found = [
+        _attempt(f"revocation list {file}", partial(check_list, file), _FIX_ENDS) for file in lists
+    ]
     return found + [
-        _attempt(what, partial(check, what, file))
+        _attempt(what, partial(check, what, file), _FIX_ENDS)
         for what, file in files.items()
         if file is not None
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -61,7 +62,21 @@ def test_each_fault_is_named(file, tmp_path):
     assert len(care) == 3, done.stdout
     assert any("chmod 600" in one for one in care)
     assert any("owns the tables" in one for one in care)
-    assert any("CARE  broker" in one for one in care)
+    assert any("CARE  broker" in one and "broker.url" in one for one in care)
+
+
+def test_what_is_not_there_comes_with_a_fix(file, tmp_path):
+    """Nothing listens, nothing is where the configuration says: each line says what to do."""
+    place, absent = f"{LOOPBACK}:{free_port()}", tmp_path / "absent"
+    text = re.sub(r'(_url) = ".*"', rf'\1 = "postgresql://nobody@{place}/none"', file.read_text())
+    text = re.sub(r'^url = ".*"', f'url = "mqtt://{place}"', text, flags=re.MULTILINE)
+    file.write_text(re.sub(r'(kek_file|token_file) = ".*"', rf'\1 = "{absent}"', text))
+    done = run("doctor", "--config", file)
+    care = [one for one in done.stdout.splitlines() if one.startswith("CARE")]
+    assert done.returncode == 1
+    assert len(care) >= 6, done.stdout
+    said = ("bootstrap", "broker.url", "put back", "put the file there")
+    assert all(any(word in one for word in said) for one in care), done.stdout
 
 
 @pytest.mark.parametrize(("days", "well"), [(-1, False), (0, False), (13, False), (15, True)])
