@@ -281,6 +281,7 @@ KINDS: Final = (
     Reconciliation,
     Breaker,
     HeldRelease,
+    Rerate,
     WaitingPayment,
     GateApproval,
     Token,
