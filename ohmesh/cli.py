@@ -20,8 +20,13 @@ def _commands() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
+def _rank(name: str) -> tuple[bool, str]:
+    """Benchmarks last: whoever comes new wants the others."""
+    return name.startswith("bench "), name
+
+
 def _usage(commands: dict[str, EntryPoint]) -> str:
-    names = "\n".join(f"  ohmesh {name}" for name in sorted(commands))
+    names = "\n".join(f"  ohmesh {name}" for name in sorted(commands, key=_rank))
     return (
         f"usage: ohmesh COMMAND ...\n\n{names}\n\n"
         "Each takes --help.   example: ohmesh demo --meters 60 --seed 1"
