@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -231,3 +232,72 @@ async def test_the_list_and_the_rules_follow_the_store_and_the_list_is_renewed_i
     assert written
     assert renewed.next_update_utc > crl.next_update_utc
     assert rules.DEVICE_RULES in (tmp_path / "devices.acl").read_text()
+
+
+class Fleet:
+    """Gateways that claim, each in one of five ways; the certificates that they got."""
+
+    def __init__(self, operator, device):
+        self.operator, self.device = operator, device
+        self.certificates = {}
+        self.late = {}
+        self.refusals = Counter()
+        self.turns = asyncio.Semaphore(16)
+
+    async def claim(self, name, token, request=None):
+        answer = await self.device.post(
+            "/v1/enrol", json={"token": token, "request": request or csr(ca.new_key(), "gw/other")}
+        )
+        if answer.status_code == 200:
+            assert answer.json()["gateway"] == name
+            made = certificate_of(answer)
+            self.certificates.setdefault(name, set()).add(made.serial_number)
+            assert f"gw/{name}" in made.subject.rfc4514_string()
+        else:
+            self.refusals[answer.status_code] += 1
+
+    async def join(self, name, way):
+        async with self.turns:
+            made = await self.operator.post("/v1/gateways", json={"gateway": name})
+            assert made.status_code == 201
+            token = await token_of(self.operator, name)
+            await getattr(self, way)(name, token)
+
+    async def right(self, name, token):
+        await self.claim(name, token)
+
+    async def replayed(self, name, token):
+        request = csr(ca.new_key())
+        for again in (request, request, None):
+            await self.claim(name, token, again)
+
+    async def doubled(self, name, token):
+        await asyncio.gather(self.claim(name, token), self.claim(name, token))
+
+    async def void(self, name, token):
+        second = await token_of(self.operator, name)
+        await self.claim(name, token)
+        await self.claim(name, second)
+
+    async def expired(self, name, token):
+        self.late[name] = token
+
+
+WAYS = ("right", "replayed", "doubled", "void", "expired")
+
+
+@pytest.mark.parametrize("each", [4, pytest.param(200, marks=pytest.mark.soak)])
+async def test_a_fleet_gets_one_certificate_a_claim(operator, device, clock, each):
+    fleet = Fleet(operator, device)
+    names = {f"fleet{each}-{way}-{n}": way for n in range(each) for way in WAYS}
+    await asyncio.gather(*(fleet.join(name, way) for name, way in names.items()))
+    clock.now = START + timedelta(hours=25)
+    for name, token in fleet.late.items():
+        await fleet.claim(name, token)
+    claimed = {name for name, way in names.items() if way != "expired"}
+    assert {name: len(made) for name, made in fleet.certificates.items()} == dict.fromkeys(
+        claimed, 1
+    )
+    assert fleet.refusals == {422: 2 * each, 404: 2 * each}
+    for name in names:
+        assert len(await listed(operator, name)) == (name in claimed)
