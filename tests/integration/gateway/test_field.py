@@ -299,9 +299,9 @@ async def test_a_dlms_meter_is_asked(tmp_path, hdlc):
     assert profile.decode(rows[0].payload).time.timestamp() * 1000 == NOW_MS
 
 
-def following_meter(clock_ms):
+def following_meter(clock_ms, *, hdlc=False):
     profile = registry.load("kr_dlms")
-    return DlmsResponder(profile, "M1", clock_ms=clock_ms, password="12345678", hdlc=False)
+    return DlmsResponder(profile, "M1", clock_ms=clock_ms, password="12345678", hdlc=hdlc)
 
 
 def following(line, *, hours):
@@ -336,9 +336,9 @@ async def test_rows_of_dark_hours_are_fetched_when_the_line_is_back(tmp_path):
         assert shown["el.energy.import"] == truth
 
 
-async def test_rows_that_the_outbox_refuses_are_not_skipped(tmp_path, monkeypatch):
-    now = [NOW_MS]
-    meter = following_meter(lambda: now[0])
+@pytest.mark.parametrize("hdlc", [True, False])
+async def test_rows_that_the_outbox_refuses_are_not_skipped(tmp_path, monkeypatch, hdlc):
+    meter = following_meter(clock_ms, hdlc=hdlc)
     append = Outbox.append
     full = [True]
 
@@ -348,7 +348,8 @@ async def test_rows_that_the_outbox_refuses_are_not_skipped(tmp_path, monkeypatc
         return await append(self, telegrams)
 
     monkeypatch.setattr(Outbox, "append", refusing)
-    async with tcp(lambda: meter) as line, contextlib.AsyncExitStack() as stack:
+    port = serve_pty(meter, tmp_path / "port") if hdlc else tcp(lambda: meter)
+    async with port as line, contextlib.AsyncExitStack() as stack:
         section = following(line, hours=3)
         outbox, counts = await stack.enter_async_context(gateway(tmp_path, dlms=[section]))
         await until(lambda: counts["dlms d"]["refused"] >= 30)
