@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from firmware_profiles.api import Keys
-from firmware_profiles.base import BaseProfile
 from firmware_profiles.codecs.dlms.security import (
     AUTHENTICATED,
     ENCRYPTED,
@@ -15,26 +14,26 @@ from firmware_profiles.codecs.dlms.security import (
     seal_general,
 )
 from firmware_profiles.codecs.p1.readings import readings_of
-from firmware_profiles.codecs.p1.report import telegram_of
 from firmware_profiles.codecs.p1.telegram import parse_p1
+from firmware_profiles.p1_text import P1Profile
 
 if TYPE_CHECKING:
-    from firmware_profiles.api import Decoded, Report
+    from firmware_profiles.api import Decoded
 
 AUTHENTICATION_KEY = bytes(0x11 * n for n in range(16))
 """00 11 22 .. FF: the same for all meters and public (E-Meter P1 specification, Luxembourg)."""
 _CONTROL = AUTHENTICATED | ENCRYPTED
-_IDENTIFICATION = "OHM5"
-_VERSION = "42"
 
 
-class LuSmarty(BaseProfile):
+class LuSmarty(P1Profile):
     """The profile; see `firmware_profiles.api.Profile`."""
+
+    version = "42"
 
     def decode(self, payload: bytes, *, keys: Keys | None = None, verify: bool = True) -> Decoded:
         """Decode one telegram, ciphered or plain. Raises DecodeError."""
         if payload[:1] != bytes((GENERAL_GLO,)):
-            return readings_of(parse_p1(payload, verify=verify), self.zone)
+            return super().decode(payload, verify=verify)
         if keys is not None and keys.authentication is None:
             keys = replace(keys, authentication=AUTHENTICATION_KEY)
         opened = open_general(payload, keys, verify=verify)
@@ -45,12 +44,6 @@ class LuSmarty(BaseProfile):
         decoded = readings_of(telegram, self.zone)
         device = {**decoded.device, "system_title": opened.title.hex().upper()}
         return replace(decoded, device=device, counter=opened.counter)
-
-    def encode(self, report: Report) -> bytes:
-        """The plain P1 telegram of a simulated meter. Raises ProfileError."""
-        return telegram_of(
-            report, self.spec, self.zone, identification=_IDENTIFICATION, version=_VERSION
-        ).to_bytes()
 
 
 def seal(telegram: bytes, key: bytes, *, title: bytes, counter: int) -> bytes:

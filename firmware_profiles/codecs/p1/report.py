@@ -33,6 +33,8 @@ _FORMATS = {
 """Unit -> its text, the decimal exponent of its prefix, digits before the point."""
 _SINGLE_DIGIT = frozenset({"relay.state", "gas.valve"})
 _GAS = "gas.volume"
+VERSION_LINE = "1-3:0.2.8"
+"""DSMR 5.0.2 P1, 5.2: version information of the output."""
 
 
 def stamp_text(moment: datetime, zone: tzinfo) -> str:
@@ -48,7 +50,7 @@ def telegram_of(
     *,
     identification: str,
     version: str,
-    version_line: str = "1-3:0.2.8",
+    version_line: str = VERSION_LINE,
 ) -> P1Telegram:
     """The telegram for a report.
 
