@@ -100,7 +100,8 @@ async def order_on_page(request: Request, parts: Parts, who: Caller, meter: str)
             raise invalid("/body/confirm", f"write {meter} to confirm")
         note(kind)
         body = command_routes.AskCommand.model_validate({"meter": meter, "kind": kind})
-        await command_routes.ask(parts, who, body, f"page-{form.get('key', '')[:64]}-{kind}")
+        key = f"page-{form.get('key', '')[:64]}-{kind}"
+        await command_routes.ask(request, parts, who, body, key)
     except ValidationError:
         raise invalid("/path/meter", "not the id of a meter") from None
     except (Problem, CommandError, PrepaymentError) as refusal:
