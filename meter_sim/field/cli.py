@@ -28,23 +28,25 @@ KINDS = {
 }
 EXAMPLES = """\
 examples:
-  ohmesh sim modbus --pty /tmp/bus --meters 40 --map eastron_sdm
-  ohmesh sim p1 --tcp 2001 --meter house-7
+  ohmesh sim {kind} --pty /tmp/line {whom}
+  ohmesh sim {kind} --tcp 2001 {whom}
 It serves until it is ended, on a pseudo-terminal that the path names or on a TCP port of loopback.
 """
+_ON_ONE_LINE = {"modbus", "mbus"}
 _METERS_MAX = 247
 
 
 def add_field(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands. Args: add: takes name, what it is, examples and what to run."""
     for kind, (what, profile) in KINDS.items():
-        parser = add(kind, what, EXAMPLES, _run)
+        whom = "--meters 40" if kind in _ON_ONE_LINE else "--meter house-7"
+        parser = add(kind, what, EXAMPLES.format(kind=kind, whom=whom), _run)
         parser.set_defaults(kind=kind)
         where = parser.add_mutually_exclusive_group(required=True)
         where.add_argument("--pty", type=Path, metavar="PATH", help="name of the serial port")
         where.add_argument("--tcp", type=_port, metavar="PORT", help="port on 127.0.0.1")
         parser.add_argument("--seed", type=int, default=1, help="of the households, default 1")
-        if kind in {"modbus", "mbus"}:
+        if kind in _ON_ONE_LINE:
             parser.add_argument(
                 "--meters", type=_count, default=1, metavar="N", help="units 1 to N, default 1"
             )
