@@ -11,6 +11,7 @@ import asyncio
 import multiprocessing
 import secrets
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -69,17 +70,9 @@ def api(meters: int, requests: int, streams: int, admin_url: str | None = None) 
         ).urls
         token = secrets.token_urlsafe(32)
         _fill(lent.database, meters, token)
-        ours, theirs = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")
-        child = context.Process(target=_serve, args=(urls["api"], theirs), daemon=True)
-        child.start()
-        port = ours.recv()
-        try:
+        with serving(urls["api"]) as (port, pid):
             raw_s = _raw(urls["api"], requests)
-            measured = asyncio.run(_measure(port, token, child.pid or 0, (requests, streams)))
-        finally:
-            child.terminate()
-            child.join()
+            measured = asyncio.run(_measure(port, token, pid, (requests, streams)))
     raw = {"raw_month_p50_ms": _p_ms(raw_s, 0.5), "raw_month_p99_ms": _p_ms(raw_s)}
     return {"meters": meters, **_headline(raw, measured), **raw, **measured}
 
@@ -92,6 +85,20 @@ def _headline(raw: dict[str, float], measured: dict[str, Any]) -> dict[str, Any]
         "ratio_to_sql": round(measured["month_p99_ms"] / raw["raw_month_p99_ms"], 2),
         "sse_clients": measured["streams"],
     }
+
+
+@contextmanager
+def serving(url: str) -> Iterator[tuple[int, int]]:
+    """The API on a database, in a process of its own: its port and its process id."""
+    ours, theirs = multiprocessing.Pipe()
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=_serve, args=(url, theirs), daemon=True)
+    child.start()
+    try:
+        yield ours.recv(), child.pid or 0
+    finally:
+        child.terminate()
+        child.join()
 
 
 def _fill(database_url: str, meters: int, token: str) -> None:
@@ -206,7 +213,7 @@ async def _mixed(port: int, token: str, requests: int) -> tuple[float, list[floa
 
     async def caller() -> list[float]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        taken = [await _answered(reader, writer, f"GET {path} {head}".encode()) for path in paths]
+        taken = [await answered(reader, writer, f"GET {path} {head}".encode()) for path in paths]
         writer.close()
         return taken
 
@@ -215,14 +222,17 @@ async def _mixed(port: int, token: str, requests: int) -> tuple[float, list[floa
     return time.perf_counter() - began, [one for part in taken for one in part]
 
 
-async def _answered(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+async def answered(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    request: bytes,
+    status: bytes = b"200",
 ) -> float:
     """Seconds from a request to the last octet of its answer, on a connection that stays."""
     began = time.perf_counter()
     writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    assert head.startswith(b"http/1.1 200 "), head
+    assert head.startswith(b"http/1.1 " + status), head
     await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r")[0]))
     return time.perf_counter() - began
 

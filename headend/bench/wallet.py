@@ -1,85 +1,97 @@
-"""Benchmarks of the wallet on a database: top-ups that are booked, and the sweep over all balances.
+"""Benchmarks of the wallet on a database: top-ups, tokens, and the sweep over all balances.
 
-`topup` books payments of many contracts through the API's own plan, its role and its pool, first as
-fast as eight connections can, then at 200 a second, where the time of each is taken. HTTP is not in
-it. `sweep` looks at every contract once, page by page, as the worker does, one in a hundred due.
+`topup` books payments of many contracts, `api_vend` sells tokens, both over HTTP: first as fast as
+they are answered, then at the rate of the target, where the time of each is taken. `sweep` looks at
+every contract once, page by page, as the worker does, one in a hundred due.
 """
 
 from __future__ import annotations
 
-import asyncio
 import resource
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from headend.bench import writes
 from headend.bench.pipeline.servers import servers
 from headend.prepayment import engine
-from headend.service.payments import Payment, pay
+from headend.prepayment.tokens.security import StsSoftTest
+from headend.prepayment.tokens.vendor import StsVendor
+from headend.service import tokens
 from headend.store import bootstrap, db
+from ohmesh.tokens.pan import MeterPan, luhn_digit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headend.bench.pipeline.servers import Servers
+    from headend.store.plan import Plan
 
 NOW: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DATABASE: Final = "ohmesh_bench"
-CONNECTIONS: Final = 8
-RATE: Final = 200
-"""Top-ups a second at which the time of each is taken."""
+TOPUPS_OFFERED: Final = 200
+TOKENS_OFFERED: Final = 300
+"""A second, while the time of each is taken."""
 DUE_EVERY: Final = 100
 
 
 def topup(payments: int, admin_url: str | None = None) -> dict[str, Any]:
-    """`topups_per_s` with eight connections, `p99_ms` at 200 a second."""
+    """`topups_per_s` as fast as they are answered, `p99_ms` at 200 a second, over HTTP."""
     contracts = max(50, payments // 10)
     with servers(admin_url, admin_url and "-") as lent:
         urls = _bootstrap(lent)
         _fill(urls["owner"], contracts)
-        return asyncio.run(_topup(urls["api"], payments, contracts))
-
-
-async def _topup(url: str, payments: int, contracts: int) -> dict[str, Any]:
-    took_s: list[float] = []
-    turns = asyncio.Semaphore(CONNECTIONS)
-
-    async def book(number: int, due_s: float) -> None:
-        wish = Payment(f"A{1 + number % contracts}", 100_000, f"p{number}")
-        async with turns, db.tenant_transaction(pool, 1) as connection:
-            await db.run_async(connection, pay(1, wish, NOW))
-        took_s.append(time.perf_counter() - due_s)
-
-    async with db.make_pool(url, size_max=CONNECTIONS) as pool:
-        numbers = iter(range(payments))
-        begun = time.perf_counter()
-
-        async def drain() -> None:
-            for number in numbers:
-                await book(number, time.perf_counter())
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(CONNECTIONS):
-                group.create_task(drain())
-        per_s = payments / (time.perf_counter() - begun)
-        took_s.clear()
-        begun = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for number in range(payments, 2 * payments):
-                due_s = begun + (number - payments) / RATE
-                await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
-                group.create_task(book(number, due_s))
+        taken = writes.measure(urls, partial(_topup, contracts), payments, TOPUPS_OFFERED)
     return {
         "topups": payments,
-        "topups_per_s": int(per_s),
-        "rate_per_s": RATE,
-        "p50_ms": _percentile_ms(took_s, 50),
-        "p99_ms": _percentile_ms(took_s, 99),
+        "topups_per_s": taken["max_per_s"],
+        "api_cpu_ms": taken["cpu_ms"],
+        "rate_per_s": TOPUPS_OFFERED,
+        "p50_ms": taken["p50_ms"],
+        "p99_ms": taken["p99_ms"],
     }
 
 
-def _percentile_ms(took_s: list[float], percent: int) -> float:
-    return round(1000 * sorted(took_s)[len(took_s) * percent // 100], 2)
+def _topup(contracts: int, number: int) -> tuple[str, dict[str, Any]]:
+    return f"/v1/contracts/A{1 + number % contracts}/topups", {"amount_mu": 100_000}
+
+
+def api_vend(count: int, admin_url: str | None = None) -> dict[str, Any]:
+    """Tokens end to end: from the request to the digits, paid from a wallet, over HTTP.
+
+    Returns: `api_tokens_per_s` as fast as they are answered; `api_p99_ms` at 300 a second.
+    """
+    meters = max(50, count // 4)
+    with servers(admin_url, admin_url and "-") as lent:
+        urls = _bootstrap(lent)
+        _fill(urls["owner"], meters)
+        with db.connect(urls["owner"], name="bench", autocommit=True) as owner:
+            for number in range(1, meters + 1):
+                with db.transaction(owner):
+                    db.run(owner, _takes_tokens(number))
+        taken = writes.measure(urls, partial(_token, meters), count, TOKENS_OFFERED)
+    return {
+        "api_tokens_per_s": taken["max_per_s"],
+        "api_cpu_ms": taken["cpu_ms"],
+        "api_rate_per_s": TOKENS_OFFERED,
+        "api_p50_ms": taken["p50_ms"],
+        "api_p99_ms": taken["p99_ms"],
+    }
+
+
+def _takes_tokens(number: int) -> Plan[None]:
+    drn = f"{number:010d}"
+    pan = MeterPan("600727", drn + luhn_digit(drn))
+    vendor = StsVendor(StsSoftTest(), "test-hmac", random_bits=lambda: 0)
+    yield from tokens.set_identity(
+        1, f"M{number}", {"pan": str(pan), "supply_group": "123457"}, vendor
+    )
+
+
+def _token(meters: int, number: int) -> tuple[str, dict[str, Any]]:
+    path = f"/v1/meters/M{1 + number % meters}/tokens"
+    return path, {"kind": "electricity", "units": 100, "amount_mu": 1}
 
 
 def sweep(contracts: int, admin_url: str | None = None) -> dict[str, Any]:
