@@ -247,30 +247,18 @@ order by e.id
 limit %(limit)s
 
 -- name: newest_interval
--- The newest value of a channel in the fleet, by the primary key of each meter. A meter whose newest
--- value has no clock of its own to be trusted (Quality 1, 2), or lies in the future, does not count.
-select max(x.ts) as newest
-from ohmesh.meter m
-cross join unnest(%(channels)s::int[]) c (id)
-cross join lateral api.readings_of(m.id, c.id, '-infinity', 'infinity', 1, true) x
-where m.tenant_id = %(tenant_id)s and x.status & 3 = 0 and x.ts < now() + interval '1 hour'
+select api.newest_read(%(channels)s::int[]) as newest
 
 -- name: read_success
 -- A slot is the number of an interval since 1970; a value at ts lies in the slot that ENDs at or
 -- after it. Counted are the slots whose END is in (period_from, period_to].
-with stored as (
-    select r.meter_id, r.slot, min(r.slot) over (partition by r.meter_id) as first_slot
-    from (select distinct r.meter_id,
-                 ceil(extract(epoch from r.ts) / m.interval_s)::bigint as slot
-          from api.reading r join ohmesh.meter m on m.id = r.meter_id
-          where r.tenant_id = %(tenant_id)s and r.channel = any(%(channels)s)
-            and r.ts > %(period_from)s and r.ts <= %(period_to)s) r
-), counted as (
-    select s.meter_id, count(*) as stored, min(s.first_slot) as first_slot
-    from stored s group by s.meter_id
+with counted as (
+    select meter_id, stored, first_end
+    from api.slots_read(%(channels)s::int[], %(period_from)s, %(period_to)s)
 ), meters as (
     select m.name as meter, m.interval_s, m.registered_at,
-           coalesce(c.stored, 0) as stored, c.first_slot,
+           coalesce(c.stored, 0) as stored,
+           floor(extract(epoch from c.first_end) / m.interval_s)::bigint as first_slot,
            floor(extract(epoch from %(period_to)s::timestamptz) / m.interval_s)::bigint as last,
            floor(extract(epoch from %(period_from)s::timestamptz) / m.interval_s)::bigint as start,
            floor(extract(epoch from m.registered_at) / m.interval_s)::bigint as registered

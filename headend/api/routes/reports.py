@@ -58,7 +58,7 @@ def read_success_plan(
     """The report. Raises Problem(invalid) when the window is empty or above WINDOW_MAX."""
     known = yield SQL("channels")
     channels = [row["id"] for row in known if row["name"] == query.channel]
-    newest = (yield SQL("newest_interval", tenant_id=tenant_id, channels=channels))[0]["newest"]
+    newest = (yield SQL("newest_interval", channels=channels))[0]["newest"]
     end = query.period_to or (newest or now) - timedelta(seconds=query.grace_s)
     start = query.period_from or end - WINDOW
     if not timedelta(0) < end - start <= WINDOW_MAX:
