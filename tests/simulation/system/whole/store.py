@@ -17,6 +17,7 @@ import psycopg
 from headend.commands.sending import SQL as COMMANDS
 from headend.ingest.statements import SQL as INGEST
 from headend.prepayment.engine import SQL as ENGINE
+from headend.prepayment.rerate import SQL as RERATE
 from headend.service.commands import SQL as SERVICE
 
 Y2K = datetime(2000, 1, 1, tzinfo=UTC)
@@ -217,6 +218,11 @@ def _open_progress(c, gateways, epochs):
 @answers(INGEST, "lock_meters")
 def _nothing_to_do(c, **_):
     """One transaction runs at a time."""
+
+
+@answers(RERATE, "waiting")
+def _rated_anew(_c, **_):
+    """Nobody asks for it in a run."""
 
 
 @answers(INGEST, "committed")
