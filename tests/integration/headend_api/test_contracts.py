@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from api_site import EVERYTHING, OURS, client_of
@@ -413,3 +414,19 @@ async def test_payments_are_exported_in_odysseys_fields(api):
     assert first["amount"] == "10.00"
     assert (first["currency"], first["serialNumber"]) == ("EUR", PREPAID)
     assert first["transactionType"] == "FULL_PAYMENT"
+
+
+async def test_a_rating_anew_is_asked_for_and_looked_up(api):
+    contract = await new_contract(api)
+    path, today = f"/v1/contracts/{contract}/rerate", datetime.now(UTC).date()
+    body = {"from_day": today.isoformat(), "reason": "tariff corrected"}
+    asked = await api.post(path, json=body, headers=key("anew"))
+    assert asked.status_code == 202, asked.text
+    assert (asked.json()["state"], asked.json()["dry_run"]) == ("asked", True)
+    assert (await api.get(f"/v1/rerates/{asked.json()['id']}")).json() == asked.json()
+    again = await api.post(path, json=body, headers=key("anew"))
+    assert again.json() == asked.json()
+    old = body | {"from_day": (today - timedelta(days=500)).isoformat()}
+    assert (await api.post(path, json=old, headers=key())).status_code == 422
+    booking = f"/v1/rerates/{asked.json()['id']}/booking"
+    assert (await api.post(booking, headers=key())).json()["type"] == "/problems/approval-needed"
