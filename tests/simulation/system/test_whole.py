@@ -28,7 +28,7 @@ from ohmesh.wire.uplink import encode_ack
 
 HOURS = 2
 KNOWN = 4
-FRESH = 4
+FRESH = 2
 SOAK = 1000
 SEEDS_TO_BREAK_IN = 40
 
