@@ -34,6 +34,7 @@ from headend.prepayment.intervals import instant, microseconds
 from headend.prepayment.ledger import Code, Leg, Step
 from headend.prepayment.month import local_midnight
 from headend.prepayment.registers import Registers, consumption
+from headend.prepayment.supplying import supply_of
 from headend.prepayment.tariff import Tariff
 from headend.store.plan import Plan, Queries, first
 
@@ -55,13 +56,18 @@ PLAUSIBLE_WH: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """What a rating did: END of the newest actual reading, the largest new interval, what waits.
+    """What a rating did: END of the newest actual reading, what waits.
 
-    `decreased`: registers that went back, their time and Wh.
+    Attributes:
+        until: END of the newest actual reading.
+        dark_wh: the largest new interval that began with the relay known to be open.
+        held: intervals that wait for a person.
+        decreased: registers that went back, their time and Wh.
+        too_old: a change that waits for a person.
     """
 
     until: datetime | None
-    largest_wh: int
+    dark_wh: int
     held: tuple[Held, ...] = ()
     decreased: tuple[tuple[datetime, int], ...] = ()
     too_old: datetime | None = None
@@ -142,8 +148,8 @@ def charge(account: Row, changed_from: datetime, now: datetime) -> Plan[Charged]
         return Charged(None, 0)
     used, rated = weighed.used, weighed.rated
     yield from book(account, weighed, now)
-    new_wh = _largest_new_wh(used, account["rated_to"])
-    return Charged(_newest(used), new_wh, rated.held, _decreased(used), weighed.too_old)
+    dark_wh = _largest_dark_wh(used, account["rated_to"], supply_of(account["kept"]).dark_at)
+    return Charged(_newest(used), dark_wh, rated.held, _decreased(used), weighed.too_old)
 
 
 def weigh(
@@ -206,11 +212,12 @@ def _decreased(used: Consumption) -> tuple[tuple[datetime, int], ...]:
     return tuple((instant(at_us), wh) for at_us, wh in pairs)
 
 
-def _largest_new_wh(used: Consumption, rated_to: datetime | None) -> int:
-    new = used.intervals.only_actual()
-    if rated_to is not None:
-        new = new.take(new.start_us >= microseconds(rated_to))
-    return int(new.wh.max(initial=0))
+def _largest_dark_wh(used: Consumption, rated_to: datetime | None, dark_at: datetime | None) -> int:
+    if dark_at is None:
+        return 0
+    since = dark_at if rated_to is None else max(dark_at, rated_to)
+    dark = used.intervals.only_actual()
+    return int(dark.take(dark.start_us >= microseconds(since)).wh.max(initial=0))
 
 
 def _find_base(account: Row, now: datetime) -> Plan[datetime | None]:

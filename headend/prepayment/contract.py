@@ -65,6 +65,7 @@ class Supply:
         desired_on: the last decision.
         decision_seq: its number, the fence.
         actual: relay as read back; None: never.
+        dark_at: when it was first read back open; None: it is not known to be open.
         commands: all of them, oldest first; an adapter may drop closed ones.
         ec_active: whether emergency credit lowers the floor.
         hold: why an operator holds it off; None: nobody does.
@@ -87,6 +88,7 @@ class Supply:
     desired_on: bool = True
     decision_seq: int = 0
     actual: RelayState | None = None
+    dark_at: datetime | None = None
     commands: Commands = ()
     ec_active: bool = False
     hold: str | None = None
@@ -122,7 +124,10 @@ class ToppedUp:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An actual reading was rated: its END, and its energy."""
+    """An actual reading was rated: its END, and the most that an interval used, Wh.
+
+    An interval that began before the relay was read back open proves nothing and does not count.
+    """
 
     until: datetime
     wh: int

@@ -189,7 +189,12 @@ def _take_relay(turn: Turn, relay: RelayState, *, asked: bool) -> None:
         turn.set(unexpected_reads=1)
         turn.tell(EffectKind.ACTION, "read_relay")
         return
-    turn.set(actual=relay, unexpected_reads=0 if trigger is Trigger.RELAY_ON else 1)
+    dark = relay is RelayState.DISCONNECTED
+    turn.set(
+        actual=relay,
+        dark_at=(turn.supply.dark_at or turn.now) if dark else None,
+        unexpected_reads=0 if trigger is Trigger.RELAY_ON else 1,
+    )
     if trigger is Trigger.RELAY_ON:
         turn.clear("reconnect_late", "reconnect_sla_breach", "relay_unexpected")
     if surprising and not asked:

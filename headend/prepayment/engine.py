@@ -93,7 +93,7 @@ def _report(account: Row, charged: Charged, now: datetime) -> Plan[list[Event]]:
         yield from notices.note(account, now, "reading_horizon", detail_old)
     if charged.until is None:
         return []
-    return [contract.Reading(charged.until, charged.largest_wh)]
+    return [contract.Reading(charged.until, charged.dark_wh)]
 
 
 def apply_events(

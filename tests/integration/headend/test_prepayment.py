@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from headend.ingest.work import sort
 from headend.ingest.writer import Writer
 from headend.mqtt import Delivery
-from headend.prepayment.engine import visit
+from headend.prepayment import contract
+from headend.prepayment.engine import apply_events, visit
 from headend.service.accounts import add_tariff, open_account, top_up
 from headend.store import db
 from ohmesh.model.command import CommandKind, RelayState
@@ -112,6 +113,28 @@ def test_a_meter_without_a_key_gets_no_prepaid_account(store):
     store.ask(add_tariff(1, "flat", currency="EUR", price_mu_per_kwh=PRICE_MU))
     with pytest.raises(PrepaymentError, match="no key"):
         store.ask(open_account(1, "bob", meter="P1", tariff="flat", now=now()))
+
+
+def test_only_energy_whose_interval_began_in_the_dark_is_usage_while_off(store, kit):
+    store.gateway()
+    store.meter()
+    prepaid(store, amount_mu=100 * PRICE_MU)
+    writer, connection = Writer(store.keystore), store.connect("ingest")
+    account = store.value("select id from ohmesh.account")
+
+    def alarms_after(number):
+        payload = encode_batch("gw1", 1, number, [kit.telegram(number)])
+        work, _ = sort([Delivery("ohmesh/v1/gw/gw1/up", payload)], 10)
+        writer.store(connection, work, now_ms=0)
+        store.work(visit(account, kit.START + kit.STEP * (number + 1)))
+        return store.value("select count(*) from ohmesh.event where kind = 'alarm.usage_while_off'")
+
+    assert [alarms_after(0), alarms_after(1)] == [0, 0]
+    dark_at = kit.START + kit.STEP * 2 + timedelta(minutes=1)
+    read = contract.RelayRead(RelayState.DISCONNECTED)
+    store.work(apply_events(account, [read, read], dark_at))  # an unasked one is read twice
+    assert alarms_after(2) == 0, "it began before the relay was read open"
+    assert alarms_after(3) == 1
 
 
 def test_workers_that_race_charge_every_kwh_once(store, kit):
