@@ -87,7 +87,7 @@ def _serving(api_url: str, admin_url: str):
     thread = threading.Thread(target=lambda: asyncio.run(main()), name="headend")
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(120)
         yield HeadEnd(f"http://127.0.0.1:{box['port']}", admin_url)
     finally:
         box["server"].should_exit = True

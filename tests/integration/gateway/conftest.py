@@ -117,7 +117,7 @@ class HeadEnd:
 async def head_end(broker):
     stub = HeadEnd(broker)
     task = asyncio.create_task(stub.run(), name="head-end")
-    await asyncio.wait_for(stub.connected.wait(), 10)
+    await asyncio.wait_for(stub.connected.wait(), 60)
     yield stub
     await end(task)
 

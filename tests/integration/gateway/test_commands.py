@@ -134,7 +134,7 @@ def test_a_bench_port_that_is_taken_ends_the_start_with_a_line(gateway_process):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         gateway = gateway_process(BENCH__PORT=str(taken.getsockname()[1]))
-        assert gateway.process.wait(20) == 1
+        assert gateway.process.wait(120) == 1
     last = gateway.log.read_text().splitlines()[-1]
     assert last.startswith("ohmesh gateway: ")
     assert "Address already in use" in last

@@ -120,7 +120,7 @@ class Room:
 async def room(broker, end_task):
     made = Room(broker, nodes=range(100, 105))
     task = asyncio.create_task(made.run(), name="room")
-    await asyncio.wait_for(made.connected.wait(), 10)
+    await asyncio.wait_for(made.connected.wait(), 60)
     made.start()
     yield made
     await end_task(task)

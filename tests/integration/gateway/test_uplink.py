@@ -242,5 +242,5 @@ async def test_a_second_gateway_on_the_same_outbox_refuses_to_start(gateway_proc
     first = gateway_process()
     await bench(first)
     second = gateway_process(BENCH__ENABLED="false")
-    assert second.process.wait(20) == 1
+    assert second.process.wait(120) == 1
     assert "open in another program" in second.log.read_text()

@@ -208,7 +208,7 @@ def test_the_head_end_ends_on_sigterm(configured, tmp_path, role, ready):
         process = spawn(argv, log=log)
     wait_until(lambda: ready in log_file.read_bytes(), process, log_file)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0, log_file.read_text()
+    assert process.wait(120) == 0, log_file.read_text()
 
 
 def test_a_bug_in_storing_holds_one_message_and_stops_nobody(

@@ -58,7 +58,7 @@ def serving(site):
     thread = threading.Thread(target=lambda: asyncio.run(main()), name="contract")
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(120)
         yield f"http://127.0.0.1:{box['port']}", box["document"]
     finally:
         box["server"].should_exit = True

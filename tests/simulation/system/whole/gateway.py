@@ -118,12 +118,18 @@ class Gateway:
         self._end()
 
     def _end(self):
+        self.close()
+        self._sim.air.kill(self.node)
+
+    def close(self):
+        """Leave nothing for the collector, who would find the disk as the last fault left it."""
+        if not self.alive:
+            return
         self.alive = self.up = False
         self._disk._failing = None
         if self._file is not None:
             self._file.close()
         self._disk.unregister()
-        self._sim.air.kill(self.node)
 
     def revive(self, files=None):
         """Start again, after a kill with its files, after a power cut without."""

@@ -185,7 +185,11 @@ class Sim:
             mock.patch("gateway.outbox_file.secrets.randbelow", epochs),
             mock.patch("sys.unraisablehook", _heard(sys.unraisablehook)),
         ):
-            yield
+            try:
+                yield
+            finally:
+                for gateway in self.gateways:
+                    gateway.close()
 
     def _start(self):
         for gateway in self.gateways:
