@@ -176,6 +176,7 @@ class Poller:
         self._names = names
         self._ask = ask
         self._unanswered = 0
+        self._never_asked = set(range(len(names)))
         self._schedule = Schedule(len(names), int(period_s * 1000), now_ms())
 
     async def serve(self, line: Line) -> None:
@@ -193,20 +194,29 @@ class Poller:
         except (TimeoutError, DriverError) as error:
             line.check()
             self._intake.counts["failed"] += 1
-            if self._schedule.failed(index, now_ms()):
-                why = str(error) or "no answer"
-                _log.warning("%s: %s is silent: %s", self._intake.name, self._names[index], why)
+            why = str(error) or "no answer"
+            self._say_failed(index, why, dead=self._schedule.failed(index, now_ms()))
             self._unanswered += 1
             if self._unanswered >= _UNANSWERED_MAX or self._schedule.dead == len(self._names):
                 self._unanswered = 0
-                raise DriverTransient(f"{line.name}: nobody answers") from error
+                raise DriverTransient(f"{line.name}: no meter can be read: {why}") from error
             return
         self._unanswered = 0
+        self._never_asked.discard(index)
         if self._schedule.answered(index, now_ms()):
             _log.info("%s: %s answers again", self._intake.name, self._names[index])
         for payload in answer.payloads:
             await self._intake.put(answer.meter, answer.profile, payload)
         await self._put_rows(answer)
+
+    def _say_failed(self, index: int, why: str, *, dead: bool) -> None:
+        """One line when the very first turn fails, for whoever sets it up, and one at the end."""
+        name = self._names[index]
+        if dead:
+            _log.warning("%s: %s is silent: %s", self._intake.name, name, why)
+        elif index in self._never_asked:
+            _log.warning("%s: %s cannot be read yet: %s", self._intake.name, name, why)
+        self._never_asked.discard(index)
 
     async def _put_rows(self, answer: Answer) -> None:
         rows = answer.rows
