@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from meter_sim.gateway_bench import mesh
 from meter_sim.mqtt import AirClient
 from meter_sim.servers.broker import Broker
+from meter_sim.servers.mosquitto import Mosquitto, installed
 from meter_sim.servers.process import LOOPBACK, free_port, listening, spawn, stop, wait_until
 from ohmesh.usage import Parser
 from ohmesh.wire import topics
@@ -176,7 +177,7 @@ async def measure_mesh(folder: Path, seconds: int) -> dict[str, float]:
     }
 
 
-async def measure_outbox(folder: Path, telegrams: int) -> dict[str, float]:
+async def measure_outbox(folder: Path, telegrams: int) -> dict[str, float | str]:
     """Fill through the bench port while there is no broker; then drain to a head-end."""
     port, broker_port = free_port(), free_port()
     settings = {"BENCH__ENABLED": "true", "BENCH__PORT": str(port)}
@@ -187,7 +188,8 @@ async def measure_outbox(folder: Path, telegrams: int) -> dict[str, float]:
         appended_s = time.perf_counter() - begin
     size = (folder / "outbox.db").stat().st_size
     total = telegrams // _LINES * _LINES
-    with Broker(folder / "broker") as broker:
+    kind = Mosquitto if installed() else Broker
+    with kind(folder / "broker") as broker:
         head_end = HeadEnd(BrokerUrl.parse(broker.url))
         task = asyncio.create_task(head_end.run(), name="head-end")
         await head_end.ready.wait()
@@ -203,6 +205,7 @@ async def measure_outbox(folder: Path, telegrams: int) -> dict[str, float]:
         "telegrams": total,
         "append_per_s": round(total / appended_s),
         "drain_per_s": round(total / max(1e-3, head_end.last_at - head_end.first_at)),
+        "drain_broker": kind.__name__.lower(),
         "bytes_stored_per_telegram": round(row_bytes, 1),
         "days_of_1000_meters_in_2_gb": round(2e9 / (row_bytes * 1000 * 96), 1),
     }

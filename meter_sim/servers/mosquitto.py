@@ -35,6 +35,7 @@ class Mosquitto(MqttServer):
             raise ServerError("mosquitto is not installed (Debian package mosquitto)")
         self._configuration.write_text(
             f"listener {self.port} {LOOPBACK}\nallow_anonymous true\nsys_interval 1\n"
+            "set_tcp_nodelay true\n"  # as `ohmesh headend mqtt-config` writes it
             f"max_queued_messages {self._queued_max}\n"
         )
         return self._launch([program, "-c", self._configuration], self._listens)
