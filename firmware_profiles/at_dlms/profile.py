@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firmware_profiles.base import BaseProfile
-from firmware_profiles.codecs.dlms.dialects import dialect_of
-from firmware_profiles.codecs.dlms.learn import learn_push
 from firmware_profiles.codecs.dlms.lists import list_by_obis
-from firmware_profiles.codecs.dlms.push import decode_telegram
 from firmware_profiles.codecs.dlms.transport import mbus_frames
+from firmware_profiles.dlms_push import DlmsPush
 
 if TYPE_CHECKING:
-    from firmware_profiles.api import Decoded, Keys, Report
-    from firmware_profiles.shape import Template
+    from firmware_profiles.api import Report
 
 
-class AtDlms(BaseProfile):
+class AtDlms(DlmsPush):
     """The profile; see `firmware_profiles.api.Profile`."""
-
-    def decode(self, payload: bytes, *, keys: Keys | None = None, verify: bool = True) -> Decoded:
-        """Decode one push list in M-Bus segments, HDLC or naked. Raises DecodeError."""
-        return decode_telegram(payload, self.zone, dialect_of, keys=keys, verify=verify)
-
-    def learn(self, payload: bytes) -> Template | None:
-        """The template of a plain push list."""
-        return learn_push(payload, self.zone, dialect_of)
 
     def encode(self, report: Report) -> bytes:
         """The plain list of a simulated meter in M-Bus segments. Raises ProfileError."""

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firmware_profiles.base import BaseProfile
-from firmware_profiles.codecs.dlms.dialects import DESCRIBED, dialect_of
+from firmware_profiles.codecs.dlms.dialects import DESCRIBED
 from firmware_profiles.codecs.dlms.lists import framed, list_by_description
-from firmware_profiles.codecs.dlms.push import decode_telegram
+from firmware_profiles.dlms_push import DlmsPush
 from ohmesh.model.errors import ProfileError
 
 if TYPE_CHECKING:
-    from firmware_profiles.api import Decoded, Keys, Report
+    from firmware_profiles.api import Report
 
 _DESTINATION, _SOURCE = b"\xcf", b"\x03"
 """HDLC addresses of the E360's customer interface."""
 
 
-class ChDlms(BaseProfile):
+class ChDlms(DlmsPush):
     """The profile; see `firmware_profiles.api.Profile`."""
-
-    def decode(self, payload: bytes, *, keys: Keys | None = None, verify: bool = True) -> Decoded:
-        """Decode one push list. Raises DecodeError."""
-        return decode_telegram(payload, self.zone, dialect_of, keys=keys, verify=verify)
 
     def encode(self, report: Report) -> bytes:
         """The list of a simulated meter, with descriptions. Raises ProfileError."""

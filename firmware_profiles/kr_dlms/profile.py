@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_profiles.wrapped_push import WrappedPush
+from firmware_profiles.dlms_push import WrappedPush
 
 
 def profile() -> WrappedPush:

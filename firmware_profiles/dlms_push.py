@@ -1,4 +1,4 @@
-"""Profiles whose meters push DLMS lists behind the wrapper (IEC 62056-47)."""
+"""Profiles whose meters push DLMS lists: each adds how its own simulated meter packs them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ _METER, _HEADEND = 1, 16
 """Wrapper ports of the meter and of the public client."""
 
 
-class WrappedPush(BaseProfile):
-    """Pushed lists; see `firmware_profiles.api.Profile`."""
+class DlmsPush(BaseProfile):
+    """Pushed lists, whatever carries them; see `firmware_profiles.api.Profile`."""
 
     def decode(self, payload: bytes, *, keys: Keys | None = None, verify: bool = True) -> Decoded:
-        """Decode pushed data, whatever carried it. Raises DecodeError."""
+        """Decode pushed data: framed, segmented or naked, plain or ciphered. Raises DecodeError."""
         return decode_telegram(payload, self.zone, dialect_of, keys=keys, verify=verify)
 
     def learn(self, payload: bytes) -> Template | None:
         """The template of a plain push list."""
         return learn_push(payload, self.zone, dialect_of)
+
+
+class WrappedPush(DlmsPush):
+    """Lists behind the wrapper (IEC 62056-47)."""
 
     def encode(self, report: Report) -> bytes:
         """The list of a simulated meter behind the wrapper header. Raises ProfileError."""
