@@ -97,6 +97,9 @@ def _leaves_nothing_behind(request):
         request.getfixturevalue("timescale")
     threads, children = set(threading.enumerate()), _children()
     yield
+    for thread in threading.enumerate():  # Python 3.11 waits for a child in a thread
+        if thread.name.startswith("asyncio-waitpid"):
+            thread.join(10)
     left_threads = [
         t.name
         for t in set(threading.enumerate()) - threads

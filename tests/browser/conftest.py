@@ -163,9 +163,6 @@ async def browser():
         )
         yield chromium
         await chromium.close()
-    for thread in threading.enumerate():  # Python 3.11 waits for a child in a thread
-        if thread.name.startswith("asyncio-waitpid"):
-            await asyncio.to_thread(thread.join, 10)
 
 
 @pytest.fixture

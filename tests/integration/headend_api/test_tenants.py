@@ -64,7 +64,7 @@ async def prepaid_ids(api):
 
     async def post(path, body, key):
         answer = await api.post(path, json=body, headers={"Idempotency-Key": key})
-        assert answer.is_success, (path, answer.text)
+        assert answer.status_code in {200, 201, 202}, (path, answer.text)
         return answer.json()
 
     meter = {"meter": "prepaid-only", "profile": "nl_dsmr", "key_hex": "00" * 16}

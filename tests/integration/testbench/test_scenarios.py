@@ -1,4 +1,4 @@
-"""Shipped scenarios as people run them: two short ones always, all of them in the soak run."""
+"""Shipped scenarios as people run them: three short ones always, all of them in the soak run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from meter_sim.scenario.parse import shipped_names
 
-SHORT = ("any-one-node", "outage-by-feeder")
+SHORT = ("any-one-node", "corrupt-telegrams", "outage-by-feeder")
 ROOT = Path(__file__).parents[3]
 
 
@@ -49,11 +49,12 @@ def test_every_scenario_proves_what_it_says(name):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_broken_promise_is_rc_1_and_a_failure_of_the_report(tmp_path):
+def test_a_broken_promise_is_told_with_the_first_record_and_its_way(tmp_path):
     (tmp_path / "broken.toml").write_text(
-        'name = "broken"\nproves = "Nobody sells a token."\ndriver = "keypad"\n'
-        '[fleet]\nmeters = 2\nstart = 2024-11-10T00:00:00Z\nlasts = "2d"\n'
-        '[[expect]]\nfact = "tokens_sold"\nequals = 0\n'
+        'name = "broken"\nproves = "Lost telegrams are seen."\ndriver = "feed"\n'
+        '[fleet]\nmeters = 4\ngateways = 1\nlasts = "2h"\n'
+        '[[fault]]\nwhat = "unregistered"\nshare_percent = 50\nlasts = "90d"\n'
+        '[[expect]]\nfact = "quarantined"\nequals = 99\n'
     )
     done = run("run", tmp_path / "broken.toml", "--junit", tmp_path / "run.xml")
     assert done.returncode == 1, done.stderr

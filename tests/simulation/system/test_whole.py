@@ -27,8 +27,8 @@ from ohmesh.wire import topics
 from ohmesh.wire.uplink import encode_ack
 
 HOURS = 2
-KNOWN = 4
-FRESH = 2
+KNOWN = 20
+FRESH = 20
 SOAK = 1000
 SEEDS_TO_BREAK_IN = 40
 
