@@ -15,10 +15,10 @@ import tty
 from typing import TYPE_CHECKING, Protocol
 
 from meter_sim.capture.record import BENCH, MQTT, SERIAL, Record
-from meter_sim.replay import packets
 from meter_sim.replay.link import LinkError, MqttLink
-from meter_sim.replay.packets import Kind, Publish
 from ohmesh.model.errors import ConfigError
+from ohmesh.wire import mqtt5
+from ohmesh.wire.mqtt5 import Kind, Publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +61,7 @@ class MqttTap:
     def __init__(self, url: BrokerUrl, filters: list[str], qos: int) -> None:
         """Subscribe. Raises LinkError when the broker refuses."""
         self._link = MqttLink(url)
-        self._link.queue(packets.subscribe(1, filters, qos))
+        self._link.queue(mqtt5.subscribe(1, filters, qos))
         self._link.expect(Kind.SUBACK)
 
     def descriptors(self) -> list[int]:
@@ -76,7 +76,7 @@ class MqttTap:
             if not isinstance(packet, Publish):
                 continue
             if packet.packet_id:
-                self._link.queue(packets.puback(packet.packet_id))
+                self._link.queue(mqtt5.puback(packet.packet_id))
             channel = f"{MQTT} {packet.topic}"
             found.append(Record(at_us, channel, packet.payload, packet.flags))
         if self._link.waiting_bytes:

@@ -12,10 +12,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from meter_sim.capture.record import MQTT
-from meter_sim.replay import packets
 from meter_sim.replay.link import LinkError, MqttLink
-from meter_sim.replay.packets import Answer, Kind
 from meter_sim.replay.target import Account, TargetGoneError
+from ohmesh.wire import mqtt5
+from ohmesh.wire.mqtt5 import Answer, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ class BrokerTarget:
 
     @property
     def _window(self) -> int:
-        return min(self._open.receive_maximum, packets.RECEIVE_MAXIMUM_DEFAULT - 1)
+        return min(self._open.receive_maximum, mqtt5.RECEIVE_MAXIMUM_DEFAULT - 1)
 
     def _flags(self, record: Record) -> int:
         qos = min(record.qos, 1) if self._qos is None else self._qos
@@ -110,7 +110,7 @@ class BrokerTarget:
         if topic is None:
             topic = self._topics[record.channel] = record.place.encode()
         packet_id = self._next_id() if flags & 1 else 0
-        self._open.queue(packets.publish(topic, record.payload, flags, packet_id))
+        self._open.queue(mqtt5.publish(topic, record.payload, flags, packet_id))
         if packet_id:
             self._under_way[packet_id] = record
         else:

@@ -8,9 +8,9 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from meter_sim.replay import packets
-from meter_sim.replay.packets import Answer, Kind, PacketReader, Publish
 from ohmesh.model.errors import OhmeshError, WireError
+from ohmesh.wire import mqtt5
+from ohmesh.wire.mqtt5 import Answer, Kind, PacketReader, Publish
 
 if TYPE_CHECKING:
     from ohmesh.wire.brokerurl import BrokerUrl
@@ -47,7 +47,7 @@ class MqttLink:
         self._reader = PacketReader()
         self._spoke_s = time.monotonic()
         name = f"ohmesh-bench-{secrets.token_hex(6)}"
-        self.queue(packets.connect(name, url.user, url.password, _KEEPALIVE_S))
+        self.queue(mqtt5.connect(mqtt5.Hello(name, url.user, url.password, _KEEPALIVE_S)))
         answer = self.expect(Kind.CONNACK)
         self.receive_maximum = answer.receive_maximum
 
@@ -94,7 +94,7 @@ class MqttLink:
         try:
             self._socket.setblocking(True)  # noqa: FBT003 - the library's own signature
             self._socket.settimeout(CONNECT_S)
-            self._socket.sendall(bytes(self._outgoing) + packets.DISCONNECT)
+            self._socket.sendall(bytes(self._outgoing) + mqtt5.DISCONNECT)
         except OSError:
             pass  # it has gone before us
         self._socket.close()
@@ -116,5 +116,5 @@ class MqttLink:
     def _keep_alive(self) -> None:
         now_s = time.monotonic()
         if now_s - self._spoke_s > _PING_S:
-            self.queue(packets.PINGREQ)
+            self.queue(mqtt5.PINGREQ)
             self._spoke_s = now_s

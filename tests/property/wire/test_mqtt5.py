@@ -7,9 +7,9 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meter_sim.replay import packets
-from meter_sim.replay.packets import Answer, PacketReader, Publish
 from ohmesh.model.errors import WireError
+from ohmesh.wire import mqtt5
+from ohmesh.wire.mqtt5 import Answer, PacketReader, Publish
 
 MESSAGES = st.lists(
     st.tuples(
@@ -24,7 +24,7 @@ MESSAGES = st.lists(
 
 @given(messages=MESSAGES, cuts=st.lists(st.integers(0, 3000), max_size=6))
 def test_publish_comes_back_in_any_chunks(messages, cuts):
-    stream = b"".join(packets.publish(t.encode(), p, f, n) for t, p, f, n in messages)
+    stream = b"".join(mqtt5.publish(t.encode(), p, f, n) for t, p, f, n in messages)
     reader, found, start = PacketReader(), [], 0
     for end in [*sorted(cuts), len(stream)]:
         found += reader.feed(stream[start:end])
