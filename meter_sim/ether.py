@@ -17,6 +17,8 @@ from ohmesh.wire.air import Heard, HeardBatch, Hello
 from ohmesh.wire.aircontrol import AirAction, AirControl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from meter_sim.roster import Roster
 
 _SILENT_US = 10_000_000
@@ -25,21 +27,15 @@ _log = logging.getLogger(__name__)
 
 
 class Ether:
-    """The radio of one roster."""
+    """The radio of one network. Args: nodes: whose radios there are; medium: their channel."""
 
-    def __init__(self, roster: Roster) -> None:
-        sites = roster.sites
-        self._nodes = {site.node for site in sites}
+    def __init__(self, nodes: Iterable[int], medium: Medium) -> None:
+        self._nodes = set(nodes)
         self._listener_of: dict[int, str] = {}
         self._greeted_us: dict[str, int] = {}
         self.refused = 0
         """Transmissions that no radio would make: strange nodes, sizes beyond the PHY's."""
-        self._medium = Medium(
-            build_links(roster.radio.model, roster.seed, sites),
-            seed=roster.seed,
-            rate_kbps=roster.radio.rate_kbps,
-            time_divisor=roster.timer_divisor,
-        )
+        self._medium = medium
 
     @property
     def next_us(self) -> int | None:
@@ -89,3 +85,14 @@ class Ether:
                 item = Heard(arrival.node, arrival.rssi_dbm, arrival.t_us, arrival.frame)
                 heard[listener].append(item)
         return {listener: HeardBatch(items) for listener, items in heard.items()}
+
+
+def ether_of(roster: Roster) -> Ether:
+    """The radio of a roster."""
+    medium = Medium(
+        build_links(roster.radio.model, roster.seed, roster.sites),
+        seed=roster.seed,
+        rate_kbps=roster.radio.rate_kbps,
+        time_divisor=roster.timer_divisor,
+    )
+    return Ether((site.node for site in roster.sites), medium)

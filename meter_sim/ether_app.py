@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from meter_sim.ether import Ether
+from meter_sim.ether import Ether, ether_of
 from meter_sim.mqtt import AirClient
 from meter_sim.pump import Alarm, Clock, until_told
 from ohmesh.model.errors import WireError
@@ -61,4 +61,4 @@ class EtherApp:
 
 def run_ether(roster: Roster, air: BrokerUrl) -> None:
     """Play the radio until SIGINT or SIGTERM."""
-    asyncio.run(until_told(EtherApp(Ether(roster), roster.net, air).run()))
+    asyncio.run(until_told(EtherApp(ether_of(roster), roster.net, air).run()))

@@ -6,7 +6,6 @@ do their frames leave. Node numbers and times come from outside; nobody here rea
 
 from __future__ import annotations
 
-import heapq
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from meter_sim.household import Household
 from meter_sim.meter import Meter, MeterConfig
 from meter_sim.node import MeterNode, Surroundings
 from meter_sim.registers import check_channels
+from meter_sim.wakes import Wakes
 from ohmesh.mesh import StationConfig
 from ohmesh.wire.aircontrol import AirAction, AirControl, AirStatus
 from ohmesh.wire.joining import JoinCipher, join_key
@@ -58,8 +58,7 @@ class Fleet:
         calendar = Calendar(roster.start_ms, 0, roster.calendar_speed)
         self._around = Surroundings(calendar, store, truth)
         self._nodes = {m.node: self._node(m) for m in meters}
-        self._queue: list[tuple[int, int]] = []
-        self._queued: dict[int, int] = {}
+        self._wakes = Wakes()
 
     def _node(self, entry: RosterMeter) -> MeterNode:
         roster, profile = self._roster, registry.load(entry.profile)
@@ -130,17 +129,14 @@ class Fleet:
     @property
     def next_ms(self) -> int | None:
         """When `wake` wants to be called."""
-        return self._queue[0][0] if self._queue else None
+        return self._wakes.next_ms
 
     def wake(self, now_ms: int) -> Frames:
         """Let every node do what is due."""
         touched = {}
-        while self._queue and self._queue[0][0] <= now_ms:
-            due_ms, number = heapq.heappop(self._queue)
-            if self._queued.get(number) == due_ms:
-                del self._queued[number]
-                touched[number] = self._nodes[number]
-                touched[number].tick(now_ms)
+        while (number := self._wakes.take(now_ms)) is not None:
+            touched[number] = self._nodes[number]
+            touched[number].tick(now_ms)
         return self._end_turn(touched.values())
 
     def status(self, now_ms: int) -> AirStatus:
@@ -165,19 +161,11 @@ class Fleet:
     def _end_turn(self, touched: Iterable[MeterNode]) -> Frames:
         """Commit the turn, queue the next calls of the nodes it touched, let the frames go."""
         for node in touched:
-            self._schedule(node)
+            self._wakes.put(node.number, node.next_ms)
         self._around.truth.flush()
         self._around.store.commit()
         frames, self._around.frames = self._around.frames, []
         return frames
-
-    def _schedule(self, node: MeterNode) -> None:
-        """A stale entry of the queue is known by its time and skipped."""
-        due_ms = node.next_ms
-        if due_ms is None or due_ms == self._queued.get(node.number):
-            return
-        self._queued[node.number] = due_ms
-        heapq.heappush(self._queue, (due_ms, node.number))
 
 
 def _obey(node: MeterNode, now_ms: int, order: AirControl) -> None:

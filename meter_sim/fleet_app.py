@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from meter_sim.fleet import Fleet, share
 from meter_sim.mqtt import AirClient
@@ -19,11 +19,13 @@ from ohmesh.wire.air import Hello, decode_heard, encode_air
 from ohmesh.wire.aircontrol import decode_control, encode_control
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Iterable, Sequence
     from pathlib import Path
 
     from meter_sim.fleet import Frames
     from meter_sim.roster import Roster, RosterMeter
+    from ohmesh.wire.air import Heard
+    from ohmesh.wire.aircontrol import AirControl, AirStatus
     from ohmesh.wire.brokerurl import BrokerUrl
 
 _STATUS_EVERY_S = 0.5
@@ -49,11 +51,47 @@ class FleetOptions:
     token_file: Path | None
 
 
+class Crew(Protocol):
+    """Nodes of one process: calls in, frames for the air out."""
+
+    listener: str
+
+    @property
+    def nodes(self) -> list[int]:
+        """Their numbers."""
+        ...
+
+    @property
+    def next_ms(self) -> int | None:
+        """When `wake` wants to be called."""
+        ...
+
+    def start(self, now_ms: int) -> Frames:
+        """Begin."""
+        ...
+
+    def heard(self, now_ms: int, heard: Iterable[Heard]) -> Frames:
+        """Nodes hear frames."""
+        ...
+
+    def control(self, now_ms: int, number: int, order: AirControl) -> Frames:
+        """Obey an order."""
+        ...
+
+    def wake(self, now_ms: int) -> Frames:
+        """Do what is due."""
+        ...
+
+    def status(self, now_ms: int) -> AirStatus:
+        """How things stand."""
+        ...
+
+
 class FleetApp:
     """A fleet on a broker."""
 
     def __init__(
-        self, fleet: Fleet, net: int, air: BrokerUrl, beside: Sequence[Coroutine[None, None, None]]
+        self, fleet: Crew, net: int, air: BrokerUrl, beside: Sequence[Coroutine[None, None, None]]
     ) -> None:
         """Args: beside: work to do while the meters run."""
         self._fleet = fleet

@@ -23,6 +23,7 @@ from meter_sim.city.budget import Budget
 from meter_sim.city.dice import Dice, hash_ints
 from meter_sim.city.ledger import Ledger
 from meter_sim.city.queue import BucketQueue
+from meter_sim.city.reports import moment_us
 from meter_sim.city.weather import STILL, Weather
 from ohmesh.mesh import (
     CommandResult,
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from meter_sim.city.layout import Layout
     from meter_sim.city.links import LinkTable
 
-REPORT_US = 900_000_000
-REPORT_JITTER_US = 5_000_000
 COMMIT_MIN_US, COMMIT_SPREAD_US = 5_000, 45_000
 """A gateway's outbox on an SD card."""
 WATCH_US = 60_000_000
@@ -172,6 +171,7 @@ class World:
         self._queue: BucketQueue[Event] = BucketQueue()
         self._hash = blake2b(digest_size=16)
         self._commits = 0
+        self._reports_us = 0
         self._do: dict[What, Callable[[int, Any], None]] = {
             What.WAKE: self._wake,
             What.COMMIT: self._commit,
@@ -211,10 +211,10 @@ class World:
             self._queue.push(at_us, (What.BOOT, number, None))
 
     def start_reports(self) -> None:
-        """Let every meter report each 15 min, at its own moment, with jitter."""
+        """Let every meter report each 15 min of its timers, at its own moment, with jitter."""
+        self._reports_us = self.now_us
         for number in self.meters():
-            at_us = self.now_us + hash_ints(self.seed, 22, number) % REPORT_US
-            self._queue.push(at_us, (What.REPORT, number, (at_us, 0)))
+            self._plan_report(number, 0)
 
     def boot(self, number: int, *, blank: bool = False) -> None:
         """Power a node on, with its disk or with a blank one."""
@@ -368,12 +368,14 @@ class World:
         else:
             self._arm(node)
 
-    def _report(self, number: int, argument: tuple[int, int]) -> None:
-        """Produce, and plan the next report from the plan and not from the jitter."""
-        planned_us, count = argument
-        following_us = planned_us + REPORT_US
-        jitter_us = hash_ints(self.seed, 24, number, count) % REPORT_JITTER_US
-        self._queue.push(following_us + jitter_us, (What.REPORT, number, (following_us, count + 1)))
+    def _plan_report(self, number: int, count: int) -> None:
+        divisor = self.settings.get("timer_divisor", 1)
+        at_us = self._reports_us + moment_us(self.seed, number, count, divisor)
+        self._queue.push(at_us, (What.REPORT, number, count))
+
+    def _report(self, number: int, count: int) -> None:
+        """Produce, and plan the next report."""
+        self._plan_report(number, count + 1)
         if self.nodes[number].station is not None:
             self.submit(number)
 

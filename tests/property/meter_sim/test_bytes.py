@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter_sim.ether import Ether
+from meter_sim.ether import ether_of
 from meter_sim.fleet import Fleet
 from meter_sim.roster import decode_roster
 from meter_sim.store import FleetStore
@@ -50,7 +50,7 @@ def test_orders_survive_their_json(order):
     )
 )
 def test_the_ether_and_the_fleet_take_any_frame(transmissions):
-    ether = Ether(ROSTER)
+    ether = ether_of(ROSTER)
     with FleetStore(None) as store:
         fleet = Fleet(
             ROSTER, ROSTER.meters, store=store, truth=TruthFile(None, store), listener="f"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meter_sim.ether import Ether
+from meter_sim.ether import ether_of
 from meter_sim.radio import build_links
 from meter_sim.street import StreetPlan, make_roster
 from ohmesh.wire.air import Hello
@@ -17,7 +17,7 @@ FRAME = bytes(60)
 
 @pytest.fixture
 def ether():
-    ether = Ether(ROSTER)
+    ether = ether_of(ROSTER)
     ether.greeted(0, Hello("fleet", NODES))
     return ether
 
