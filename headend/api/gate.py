@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX = 1024 * 1024
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BODY_S = 30
+_REFUSED = 400
 _FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -231,8 +232,16 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
+def _keeping(path: str, query: bytes) -> str:
+    """How long a browser may keep an answer: what is named by its content or version, for good."""
+    if not path.startswith("/static/"):
+        return "no-store"
+    named = query.startswith(b"v=") or path.startswith("/static/vendor/")
+    return "public, max-age=31536000, immutable" if named else "no-cache"
+
+
 def _with_headers(send: Send, scope: Scope) -> Send:
-    keep = "no-cache" if scope["path"].startswith("/static/") else "no-store"
+    keep = _keeping(scope["path"], scope.get("query_string", b""))
     more = _TLS_HEADERS if scope.get("scheme") == "https" else {}
 
     async def guarded(message: Message) -> None:
@@ -240,7 +249,9 @@ def _with_headers(send: Send, scope: Scope) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in (_HEADERS | more).items():
                 headers.setdefault(name, value)
-            headers.setdefault("Cache-Control", keep)
+            headers.setdefault(
+                "Cache-Control", keep if message["status"] < _REFUSED else "no-store"
+            )
         await send(message)
 
     return guarded

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from headend.web.speech import mark
+
 if TYPE_CHECKING:
     from gettext import NullTranslations
     from zoneinfo import ZoneInfo
@@ -14,7 +16,12 @@ THIN: Final = "\u202f"
 MISSING: Final = "\u2013"
 _KILO: Final = {"Wh": "kWh", "varh": "kvarh", "VAh": "kVAh", "W": "kW", "var": "kvar", "VA": "kVA"}
 _KILO_FROM: Final = 10_000
-_STEPS: Final = ((172_800, 86_400, "d"), (3600, 3600, "h"), (60, 60, "min"))
+_STEPS: Final = (
+    (172_800, 86_400, mark("%(n)s\u202fd")),
+    (3600, 3600, mark("%(n)s\u202fh")),
+    (60, 60, mark("%(n)s\u202fmin")),
+    (0, 1, mark("%(n)s\u202fs")),
+)
 
 
 def number(value: int | Decimal) -> str:
@@ -72,20 +79,18 @@ def stretch(start: datetime, end: datetime, zone: ZoneInfo) -> str:
     )
 
 
-def span(length: timedelta) -> str:
-    """A length of time in one unit: `32 s`, `5 min`, `24 h`, `12 d`."""
+def span(length: timedelta, texts: NullTranslations) -> str:
+    """A length of time in one unit of a language: `32 s`, `5 min`, `24 h`, `12 d`."""
     seconds = max(int(length.total_seconds()), 0)
-    for least, size, unit in _STEPS:
-        if seconds >= least:
-            return f"{number(seconds // size)}{THIN}{unit}"
-    return f"{seconds}{THIN}s"
+    size, text = next((size, text) for least, size, text in _STEPS if seconds >= least)
+    return texts.gettext(text) % {"n": number(seconds // size)}
 
 
 def ago(moment: datetime | None, now: datetime, texts: NullTranslations) -> str:
     """How long ago in a language: `32 s ago`; `never` when it never was."""
     if moment is None:
         return texts.gettext("never")
-    return texts.gettext("%(span)s ago") % {"span": span(now - moment)}
+    return texts.gettext("%(span)s ago") % {"span": span(now - moment, texts)}
 
 
 def plural(count: int, one: str, many: str, texts: NullTranslations) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from headend.web import ground
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -26,7 +28,6 @@ BEHIND_MIN: Final = 4
 STRETCH_MAX: Final = 3
 """A street is long and thin: its width may be drawn larger than its length, up to this factor."""
 HEIGHT_WANTED: Final = 240
-_RING_M: Final = 40
 _CLOSE: Final = 12
 
 
@@ -82,7 +83,7 @@ class Picture:
 
 def draw(topology: Topology) -> Picture:
     """The picture of a topology: as on the utility's map where positions are known."""
-    places = _places(topology.nodes)
+    places = ground.places(topology.nodes)
     height, scaled = _scale(places)
     dots = [_dot(node, scaled[node.node]) for node in topology.nodes]
     lines = [
@@ -129,30 +130,6 @@ def moved(one: Topology, other: Topology) -> set[int]:
         for n in other.nodes
         if n.parent is not None and parents.get(n.node, n.parent) != n.parent
     }
-
-
-def _places(nodes: Sequence[Node]) -> dict[int, tuple[float, float]]:
-    """A place for every node; one without a position stands in a ring round its parent."""
-    known = {n.node: (n.x_m, n.y_m) for n in nodes if n.x_m is not None and n.y_m is not None}
-    homeless = [n for n in nodes if n.node not in known]
-    for i, node in enumerate(sorted(homeless, key=lambda n: (n.hops or 0, n.node))):
-        x_m, y_m = known.get(node.parent or -1, (0.0, 0.0))
-        dx, dy = _RING[i % len(_RING)]
-        far = _RING_M * (1 + i // len(_RING) / 4)
-        known[node.node] = (x_m + dx * far, y_m + dy * far)
-    return known
-
-
-_RING: Final = (
-    (1.0, 0.1),
-    (-0.8, 0.6),
-    (0.3, -1.0),
-    (-0.9, -0.5),
-    (0.6, 0.8),
-    (0.9, -0.5),
-    (-0.3, 1.0),
-    (-1.0, 0.0),
-)
 
 
 def _scale(

@@ -51,12 +51,13 @@ values (%(tenant_id)s, %(latitude)s, %(longitude)s)
 on conflict (tenant_id) do update set latitude = excluded.latitude, longitude = excluded.longitude
 
 -- name: map_cells
--- Meters by cells of `cell_m` metres; a cell of one meter names it. `silent`: not heard for four
--- of its intervals. `off`: its relay was read back as open.
+-- Meters by cells of `cell_m` metres; a cell of one meter names it. `silent`: heard before, and not
+-- for four of its intervals. `awaited`: never heard. `disconnected`: its relay was read back as open.
 select floor(p.x_m / %(cell_m)s)::int as i, floor(p.y_m / %(cell_m)s)::int as j,
        avg(p.x_m)::float8 as x_m, avg(p.y_m)::float8 as y_m, count(*)::int as meters,
-       count(*) filter (where coalesce(s.last_seen, '-infinity')
+       count(*) filter (where s.last_seen
                               < %(now)s - 4 * m.interval_s * interval '1 second')::int as silent,
+       count(*) filter (where s.last_seen is null)::int as awaited,
        count(*) filter (where s.relay = 0)::int as disconnected,
        case when count(*) = 1 then min(m.name) end as meter
 from ohmesh.service_point p

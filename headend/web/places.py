@@ -28,6 +28,8 @@ router = APIRouter(include_in_schema=False)
 SQL: Final = Queries("headend.web", "pages.sql")
 CELLS: Final = 2000
 """How many marks a view holds at most; above it neighbours share one."""
+SKETCH_MARKS: Final = 120
+"""How many marks side by side fill the sketch."""
 NULL_ISLAND: Final = Origin(0.0, 0.0)
 DARK_ROWS: Final = 30
 Degrees = Annotated[float, Field(ge=-360, le=360, allow_inf_nan=False)]
@@ -61,10 +63,35 @@ async def map_page(request: Request, parts: Parts, who: Caller) -> Response:
         if bounds["places"]
         else None,
         dark=[cell for cell in cells if cell["silent"] or cell["disconnected"]][:DARK_ROWS],
+        sketch=_sketch(cells, bounds) if bounds["places"] else None,
         silent=sum(cell["silent"] for cell in cells),
+        awaited=sum(cell["awaited"] for cell in cells),
         meters=sum(cell["meters"] for cell in cells),
         changes=who.may(Permission.FLEET_WRITE),
     )
+
+
+def _sketch(cells: list[Row], bounds: Row) -> dict[str, object]:
+    """The marks for the eye until the map has drawn its first frame; y grows southwards."""
+    wide_m = max(bounds["east_m"] - bounds["west_m"], 1.0)
+    tall_m = max(bounds["north_m"] - bounds["south_m"], 1.0)
+    return {
+        "size": f"{wide_m:.1f} {tall_m:.1f}",
+        "radius": round(max(wide_m, tall_m) / SKETCH_MARKS, 1),
+        "marks": [
+            (
+                round(cell["x_m"] - bounds["west_m"], 1),
+                round(bounds["north_m"] - cell["y_m"], 1),
+                _state(cell),
+            )
+            for cell in cells
+        ],
+    }
+
+
+def _state(cell: Row) -> str:
+    """What a mark says first."""
+    return next((name for name in ("silent", "disconnected", "awaited") if cell[name]), "heard")
 
 
 def _page(who: Principal, now: datetime) -> Plan[tuple[Origin | None, Row, list[Row]]]:
@@ -115,11 +142,11 @@ async def map_places(parts: Parts, who: Caller, view: Annotated[View, Query()]) 
 
 
 def _feature(origin: Origin, cell: Row) -> dict[str, object]:
-    names = ("meters", "silent", "disconnected", "meter")
+    names = ("meters", "silent", "awaited", "disconnected", "meter")
     return {
         "type": "Feature",
         "geometry": {"type": "Point", "coordinates": origin.degrees(cell["x_m"], cell["y_m"])},
-        "properties": {name: cell[name] for name in names},
+        "properties": {name: cell[name] for name in names} | {"state": _state(cell)},
     }
 
 

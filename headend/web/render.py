@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import hashlib
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from headend.api import money
-from headend.security.roles import Permission
 from headend.web import format as fmt
-from headend.web import words
-from headend.web.speech import COOKIE, LANGUAGES, catalogue, language, mark
+from headend.web import navigation, words
+from headend.web.speech import COOKIE, LANGUAGES, catalogue, language
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,22 +23,19 @@ if TYPE_CHECKING:
     from headend.api.problems import Problem
 
 FOLDER: Final = Path(__file__).parent
-NAVIGATION: Final = (
-    ("/", mark("Fleet"), Permission.FLEET_READ),
-    ("/map", mark("Map"), Permission.FLEET_READ),
-    ("/mesh", mark("Mesh"), Permission.FLEET_READ),
-    ("/reads", mark("Reads"), Permission.FLEET_READ),
-    ("/outages", mark("Outages"), Permission.FLEET_READ),
-    ("/accounts", mark("Prepayment"), Permission.MONEY_READ),
-    ("/cutoff", mark("Cut-off"), Permission.MONEY_READ),
-    ("/commands", mark("Commands"), Permission.FLEET_READ),
-    ("/gateways", mark("Gateways"), Permission.FLEET_READ),
-    ("/quarantine", mark("Quarantine"), Permission.FLEET_READ),
-    ("/vee", mark("Validation"), Permission.FLEET_READ),
-    ("/people", mark("People"), Permission.USERS),
-    ("/audit", mark("Audit"), Permission.AUDIT_READ),
-    ("/docs", mark("API"), Permission.FLEET_READ),
-)
+
+
+@cache
+def asset(name: str) -> str:
+    """The address of a static file; it changes with its content, so a browser may keep it."""
+    octets = (FOLDER / "static" / name).read_bytes()
+    return f"/static/{name}?v={hashlib.sha256(octets).hexdigest()[:12]}"
+
+
+def icon(name: str) -> Markup:
+    """A symbol of `static/icons.svg`, for the eye only."""
+    use = Markup('<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>')
+    return use.format(asset("icons.svg"), name)
 
 
 @cache
@@ -67,7 +65,10 @@ def _environment(name: str) -> Environment:
         quantity=fmt.quantity,
         small=fmt.small,
         small_unit=fmt.small_unit,
-        span=fmt.span,
+        span=partial(fmt.span, texts=texts),
+        seconds=lambda count: fmt.span(timedelta(seconds=count), texts),
+        asset=asset,
+        icon=icon,
         stretch=fmt.stretch,
         plural=partial(fmt.plural, texts=texts),
         language=name,
@@ -89,7 +90,8 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         now=now,
         ago=partial(fmt.ago, now=now, texts=catalogue(name)),
         who=who,
-        navigation=[(to, word) for to, word, needs in NAVIGATION if who and who.may(needs)],
+        menu=navigation.menu(who),
+        here=navigation.here(request.url.path),
         signed_in=bool(who and who.writes),
         **values,
     )

@@ -140,8 +140,43 @@ PROBLEMS: Final = (
     mark("Try again after the time in Retry-After; a write with the same Idempotency-Key is safe."),
     mark("The question takes too long to answer"),
     mark("Ask for a shorter range or fewer channels."),
+    mark("The request cannot be read"),
+    mark("Send a JSON object with the content type application/json."),
+    mark("A token is needed"),
+    mark(
+        "Send the header Authorization: Bearer TOKEN with an API key, or sign in at /login. The "
+        "first key is in the file that api.token_file of the head-end's configuration names."
+    ),
+    mark(
+        "An Idempotency-Key or a name was used before with another content. Nothing was changed; "
+        "use a new key for a new wish."
+    ),
+    mark(
+        "`code` is the approval's id. Somebody else with the permission `approve` decides at "
+        "POST /v1/approvals/{id}; then send the same request again. Nothing was changed."
+    ),
+    mark("The request's body is too large"),
+    mark("A body may have at most 1 MiB; send several requests."),
+    mark("A file of this kind is not taken here"),
+    mark("Name the file's kind in Content-Type: text/csv or application/vnd.apache.parquet."),
+    mark("It has been changed meanwhile"),
+    mark(
+        "If-Match names an older version. Read it again, decide, and send the ETag that it has now."
+    ),
+    mark("The request's body comes too slowly"),
+    mark("Send the whole body within 30 s."),
+    mark("The cursor does not belong to this list"),
+    mark(
+        "Use `next` of an answer as it came, with the same filters, or start again without a "
+        "cursor."
+    ),
+    mark("The OpenID provider does not do its part"),
+    mark(
+        "Try again; if it stays so, the provider's operator or [oidc] of the configuration "
+        "must help."
+    ),
 )
-"""What a page may have to say of a problem (`headend.api.problems`), for the catalogues."""
+"""What `headend.api.problems` says, for the catalogues."""
 _PREFIXES: Final = {"supply.": mark("supply: %(why)s"), "alarm.": mark("alarm: %(why)s")}
 OFF: Final = ("disconnected", "ready_for_reconnection")
 

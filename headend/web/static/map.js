@@ -20,7 +20,7 @@ function style(outlines) {
         source: "places",
         paint: {
           "circle-radius": ["interpolate", ["linear"], ["get", "meters"], 1, 5, 100, 12, 1000, 20],
-          "circle-color": ["case", [">", ["get", "silent"], 0], colour("--bad"), [">", ["get", "disconnected"], 0], colour("--warn"), colour("--good")],
+          "circle-color": ["match", ["get", "state"], "silent", colour("--bad"), "disconnected", colour("--warn"), "awaited", colour("--muted"), colour("--good")],
           "circle-stroke-color": colour("--panel"),
           "circle-stroke-width": 1.5,
         },
@@ -64,7 +64,7 @@ class Places extends HTMLElement {
     const marks = await answer.json();
     this.map.getSource("places").setData(marks);
     this.dataset.marks = marks.features.length;
-    this.map.once("idle", () => { this.dataset.ready = ""; });
+    this.map.once("idle", () => { this.dataset.ready = ""; this.querySelector(".sketch")?.remove(); });
   }
 }
 customElements.define("om-map", Places);

@@ -2,7 +2,7 @@
 // Both are put back after a live refresh; without scripts the tables stand as the server wrote them.
 "use strict";
 
-const FACTORS = { s: 1, min: 60, h: 3600, d: 86400, k: 1000 };
+const FACTORS = { s: 1, min: 60, h: 3600, d: 86400, 초: 1, 분: 60, 시간: 3600, 일: 86400, k: 1000 };
 const NUMBER = /^(-?[\d\u202f.]+)\s*(\S*)/;
 const chosen = new Map(); // table -> [column, direction]
 

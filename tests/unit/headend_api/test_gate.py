@@ -7,7 +7,7 @@ import json
 import pytest
 
 from headend.api.access import Access
-from headend.api.gate import BODY_BYTES_MAX, Gate
+from headend.api.gate import BODY_BYTES_MAX, Gate, _with_headers
 from headend.security.secrets import digest
 
 TOKEN = "token"
@@ -94,3 +94,24 @@ async def test_an_odd_length_is_refused(length):
     inner, sent = await call([], {"content-length": length})
     assert inner.bodies == []
     assert sent[0]["status"] == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status", "kept"),
+    [
+        ("/static/ohmesh.css", b"v=0123456789ab", 200, "immutable"),
+        ("/static/vendor/htmx-4.0.1.min.js", b"", 200, "immutable"),
+        ("/static/ohmesh.css", b"", 200, "no-cache"),
+        ("/static/vendor/none.js", b"", 404, "no-store"),
+        ("/v1/meters", b"v=1", 200, "no-store"),
+    ],
+)
+async def test_only_what_is_named_by_its_content_is_kept(path, query, status, kept):
+    sent = []
+
+    async def keep(message):
+        sent.append(message)
+
+    guarded = _with_headers(keep, {"path": path, "query_string": query})
+    await guarded({"type": "http.response.start", "status": status, "headers": []})
+    assert kept in dict(sent[0]["headers"])[b"cache-control"].decode()
