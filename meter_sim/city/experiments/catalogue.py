@@ -9,6 +9,7 @@ from meter_sim.city.experiments.ablations import ablations
 from meter_sim.city.experiments.attack import attack
 from meter_sim.city.experiments.faults import any_one_node, gateway_loss, loop_audit, tenth_at_once
 from meter_sim.city.experiments.measure import Measure, Summary, summarise
+from meter_sim.city.experiments.on_broker import on_a_broker
 from meter_sim.city.experiments.orders import commands
 from meter_sim.city.experiments.scale import scale
 from meter_sim.city.experiments.start import cold_start, gateway_reboot
@@ -19,7 +20,6 @@ from meter_sim.city.experiments.storms import (
     outages,
     trunk_and_trench,
 )
-from meter_sim.city.experiments.wire import on_a_broker
 from ohmesh.model.errors import ConfigError
 
 if TYPE_CHECKING:

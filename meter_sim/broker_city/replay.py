@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from meter_sim.broker_city.run import Deed, Happening, Outcome, deadline_us
 from meter_sim.city.exact import ExactWorld
 from meter_sim.city.profiles import profile_named
-from meter_sim.city.wire.run import Deed, Happening, Outcome, deadline_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from meter_sim.city.wire.plan import WirePlan
+    from meter_sim.broker_city.plan import WirePlan
 
 _STEP_US = 500_000
 """How often the processes of a real run say how many have joined."""

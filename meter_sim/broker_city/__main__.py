@@ -1,4 +1,4 @@
-"""A process of a city on a broker: `python -m meter_sim.city.wire PLAN air|N`, N a part from 0."""
+"""A process of a city on a broker: `python -m meter_sim.broker_city PLAN air|N` (a part)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
+from meter_sim.broker_city.engines import Engines
+from meter_sim.broker_city.plan import WirePlan
 from meter_sim.city.profiles import profile_named
-from meter_sim.city.wire.engines import Engines
-from meter_sim.city.wire.plan import WirePlan
 from meter_sim.city.world import NET
 from meter_sim.ether import Ether
 from meter_sim.ether_app import EtherApp

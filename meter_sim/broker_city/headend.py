@@ -7,7 +7,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from meter_sim.city.wire.engines import decode_reading
+from meter_sim.broker_city.engines import decode_reading
 from meter_sim.city.world import NET
 from meter_sim.mqtt import AirClient
 from ohmesh.model.telegram import TelegramKind

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from meter_sim.city.wire.engines import Engines, decode_reading, reports_made
-from meter_sim.city.wire.plan import WirePlan
-from meter_sim.city.wire.replay import replay
-from meter_sim.city.wire.run import Deed, Happening
+from meter_sim.broker_city.engines import Engines, decode_reading, reports_made
+from meter_sim.broker_city.plan import WirePlan
+from meter_sim.broker_city.replay import replay
+from meter_sim.broker_city.run import Deed, Happening
 from meter_sim.cli import main
 from meter_sim.medium import Medium
 from meter_sim.store import FleetStore
@@ -62,7 +62,7 @@ class Ten:
                 self.send([(1, output.frame)])
             elif isinstance(output, Delivered):
                 self.arrived.append(decode_reading(output.payload))
-                self.carry_out(self.root.custody(self.now_ms, output.token, True))
+                self.carry_out(self.root.custody(self.now_ms, output.token, ok=True))
 
     def run(self, seconds):
         for _ in range(seconds * 1000):

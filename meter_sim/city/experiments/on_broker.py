@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from meter_sim.broker_city.replay import replay
+from meter_sim.broker_city.run import QUICK, Story, run_on_broker
 from meter_sim.city.experiments.measure import Better, Measure, percentile
-from meter_sim.city.wire.replay import replay
-from meter_sim.city.wire.run import QUICK, Story, run_on_broker
 
 if TYPE_CHECKING:
     from meter_sim.city.experiments.stage import Plan

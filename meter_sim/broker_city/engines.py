@@ -29,7 +29,7 @@ from ohmesh.wire.aircontrol import AirAction, AirControl, AirStatus
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from meter_sim.city.wire.plan import WirePlan
+    from meter_sim.broker_city.plan import WirePlan
     from meter_sim.fleet import Frames
     from meter_sim.store import FleetStore
     from ohmesh.wire.air import Heard

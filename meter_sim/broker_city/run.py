@@ -3,7 +3,7 @@
 Theory of operation. The ether, the engines in a few processes and real gateways (`ohmesh gateway
 run`) are children of this process, which is the head-end. Everybody boots by the plan and reports
 from the start. A process of engines is killed and started again, then a gateway. All moments are
-noted as they came, so that the simulator can be told the same story (`meter_sim.city.wire.replay`).
+noted as they came, so that the simulator can be told the same story (`meter_sim.broker_city.replay`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meter_sim.broker_city.engines import reports_made
+from meter_sim.broker_city.headend import Listener, now_ms
+from meter_sim.broker_city.plan import WirePlan
 from meter_sim.city.build import MINUTE_US
-from meter_sim.city.wire.engines import reports_made
-from meter_sim.city.wire.headend import Listener, now_ms
-from meter_sim.city.wire.plan import WirePlan
 from meter_sim.city.world import NET
 from meter_sim.servers.broker import Broker
 from meter_sim.servers.mosquitto import Mosquitto, installed
@@ -198,7 +198,7 @@ class WireRun:
     # --- its parts ------------------------------------------------------------------------------
 
     def _start(self, role: str) -> None:
-        self._run(role, *_PYTHON, "meter_sim.city.wire", self._file, role)
+        self._run(role, *_PYTHON, "meter_sim.broker_city", self._file, role)
 
     def _start_gateway(self, node: int) -> None:
         name = f"gw{node}"
