@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import logging
 import threading
-import zlib
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headend.ingest.turns import Turns
-from headend.mqtt import Delivery, MqttClient
+from headend.mqtt import MqttClient
 from ohmesh.wire import topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from headend.mqtt import TlsFiles
+    from headend.mqtt import Delivery, TlsFiles
 
 _log = logging.getLogger(__name__)
 SUBSCRIPTIONS: Final = (topics.ALL_UPLINKS, topics.ALL_DIRECT)
 _SPARE: Final = 1000
 """Places beyond the receive maximum, for QoS 0 and for a broker that ignores the maximum."""
-_LOOK_S: Final = 0.5
 SENDER_MAX: Final = 32
 """Batches of one gateway that may wait: twice what a gateway has under way at most."""
 
@@ -50,10 +48,10 @@ class MqttSource:
     """Uplinks of gateways and of meters with their own modem, and states of gateways.
 
     Messages go to lanes by their sender, each a port for one writer, so that one batch is decoded
-    while another is committed and no gateway's batches overtake each other. The lanes are bounded.
-    The broker holds back what exceeds the receive maximum; a broker that does not is held back by
-    its connection: the client's thread waits for a place. A QoS 0 message that finds its lane full
-    is dropped: its sender asked for no more.
+    while another is committed and no gateway's batches overtake each other. The lanes are bounded:
+    the broker holds back what exceeds the receive maximum, and while a lane is full nothing is read
+    from the connection. A QoS 0 message that finds its lane full is dropped: its sender asked for
+    no more.
 
     A gateway that has more than `sender_max` batches waiting floods: what is beyond is acknowledged
     to the broker, so that it does not stand in the others' way, and to nobody else: the gateway
@@ -81,10 +79,10 @@ class MqttSource:
         sender_max: int = SENDER_MAX,
     ) -> None:
         filters = [topics.shared(f) if shared else f for f in SUBSCRIPTIONS]
-        self._queues = [Turns(receive_maximum + _SPARE) for _ in range(lanes)]
-        self._sender_max = sender_max
+        self._queues = [
+            Turns(receive_maximum + _SPARE, sender_max, _is_uplink) for _ in range(lanes)
+        ]
         self._lost: Counter[str] = Counter()
-        self._closed = threading.Event()
         self._receipts = Receipts()
         self.lanes = [Lane(queue, self.done) for queue in self._queues]
         self.client = MqttClient(
@@ -92,6 +90,7 @@ class MqttSource:
             client_id=client_id,
             subscriptions=[*filters, topics.ALL_STATES],
             receive=self._enqueue,
+            room=lambda: all(queue.room for queue in self._queues),
             receive_maximum=receive_maximum,
             tls=tls,
         )
@@ -102,36 +101,36 @@ class MqttSource:
 
     def stop(self) -> None:
         """Disconnect; what was fetched and not done comes again in the next session."""
-        self._closed.set()
         self.client.stop()
 
     def done(self, deliveries: Sequence[Delivery]) -> None:
         """PUBACK, in the order of arrival."""
-        for connection, mid in self._receipts.finish(deliveries):
-            self.client.acknowledge(connection, mid)
+        if ready := self._receipts.finish(deliveries):
+            self.client.acknowledge(ready)
 
-    def _enqueue(self, delivery: Delivery) -> None:
-        queue = self._queues[zlib.crc32(delivery.topic.encode()) % len(self._queues)]
-        self._receipts.expect(delivery)
-        if _is_uplink(delivery) and queue.waiting(delivery.topic) >= self._sender_max:
-            self._count_lost("batches of gateways that flood, which keep them", delivery)
-            return
-        while not self._closed.is_set():
-            if queue.put(delivery, _LOOK_S if delivery.mid else 0.0):
-                return
-            if not delivery.mid:
-                self._count_lost("QoS 0 messages dropped, the queue is full", delivery)
-                return
+    def _enqueue(self, deliveries: list[Delivery]) -> None:
+        self._receipts.expect(deliveries)
+        parts: list[list[Delivery]] = [[] for _ in self._queues]
+        for delivery in deliveries:
+            parts[hash(delivery.topic) % len(parts)].append(delivery)
+        refused = [d for q, part in zip(self._queues, parts, strict=True) for d in q.put(part)]
+        for delivery in refused:
+            self._count_lost(delivery)
+        self.done(refused)
 
-    def _count_lost(self, what: str, delivery: Delivery) -> None:
+    def _count_lost(self, delivery: Delivery) -> None:
+        what = (
+            "batches of gateways that flood, which keep them"
+            if _is_uplink(delivery.topic)
+            else "QoS 0 messages dropped, the queue is full"
+        )
         self._lost[what] += 1
         if self._lost[what].bit_count() == 1:  # at 1, 2, 4, 8 ...
             _log.warning("%d %s; the last on %s", self._lost[what], what, delivery.topic)
-        self.done([delivery])
 
 
-def _is_uplink(delivery: Delivery) -> bool:
-    return delivery.topic.startswith("ohmesh/v1/gw/") and delivery.topic.endswith("/up")
+def _is_uplink(topic: str) -> bool:
+    return topic.startswith("ohmesh/v1/gw/") and topic.endswith("/up")
 
 
 class Lane:
@@ -169,21 +168,22 @@ class Receipts:
         self._expected: deque[tuple[int, int]] = deque()
         self._finished: Counter[tuple[int, int]] = Counter()
 
-    def expect(self, delivery: Delivery) -> None:
-        """A message arrived."""
-        if delivery.mid:
-            with self._lock:
-                self._expected.append((delivery.connection, delivery.mid))
+    def expect(self, deliveries: Sequence[Delivery]) -> None:
+        """Messages arrived."""
+        with self._lock:
+            self._expected.extend((d.connection, d.mid) for d in deliveries if d.mid)
 
     def finish(self, deliveries: Sequence[Delivery]) -> list[tuple[int, int]]:
         """Messages are done; (connection, mid) of those to acknowledge now, in order."""
+        finished, expected = self._finished, self._expected
         with self._lock:
-            self._finished.update((d.connection, d.mid) for d in deliveries if d.mid)
+            finished.update([(d.connection, d.mid) for d in deliveries if d.mid])
             ready: list[tuple[int, int]] = []
-            while self._expected and self._finished[self._expected[0]]:
-                place = self._expected.popleft()
-                self._finished[place] -= 1
-                if not self._finished[place]:
-                    del self._finished[place]
+            while expected and expected[0] in finished:
+                place = expected.popleft()
                 ready.append(place)
+                if finished[place] == 1:
+                    del finished[place]
+                else:
+                    finished[place] -= 1
             return ready

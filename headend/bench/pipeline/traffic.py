@@ -156,17 +156,17 @@ class Gateways:
         self._client.start()
         if not self._client.wait_connected(10):
             raise SystemExit("the broker does not answer")
-        time.sleep(0.2)
 
     def stop(self) -> None:
         """End the connection."""
         self._client.stop()
 
-    def _heard(self, delivery: Delivery) -> None:
-        ack = decode_ack(delivery.payload)
-        if ack.epoch == self._street.epoch:
-            heard = (topics.gateway_of(delivery.topic), ack.through, time.perf_counter())
-            self._acks.put(heard)
+    def _heard(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            ack = decode_ack(delivery.payload)
+            if ack.epoch == self._street.epoch:
+                heard = (topics.gateway_of(delivery.topic), ack.through, time.perf_counter())
+                self._acks.put(heard)
 
     def send(self, gateway: str, message: bytes) -> None:
         """QoS 1, as a gateway does."""

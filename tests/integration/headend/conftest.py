@@ -206,21 +206,21 @@ class GatewaySide:
             url,
             client_id=f"test-{name}",
             subscriptions=[topics.gateway_topic(name, "ack"), topics.gateway_topic(name, "down")],
-            receive=self._on_message,
+            receive=self._on_messages,
         )
         self.downs: queue.Queue = queue.Queue()
 
-    def _on_message(self, delivery) -> None:
-        self._client.acknowledge(delivery.connection, delivery.mid)
-        if delivery.topic.endswith("/ack"):
-            self.acks.put(decode_ack(delivery.payload))
-        else:
-            self.downs.put(delivery.payload)
+    def _on_messages(self, deliveries) -> None:
+        self._client.acknowledge([(d.connection, d.mid) for d in deliveries if d.mid])
+        for delivery in deliveries:
+            if delivery.topic.endswith("/ack"):
+                self.acks.put(decode_ack(delivery.payload))
+            else:
+                self.downs.put(delivery.payload)
 
     def __enter__(self):
         self._client.start()
         assert self._client.wait_connected(10)
-        time.sleep(0.1)  # the subscription is acknowledged without a word to us
         return self
 
     def __exit__(self, *_):
@@ -231,7 +231,12 @@ class GatewaySide:
         self.publish(topics.gateway_topic(self.name, "up"), payload)
 
     def publish(self, topic: str, payload: bytes) -> None:
-        self._client._client.publish(topic, payload, qos=1).wait_for_publish(10)
+        """QoS 1, acknowledged by the broker when this returns."""
+        assert self._client.publish(topic, payload, qos=1)
+        deadline = time.monotonic() + 10
+        while self._client.unsettled:
+            assert time.monotonic() < deadline, "the broker acknowledges nothing"
+            time.sleep(0.001)
 
     def drain(
         self, telegrams: list[Telegram], *, batch: int = 20, pause_s: float = 0, limit_s: float = 60
@@ -285,7 +290,6 @@ def running_ingest(store: Store, url: str, *, client_id: str = "test-ingest", sh
     source.start()
     thread.start()
     assert source.client.wait_connected(10)
-    time.sleep(0.1)
     try:
         yield ingest
     finally:

@@ -324,7 +324,7 @@ def test_a_slow_database_is_felt_by_the_senders_and_not_by_memory(store, tmp_pat
         thread.start()
     taken = []
     enqueue = source.client._receive
-    source.client._receive = lambda delivery: (taken.append(delivery), enqueue(delivery))
+    source.client._receive = lambda deliveries: (taken.extend(deliveries), enqueue(deliveries))
     try:
         with ExitStack() as sides:
             gateways = [
