@@ -67,5 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         entry = commands.get(" ".join(words[:length]))
         if entry and len(words) >= length:
             return _run(entry, words[length:])
-    print(f"ohmesh: no command {words[0]!r}; 'ohmesh --help' lists them", file=sys.stderr)
+    longer = [f"ohmesh {name}" for name in sorted(commands) if name.startswith(f"{words[0]} ")]
+    hint = f"there are: {', '.join(longer)}" if longer else "'ohmesh --help' lists them"
+    print(f"ohmesh: no command {' '.join(words[:2])!r}; {hint}", file=sys.stderr)
     return 2

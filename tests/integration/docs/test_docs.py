@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from ohmesh import cli
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -59,14 +64,39 @@ def commands():
 @pytest.mark.parametrize("command", commands(), ids=lambda c: " ".join(c[:-1]))
 def test_commands_and_options_exist(command):
     *words, options = command
-    while words:
-        done = run([sys.executable, "-m", "ohmesh", *words, "--help"])
-        if done.returncode == 0 and "usage" in done.stdout:
-            break
-        words = words[:-1]  # the last word may be an argument, such as a file or a name
+    while words and not said_of(*words):
+        words.pop()  # the last word may be an argument, such as a file or a name
     assert words, command
-    missing = [option for option in options if option not in done.stdout]
-    assert missing == []
+    assert [option for option in options if option not in said_of(*words)] == []
+
+
+@cache
+def said_of(*words):
+    """What `ohmesh ... --help` prints; empty when there is no such command."""
+    out = io.StringIO()
+    with redirect_stdout(out), redirect_stderr(io.StringIO()):
+        try:
+            code = cli.main([*words, "--help"])
+        except SystemExit as end:
+            code = end.code
+    return out.getvalue() if code == 0 and "usage" in out.getvalue() else ""
+
+
+SUBCOMMANDS = re.compile(r"^    ([a-z][a-z0-9-]*)(?: {2,}|$)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("word", ["headend", "gateway", "sim", "profiles"])
+def test_the_readme_names_every_command(word):
+    table = (ROOT / "README.md").read_text().replace("\\|", "|")
+    told = {
+        choice
+        for first, choices in re.findall(r"`ohmesh (\w+) ([a-z0-9|-]+)", table)
+        if first == word
+        for choice in choices.split("|")
+    }
+    there = set(SUBCOMMANDS.findall(said_of(word)))
+    assert len(there) > 4
+    assert there - told == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
