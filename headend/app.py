@@ -1,7 +1,8 @@
 """The head-end put together: `serve` is ingest, worker and API in one process; or one by role.
 
 Each role is a thread with its own connections under its own database role. The first that fails
-for good stops the others, and the program ends with its error.
+for good stops the others, and the program ends with its error. With `api.workers` above 1 the API
+is as many processes, which `serve` (or `api`) starts, watches and ends.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import subprocess
-import sys
+import socket
+import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,17 +21,21 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from headend.api.app import create_app
+from headend.api.metrics import COUNTS
+from headend.children import Child, watch_parent
 from headend.config import Settings, required
 from headend.gate.judging import CLOCK_LIMIT
-from headend.gate.process import Gate, read_signer, watch_parent
+from headend.gate.process import Gate, read_signer
 from headend.ingest.loop import Ingest
 from headend.ingest.source import MqttSource
 from headend.ingest.writer import Writer
 from headend.keystore import Keystore
 from headend.mqtt import MqttClient, TlsFiles
 from headend.mqttconfig.write import authority
+from headend.ports import listening
 from headend.security import people
 from headend.security.enrolment import Enroller
+from headend.security.limits import TABLE_BYTES
 from headend.security.oidc import Provider
 from headend.security.revocation import Place, Revocations
 from headend.store import db, guard, migrate
@@ -44,7 +49,7 @@ from ohmesh.model.errors import ConfigError
 from ohmesh.program.settings import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from fastapi import FastAPI
@@ -54,20 +59,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 OPERATOR_TENANT: Final = 1
 SHUTDOWN_S: Final = 4
-GATE_POLL_S, GATE_PAUSE_S = 0.2, 1.0
 
 
 class Roles:
     """Threads that stop together.
 
-    Args:
-        on_stop: called once when the first one ends or `stop` is called, from any thread.
+    Attributes:
+        stopped: whether they shall.
+        error: of the first one that failed.
+        on_stop: called when one ends or `stop` is called, from any thread.
     """
 
-    def __init__(self, on_stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(self) -> None:
         self.stopped = threading.Event()
         self.error: BaseException | None = None
-        self._on_stop = on_stop
+        self.on_stop: Callable[[], None] = lambda: None
         self._threads: list[threading.Thread] = []
 
     def start(self, name: str, run: Callable[[threading.Event], None]) -> None:
@@ -87,7 +93,7 @@ class Roles:
     def stop(self) -> None:
         """Ask all roles to end."""
         self.stopped.set()
-        self._on_stop()
+        self.on_stop()
 
     def join(self) -> None:
         """Ask all to end and wait for them."""
@@ -204,28 +210,9 @@ def _revocations(settings: Settings) -> Revocations | None:
 def gate_role(settings: Settings, roles: Roles) -> Iterator[None]:
     """The gate as a child process, where a file for it is named; otherwise it runs apart."""
     if settings.gate.config_file is not None:
-        child = GateChild(settings.gate.config_file)
+        child = Child(("gate", "--config", str(settings.gate.config_file)))
         roles.start("gate", child.run)
     yield
-
-
-class GateChild:
-    """Keeps the gate's process alive: it has its own file, database role and key."""
-
-    def __init__(self, config_file: Path) -> None:
-        self._command = [
-            *(sys.executable, "-m", "ohmesh", "headend", "gate"),
-            *("--config", str(config_file), "--with-parent"),
-        ]
-
-    def run(self, stop: threading.Event) -> None:
-        """Start it, and again when it ends; it ends itself when this process is gone."""
-        while not stop.is_set():
-            with subprocess.Popen(self._command, stdin=subprocess.PIPE) as child:  # noqa: S603 - our own program
-                while child.poll() is None and not stop.wait(GATE_POLL_S):
-                    pass
-            if not stop.wait(GATE_PAUSE_S):
-                _log.error("the gate ended with %s; it is started again", child.returncode)
 
 
 def run_gate(settings: Settings, *, with_parent: bool) -> None:
@@ -241,9 +228,8 @@ def run_gate(settings: Settings, *, with_parent: bool) -> None:
 
     @contextmanager
     def role(roles: Roles) -> Iterator[None]:
-        if with_parent:  # a daemon: it may wait for its parent longer than anybody waits for it
-            watch = threading.Thread(target=watch_parent, args=(roles.stopped,), daemon=True)
-            watch.start()
+        if with_parent:
+            _watch_parent(roles)
         try:
             roles.start("gate", gate.run)
             yield
@@ -251,6 +237,16 @@ def run_gate(settings: Settings, *, with_parent: bool) -> None:
             roles.join()
 
     _run_alone(role)
+
+
+def _watch_parent(roles: Roles) -> None:
+    """End with the parent. In a daemon: it may wait longer than anybody waits for it."""
+
+    def wait() -> None:
+        watch_parent()
+        roles.stop()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _shape(settings: Settings) -> Shape:
@@ -270,43 +266,125 @@ def run_worker(settings: Settings) -> None:
 
 def _run_alone(role: Callable[[Roles], AbstractContextManager[None]]) -> None:
     roles = Roles()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: roles.stopped.set())
+    _stop_on_signals(roles)
     with role(roles):
         roles.stopped.wait()
     roles.finish()
 
 
-def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Everything in one process, until SIGTERM.
+def serve(settings: Settings, announce: Callable[[str], None], file: Path | None = None) -> None:
+    """Everything, until SIGTERM: in one process, or with the API in `api.workers` of its own.
 
     Args:
         settings: the configuration.
         announce: told the one-time link of the first administrator; never the log.
+        file: where the configuration stands, for the API's processes; None: the environment.
 
     Raises: ConfigError, SchemaMismatch.
     """
+    _run_api(settings, announce, file, (gate_role, ingest_role, worker_role))
+
+
+def run_api(settings: Settings, announce: Callable[[str], None], file: Path | None) -> None:
+    """API and pages alone, until SIGTERM; arguments and errors as `serve`."""
+    _run_api(settings, announce, file, ())
+
+
+def run_api_child(settings: Settings, listener: int, shares: int) -> None:
+    """One of the API's processes, until SIGTERM or its supervisor is gone. Raises ConfigError.
+
+    Args:
+        settings: the configuration.
+        listener: descriptor of its listening socket.
+        shares: descriptor of the file in which all processes count what callers ask.
+    """
+    roles = Roles()
+    _stop_on_signals(roles)
+    _watch_parent(roles)
+    with socket.socket(fileno=listener) as opened:
+        _serve_here(settings, roles, [opened], shares)
+
+
+def _run_api(
+    settings: Settings,
+    announce: Callable[[str], None],
+    file: Path | None,
+    others: Sequence[Callable[[Settings, Roles], AbstractContextManager[None]]],
+) -> None:
     _prepare_api(settings, announce)
-    pool = db.make_pool(required(settings.database.api_url, "database.api_url"))
-    server = uvicorn.Server(_server_config(settings, make_api(settings, pool)))
-    roles = Roles(on_stop=lambda: setattr(server, "should_exit", True))
-    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it has ended
-        signal.signal(number, lambda *_: None)
-    with (
-        gate_role(settings, roles),
-        ingest_role(settings, roles),
-        worker_role(settings, roles),
-    ):
-        asyncio.run(_serve_api(server, pool))
+    roles = Roles()
+    _stop_on_signals(roles)
+    with ExitStack() as stack:
+        for other in others:
+            stack.enter_context(other(settings, roles))
+        if settings.api.workers == 1:
+            _serve_here(settings, roles)
+        else:
+            stack.enter_context(_api_processes(settings, roles, file))
+            roles.stopped.wait()
     roles.finish()
 
 
-async def _serve_api(server: uvicorn.Server, pool: db.AsyncPool) -> None:
+@contextmanager
+def _api_processes(settings: Settings, roles: Roles, file: Path | None) -> Iterator[None]:
+    """The API as processes of its own behind one port."""
+    api = settings.api
+    with (
+        listening(api.host, api.port, api.workers) as listeners,
+        tempfile.TemporaryFile() as shares,
+        tempfile.TemporaryDirectory(prefix="ohmesh-counts-") as counts,
+    ):
+        shares.truncate(TABLE_BYTES)
+        for number, listener in enumerate(listeners):
+            child = Child(
+                (
+                    *("api", "--listener", str(listener.fileno())),
+                    *("--shares", str(shares.fileno())),
+                    *(("--config", str(file)) if file else ()),
+                ),
+                files=(listener.fileno(), shares.fileno()),
+                environment={COUNTS: counts},
+            )
+            roles.start(f"api-{number}", child.run)
+        _log.info("running on %s in %d processes", _address(settings), api.workers)
+        try:
+            yield
+        finally:
+            roles.join()
+
+
+def _serve_here(
+    settings: Settings,
+    roles: Roles,
+    listeners: list[socket.socket] | None = None,
+    shares: int | None = None,
+) -> None:
+    """The API in this process, until the roles stop."""
+    pool = db.make_pool(required(settings.database.api_url, "database.api_url"))
+    server = uvicorn.Server(_server_config(settings, make_api(settings, pool, shares)))
+    roles.on_stop = lambda: setattr(server, "should_exit", True)
+    if roles.stopped.is_set():
+        return
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(_serve_on(server, pool, listeners))
+
+
+async def _serve_on(
+    server: uvicorn.Server, pool: db.AsyncPool, listeners: list[socket.socket] | None
+) -> None:
     async with pool:
-        await server.serve()
+        await server.serve(listeners)
+
+
+def _stop_on_signals(roles: Roles) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: roles.stop())
 
 
 def _prepare_api(settings: Settings, announce: Callable[[str], None]) -> None:
+    keys = keystore(settings)
+    _provider(settings, keys)  # what is wrong is told before anything starts
+    _enroller(settings)
     url = required(settings.database.api_url, "database.api_url")
     with db.connect(url, name="api", autocommit=True) as connection:
         guard.check(connection)
@@ -339,13 +417,14 @@ def _server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
     )
 
 
-def make_api(settings: Settings, pool: db.AsyncPool) -> FastAPI:
+def make_api(settings: Settings, pool: db.AsyncPool, shares: int | None = None) -> FastAPI:
     """The API over a pool that its caller opens and closes. Raises ConfigError."""
     keys = keystore(settings)
     is_open = settings.api.open_reads and is_loopback(settings.api.host)
     return create_app(
         pool,
         secret=keys.derive(b"ohmesh api"),
+        shares=shares,
         seal_key=keys.seal,
         open_reads_tenant=OPERATOR_TENANT if is_open else None,
         requests_per_s=settings.api.requests_per_s,

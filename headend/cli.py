@@ -46,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
-        ("serve", _serve, "ingest, worker, API and pages in one process"),
+        ("serve", _serve, "ingest, worker, API and pages"),
+        ("api", _api, "API and pages alone"),
         ("ingest", _ingest, "telegrams from the broker into the database"),
         ("worker", _worker, "rating, supply, commands"),
         ("migrate", _migrate, "bring the schema up to date"),
@@ -59,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--config", type=Path, help="the TOML file; else the environment")
         command.set_defaults(run=run)
+        if name in {"serve", "api"}:
+            _add_api_arguments(command, a_child=name == "api")
     _add_gate(commands)
     _add_bootstrap(commands)
     ops.add_to(commands)
@@ -69,6 +72,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     shown.set_defaults(run=_config)
     return parser
+
+
+def _add_api_arguments(command: argparse.ArgumentParser, *, a_child: bool) -> None:
+    command.add_argument(
+        "--workers",
+        type=int,
+        choices=range(1, config.WORKERS_MAX + 1),
+        metavar="N",
+        help="processes for API and pages; else api.workers",
+    )
+    if a_child:  # what a supervisor hands to a process of its own
+        for name in ("--listener", "--shares"):
+            command.add_argument(name, type=int, help=argparse.SUPPRESS)
+        command.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
 
 
 def _add_gate(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -124,10 +141,34 @@ def _add_bootstrap(commands: argparse._SubParsersAction[Parser]) -> None:
 def _serve(arguments: argparse.Namespace) -> int:
     from headend import app  # noqa: PLC0415 - the other subcommands start without the web server
 
-    settings = config.load(arguments.config)
+    settings = _with_workers(arguments)
     log_to_stderr()
-    app.serve(settings, announce=lambda text: print(text, file=sys.stderr, flush=True))
+    app.serve(settings, _announce, arguments.config)
     return 0
+
+
+def _api(arguments: argparse.Namespace) -> int:
+    from headend import app  # noqa: PLC0415
+
+    settings = _with_workers(arguments)
+    log_to_stderr()
+    if arguments.with_parent:
+        app.run_api_child(settings, arguments.listener, arguments.shares)
+    else:
+        app.run_api(settings, _announce, arguments.config)
+    return 0
+
+
+def _with_workers(arguments: argparse.Namespace) -> config.Settings:
+    settings = config.load(arguments.config)
+    if arguments.workers is None:
+        return settings
+    api = settings.api.model_copy(update={"workers": arguments.workers})
+    return settings.model_copy(update={"api": api})
+
+
+def _announce(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _ingest(arguments: argparse.Namespace) -> int:

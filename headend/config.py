@@ -12,6 +12,7 @@ from ohmesh.model.errors import ConfigError
 from ohmesh.program import settings
 
 PROGRAM: Final = "headend"
+WORKERS_MAX: Final = 64
 _Port = Annotated[int, Field(ge=0, le=65535)]
 _Secret = Annotated[str, Field(repr=False)]
 """It may hold a password: never shown."""
@@ -65,6 +66,7 @@ class ApiSettings(BaseModel):
     insecure_listen: bool = False
     open_reads: bool = False
     requests_per_s: Annotated[float, Field(gt=0, le=1_000_000)] = 500
+    workers: Annotated[int, Field(ge=1, le=WORKERS_MAX)] = 1
 
     @model_validator(mode="after")
     def _loopback_or_protected(self) -> Self:
@@ -212,6 +214,7 @@ port = 8080
 insecure_listen = false         # true: listen in the clear, behind a proxy that speaks TLS
 open_reads = false              # true: everybody on this machine may read, while host is loopback
 requests_per_s = 500            # of one key, session or address, on average
+workers = 1                     # above 1: API and pages in as many processes behind the port
 
 [secrets]
 # kek_file = "kek"              # 64 hex digits; opens the meters' keys

@@ -22,6 +22,7 @@ from headend.security.secrets import digest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from headend.security.limits import Table
     from headend.store.plan import Plan
 
 SESSION_COOKIE: Final = "ohmesh_session"
@@ -49,6 +50,7 @@ class Access:
         secret: of the server; signs access tokens.
         nobody: who a caller without credentials is; None when reads need credentials too.
         requests_per_s: what one key, session or address may ask on average.
+        table: where shares are counted.
         clock_s: monotonic seconds.
         now_s: seconds since 1970.
     """
@@ -60,6 +62,7 @@ class Access:
         nobody: Principal | None,
         *,
         requests_per_s: float = REQUESTS_PER_S,
+        table: Table | None = None,
         clock_s: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -68,9 +71,11 @@ class Access:
         self.nobody = nobody
         self._remembered: OrderedDict[tuple[str, bytes], tuple[float, Principal]] = OrderedDict()
         burst = int(requests_per_s * BURST_S) or 1
-        self._by_caller = Limiter(requests_per_s, burst)
-        self._by_tenant = Limiter(TENANT_SHARE * requests_per_s, TENANT_SHARE * burst)
-        self._by_failure = Limiter(per_s=2, burst=200)
+        self._by_caller = Limiter(requests_per_s, burst, table, "caller")
+        self._by_tenant = Limiter(
+            TENANT_SHARE * requests_per_s, TENANT_SHARE * burst, table, "tenant"
+        )
+        self._by_failure = Limiter(2, 200, table, "failure")
 
     async def by_token(self, token: str) -> Principal | None:
         """Who a bearer token stands for."""

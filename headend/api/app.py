@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from headend.api import openapi, problems
@@ -58,7 +59,9 @@ from headend.api.sign_ins import SignIns
 from headend.api.store import PoolStore
 from headend.prepayment.tokens.security import StsSoftTest
 from headend.prepayment.tokens.vendor import StsVendor
+from headend.security.limits import Table
 from headend.security.roles import NOBODY, Permission, Principal
+from headend.security.secrets import derive
 from headend.web import (
     alarms,
     cutoff,
@@ -97,6 +100,7 @@ def create_app(
     now: Callable[[], datetime] = _clock,
     pulse_s: float = PULSE_S,
     requests_per_s: float = REQUESTS_PER_S,
+    shares: int | None = None,
     provider: Provider | None = None,
     enroller: Enroller | None = None,
     vendor: TokenVendor | None = None,
@@ -113,6 +117,8 @@ def create_app(
         now: the clock, UTC.
         pulse_s: how often the live pages look for changes.
         requests_per_s: what one key, session or address may ask on average.
+        shares: descriptor of the file in which all processes behind one address count that; None:
+            this one alone.
         provider: signs people in elsewhere.
         enroller: issues certificates to gateways.
         vendor: makes tokens; None: the software test module, which refuses real supply groups.
@@ -120,7 +126,8 @@ def create_app(
     assert len(secret) >= 16
     nobody = Principal("nobody", open_reads_tenant, NOBODY) if open_reads_tenant else None
     store = PoolStore(pool)
-    access = Access(store, secret, nobody, requests_per_s=requests_per_s)
+    table = Table(derive(secret, b"ohmesh-shares"), shares)
+    access = Access(store, secret, nobody, requests_per_s=requests_per_s, table=table)
     pulses, metrics = Pulses(pulse_s), Metrics()
 
     @asynccontextmanager
@@ -140,7 +147,7 @@ def create_app(
     app.state.services = Services(
         store=store,
         access=access,
-        sign_ins=SignIns(store, secret, now),
+        sign_ins=SignIns(store, secret, now, table),
         cursors=Cursors(secret),
         pulses=pulses,
         seal_key=seal_key,
@@ -163,7 +170,7 @@ def create_app(
     )
     for module in routed:
         app.include_router(module.router)
-    app.mount("/static", StaticFiles(directory=FOLDER / "static"))
+    app.mount("/static", GZipMiddleware(StaticFiles(directory=FOLDER / "static")))
     _serve_document(app)
     known = [r for r in routes_of(app) if needed(r.name) is not Permission.OPEN]
     app.state.keyed = kept_by_us(known, imports.PREFIX)

@@ -1,4 +1,8 @@
-"""What Prometheus reads: requests that this process answered, and the caller's fleet as it is.
+"""What Prometheus reads: requests that were answered, and the caller's fleet as it is.
+
+Where several processes serve one port, each counts in files of a folder that they share, and
+whoever is asked adds them up (prometheus_client's own way, switched on by the folder's name in the
+environment). The fleet's figures stand in no file: they are one caller's.
 
 Names and units are Prometheus's: base units, `_total` on counters, and no label that grows with the
 fleet: operations are named by route, never by address, and meter ids are no labels.
@@ -6,13 +10,19 @@ fleet: operations are named by route, never by address, and meter ids are no lab
 
 from __future__ import annotations
 
+import os
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +30,8 @@ if TYPE_CHECKING:
     from headend.store.plan import Row
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+COUNTS: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the shared folder in the environment; must be there before this module is read."""
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _FLEET: Final = {
     "meters": "Meters that are registered.",
@@ -30,7 +42,7 @@ _FLEET: Final = {
 
 
 class Metrics:
-    """The counts of one process."""
+    """The counts of one process, or of all that share a folder."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -47,10 +59,6 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        built = Gauge(
-            "ohmesh_build_info", "The program; always 1.", ("version",), registry=self._registry
-        )
-        built.labels(version("ohmesh")).set(1)
 
     def count(self, operation: str, code: int, seconds: float) -> None:
         """One answered request."""
@@ -59,21 +67,38 @@ class Metrics:
 
     def text(self, fleet: Row, now: datetime) -> bytes:
         """Everything in Prometheus's format. Args: fleet: a row of the query `metrics`."""
-        return generate_latest(self._registry) + generate_latest(_of_fleet(fleet, now))
+        return generate_latest(self._counted()) + generate_latest(_Now(fleet, now))
+
+    def _counted(self) -> CollectorRegistry:
+        if COUNTS not in os.environ:
+            return self._registry
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody, os.environ[COUNTS])  # type: ignore[no-untyped-call]
+        return everybody
 
 
-def _of_fleet(fleet: Row, now: datetime) -> CollectorRegistry:
-    registry = CollectorRegistry()
-    for name, text in _FLEET.items():
-        Gauge(f"ohmesh_headend_{name}", text, registry=registry).set(fleet[name])
-    if fleet["last_seen"] is not None:
-        lag = Gauge(
-            "ohmesh_headend_ingest_lag_seconds",
-            "Since anything was last heard from any meter.",
-            registry=registry,
+@dataclass(frozen=True, slots=True)
+class _Now(Collector):
+    """What is known at this instant alone."""
+
+    fleet: Row
+    now: datetime
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One figure after the other."""
+        built = GaugeMetricFamily(
+            "ohmesh_build_info", "The program; always 1.", labels=("version",)
         )
-        lag.set(max(0.0, (now - fleet["last_seen"]).total_seconds()))
-    return registry
+        built.add_metric((version("ohmesh"),), 1)
+        yield built
+        for name, text in _FLEET.items():
+            yield GaugeMetricFamily(f"ohmesh_headend_{name}", text, self.fleet[name])
+        if self.fleet["last_seen"] is not None:
+            yield GaugeMetricFamily(
+                "ohmesh_headend_ingest_lag_seconds",
+                "Since anything was last heard from any meter.",
+                max(0.0, (self.now - self.fleet["last_seen"]).total_seconds()),
+            )
 
 
 class Counting:

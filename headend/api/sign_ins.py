@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from headend.api.services import Store
+    from headend.security.limits import Table
     from headend.store.plan import Plan
 
 _HASHES_MAX: Final = 2
@@ -45,6 +46,7 @@ class SignIns:
         store: users and keys.
         secret: of the server.
         now: the clock, UTC.
+        table: where tries are counted.
         clock_s: monotonic seconds.
     """
 
@@ -53,10 +55,11 @@ class SignIns:
         store: Store,
         secret: bytes,
         now: Callable[[], datetime],
+        table: Table | None = None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._now, self._clock_s = store, now, clock_s
-        self._guesses = Guesses(derive(secret, b"ohmesh-device"))
+        self._guesses = Guesses(derive(secret, b"ohmesh-device"), table)
         self._hashes = asyncio.Semaphore(_HASHES_MAX)
 
     async def by_password(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -85,9 +84,3 @@ def read_key(file: Path) -> bytes:
         raise ConfigError(f"the key in {file} has {len(key)} bytes instead of {KEY_BYTES}")
     public_key(key)
     return key
-
-
-def watch_parent(stop: threading.Event) -> None:
-    """Set `stop` when whoever started this process is gone: its end of standard input closes."""
-    sys.stdin.buffer.read()
-    stop.set()

@@ -8,10 +8,13 @@ never the user (OWASP: device cookies).
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headend.security.limits import Limiter
 from headend.security.secrets import is_sealed, seal
+
+if TYPE_CHECKING:
+    from headend.security.limits import Table
 
 FAILURES_PER_MIN: Final = 10
 _PER_S: Final = FAILURES_PER_MIN / 60
@@ -22,12 +25,13 @@ class Guesses:
 
     Args:
         key: seals the device cookies.
+        table: where the tries are counted.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, table: Table | None = None) -> None:
         self._key = key
-        self._addresses = Limiter(_PER_S, FAILURES_PER_MIN)
-        self._users = Limiter(_PER_S, FAILURES_PER_MIN)
+        self._addresses = Limiter(_PER_S, FAILURES_PER_MIN, table, "guess by address")
+        self._users = Limiter(_PER_S, FAILURES_PER_MIN, table, "guess at user")
 
     def device(self, user: str) -> str:
         """The cookie for a browser in which the user has signed in."""

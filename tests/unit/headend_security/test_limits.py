@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.security.guessing import FAILURES_PER_MIN, Guesses
-from headend.security.limits import BUCKETS_MAX, Limiter
+from headend.security.limits import TABLE_BYTES, Limiter, Table
 
 KEY = bytes(32)
 
@@ -46,11 +49,43 @@ def test_a_clock_that_steps_back_gives_nothing():
     assert limiter.take("a", 0.0) > 0
 
 
-def test_buckets_do_not_pile_up():
-    limiter = Limiter(1, 1)
-    for number in range(2 * BUCKETS_MAX):
-        limiter.take(str(number), 0.0)
-    assert len(limiter._buckets) == BUCKETS_MAX
+def test_of_too_many_names_the_longest_unused_go():
+    """However many there are: who was seen last is still known, and the first find full buckets."""
+    limiter = Limiter(0.001, 1)
+    names = [str(number) for number in range(100_000)]
+    for now_s, name in enumerate(names):
+        assert limiter.take(name, now_s / 1000) == 0
+    assert all(limiter.take(name, 100.0) > 0 for name in names[-1000:])
+    assert sum(limiter.take(name, 100.0) == 0 for name in names[:1000]) > 500
+
+
+def test_limiters_of_one_table_do_not_touch_each_other():
+    table = Table()
+    one, other = Limiter(1, 1, table, "one"), Limiter(1, 1, table, "other")
+    assert one.take("a", 0.0) == other.take("a", 0.0) == 0
+    assert one.take("a", 0.0) > 0
+
+
+def test_processes_share_one_bucket(tmp_path):
+    """Four processes that take at the same time get what one would have got, and not one more."""
+    file = tmp_path / "shares"
+    file.write_bytes(bytes(TABLE_BYTES))
+    started = [
+        subprocess.Popen([sys.executable, "-c", TAKE_ALL, file], stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    taken = [int(one.communicate()[0]) for one in started]
+    assert sum(taken) == 20_000
+    assert max(taken) < 20_000, "one had all before the others came: nothing was shown"
+
+
+TAKE_ALL = """
+import sys
+from headend.security.limits import Limiter, Table
+with open(sys.argv[1], "r+b") as file:
+    limiter = Limiter(0.001, 20_000, Table(bytes(16), file.fileno()))
+    print(sum(limiter.take("ann", 0.0) == 0 for _ in range(20_000)))
+"""
 
 
 def tries(guesses, *, user="ann", address="10.0.0.1", device="", seconds=60, per_s=5):

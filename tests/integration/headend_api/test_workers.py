@@ -1,0 +1,171 @@
+"""The API in several processes behind one port: what one process promises, all of them keep."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import httpx
+import psutil
+import pytest
+from api_site import READER
+from prometheus_client.parser import text_string_to_metric_families
+from test_stream import happen
+
+from meter_sim.servers.process import free_port, spawn, stop, wait_until
+
+WORKERS = 2
+LINK = re.compile(r"/setup\?link=")
+
+
+class Programs:
+    """A supervisor and the processes that it has started."""
+
+    def __init__(self, process, port, log, token):
+        self.process, self.port, self.log, self.token = process, port, log, token
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        children = psutil.Process(self.process.pid).children()
+        return sorted((one for one in children if one.is_running()), key=lambda one: one.pid)
+
+    def serving(self) -> set[int]:
+        """Processes that have said that they serve."""
+        said = re.findall(r"Started server process \[(\d+)]", self.log.read_text())
+        return set(map(int, said))
+
+    def get(self, path, token="") -> httpx.Response:
+        """On a connection of its own, so that the kernel may give it to any process."""
+        headers = {"Authorization": f"Bearer {token or self.token}"}
+        transport = httpx.HTTPTransport(verify=False)  # of nothing here; a context costs 0.1 s
+        with httpx.Client(transport=transport, headers=headers, timeout=20) as client:
+            return client.get(f"http://127.0.0.1:{self.port}{path}")
+
+
+@contextmanager
+def running(site, headend_base, folder, *, requests_per_s=500):
+    _, secrets = headend_base
+    port, file, log = free_port(), folder / "headend.toml", folder / "log"
+    text = (secrets / "headend.toml").read_text().replace("port = 8080", f"port = {port}")
+    name = site.admin_url.rpartition("/")[2]
+    file.write_text(text.replace("/headend_base", f"/{name}"))
+    command = [sys.executable, "-m", "ohmesh", "headend", "api", "--config", file]
+    with log.open("wb") as stream:
+        process = spawn(
+            [*command, "--workers", str(WORKERS)],
+            log=stream,
+            env={"OHMESH_HEADEND__API__REQUESTS_PER_S": str(requests_per_s)},
+        )
+    programs = Programs(process, port, log, (secrets / "api-token").read_text().strip())
+    try:
+        wait_until(lambda: len(programs.serving()) == WORKERS, process, log)
+        yield programs
+    finally:
+        stop(process, sig=signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def programs(own_site, headend_base, tmp_path_factory):
+    with running(own_site, headend_base, tmp_path_factory.mktemp("workers")) as made:
+        yield made
+        workers = made.workers
+        made.process.send_signal(signal.SIGTERM)
+        assert made.process.wait(10) == 0
+        assert not psutil.wait_procs(workers, timeout=10)[1]
+
+
+def test_all_answer_and_their_counts_are_added_up(programs):
+    assert {one.pid for one in programs.workers} == programs.serving()
+    before = [sum(one.cpu_times()[:2]) for one in programs.workers]
+    for _ in range(40):
+        assert programs.get("/v1/meters/M0001").status_code == 200
+    after = [sum(one.cpu_times()[:2]) for one in programs.workers]
+    assert all(later > earlier for earlier, later in zip(before, after, strict=True)), "one idled"
+    for _ in range(5):
+        assert _answered(programs) == 40
+
+
+def _answered(programs):
+    found = text_string_to_metric_families(programs.get("/metrics").text)
+    requests = next(one for one in found if one.name == "ohmesh_headend_http_requests")
+    return sum(s.value for s in requests.samples if s.labels.get("operation") == "get_meter")
+
+
+def test_the_first_link_is_printed_once(programs):
+    assert len(LINK.findall(programs.log.read_text())) == 1
+
+
+async def test_a_stream_goes_on_at_any_process(programs, own_site):
+    """Eight listeners come back with the same number, wherever they land, and miss nothing."""
+    numbers = [happen(own_site, f"any{n}") for n in range(4)]
+    headers = {"Authorization": f"Bearer {programs.token}", "Last-Event-ID": str(numbers[0])}
+
+    async def heard() -> list[int]:
+        found: list[int] = []
+        url = f"http://127.0.0.1:{programs.port}/v1/stream"
+        async with (
+            httpx.AsyncClient(timeout=20) as client,
+            client.stream("GET", url, headers=headers) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                found += [int(line[4:])] if line.startswith("id: ") else []
+                if len(found) == 3:
+                    return found
+        return found
+
+    assert await asyncio.gather(*(heard() for _ in range(8))) == [numbers[1:]] * 8
+
+
+def test_cursors_and_keys_of_one_hold_at_another(programs):
+    pages, path = [], "/v1/meters?page_size=7"
+    while path:
+        page = programs.get(path).json()
+        pages += [one["meter"] for one in page["items"]]
+        path = page["next"] and f"/v1/meters?page_size=7&cursor={page['next']}"
+    assert len(pages) == len(set(pages)) > 30
+    headers = {"Authorization": f"Bearer {programs.token}", "Idempotency-Key": "workers-1"}
+    url = f"http://127.0.0.1:{programs.port}/v1/gateways"
+    answers = [httpx.post(url, headers=headers, json={"gateway": "gw-w"}) for _ in range(8)]
+    assert len({one.content for one in answers}) == 1
+    assert sum("idempotent-replayed" not in one.headers for one in answers) == 1
+
+
+def test_a_killed_process_is_started_again_and_nobody_is_turned_away(programs):
+    killed = programs.workers[0]
+    killed.kill()
+    answers = [programs.get("/v1/meters/M0001").status_code for _ in range(30)]
+    assert answers == [200] * 30
+    wait_until(
+        lambda: len({one.pid for one in programs.workers} & programs.serving()) == WORKERS,
+        programs.process,
+        programs.log,
+    )
+    assert killed.pid not in {one.pid for one in programs.workers}
+    assert _answered(programs) == 70, "what the killed one had counted still counts"
+
+
+def test_a_second_head_end_on_the_port_is_refused(programs):
+    file = programs.log.with_name("headend.toml")
+    words = ("-m", "ohmesh", "headend", "api", "--config", file, "--workers", "2")
+    ended = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{programs.port}" in ended.stderr.splitlines()[-1]
+
+
+def test_shares_are_one_and_a_killed_supervisor_leaves_nobody(own_site, headend_base, tmp_path):
+    """One key's burst is its burst, not one in each process."""
+    burst = 20
+    with running(own_site, headend_base, tmp_path, requests_per_s=burst / 2) as programs:
+        began = time.monotonic()
+        codes = [programs.get("/v1/me", READER).status_code for _ in range(3 * burst)]
+        most = burst + burst / 2 * (time.monotonic() - began)
+        assert burst <= codes.count(200) <= most
+        assert set(codes) == {200, 429}
+        workers = programs.workers
+        programs.process.kill()
+        assert not psutil.wait_procs(workers, timeout=10)[1]
