@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test check bench soak format pins clean
+.PHONY: help setup demo test check bench soak release audit format pins clean
 
 help:           ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,6 +29,12 @@ bench: $(VENV)/.dev  ## all benchmarks; prints one JSON line each
 
 soak: $(VENV)/.dev   ## the long fault and fuzz runs
 	$(BIN)/python -m pytest -m soak --timeout 7200 $(TEST_ARGS)
+
+release: $(VENV)/.dev ## the wheel and the bill of its parts, the same octets wherever it is made
+	PYTHON=$(BIN)/python sh deploy/release.sh
+
+audit: $(VENV)/.dev  ## known holes in the pinned packages; asks the package index
+	$$(dirname "$$(sh requirements/tools.sh release)")/pip-audit -r requirements/base.txt --disable-pip --require-hashes
 
 format: $(VENV)/.dev ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .

@@ -10,7 +10,7 @@ common="pip compile --universal --python-version 3.11 --generate-hashes --no-emi
     --constraint requirements/base.txt -o requirements/dev.txt
 # Tools with environments of their own (requirements/tools.sh).
 tool="pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet"
-for name in oracles gurux fuzz; do
+for name in oracles gurux fuzz release; do
     # shellcheck disable=SC2086
     "$uv" $tool "requirements/$name.in" -o "requirements/$name.txt"
 done

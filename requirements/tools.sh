@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build an environment for a tool that the product must not import: oracles, gurux or fuzz.
+# Build an environment for a tool that the product must not import: oracles, gurux, fuzz or release.
 #   sh requirements/tools.sh NAME    makes .tools/NAME from requirements/NAME.txt, by hash, and
 #                                    prints its interpreter
 set -eu
