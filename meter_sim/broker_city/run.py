@@ -3,7 +3,8 @@
 Theory of operation. The ether, the engines in a few processes and real gateways (`ohmesh gateway
 run`) are children of this process, which is the head-end. Everybody boots by the plan and reports
 from the start. A process of engines is killed and started again, then a gateway. All moments are
-noted as they came, so that the simulator can be told the same story (`meter_sim.broker_city.replay`).
+noted as they came, so that the simulator can be told the same story
+(`meter_sim.broker_city.replay`).
 """
 
 from __future__ import annotations
@@ -70,11 +71,11 @@ class Story:
         gateway_dead, gateway_back: a gateway is away; is back.
     """
 
-    calm: float = 20
+    calm: float = 15
     part_dead: float = 5
-    part_back: float = 10
-    gateway_dead: float = 10
-    gateway_back: float = 15
+    part_back: float = 5
+    gateway_dead: float = 8
+    gateway_back: float = 8
 
 
 QUICK = Story(calm=1, part_dead=1, part_back=2, gateway_dead=2, gateway_back=3)

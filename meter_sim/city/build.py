@@ -59,6 +59,19 @@ def build_city(
 ) -> City:
     """Lay out a city and put stations in it, all of them off."""
     layout = build_layout(profile, meters, seed, gateways=gateways)
+    return city_on(layout, profile, seed, radio=radio, weather=weather, settings=settings)
+
+
+def city_on(
+    layout: Layout,
+    profile: CityProfile,
+    seed: int,
+    *,
+    radio: Radio,
+    weather: Weather | None = None,
+    settings: dict[str, int] | None = None,
+) -> City:
+    """Put stations on places, all of them off."""
     links = build_link_table(profile.radio, layout, seed)
     world = WORLDS[radio](
         layout,

@@ -38,16 +38,28 @@ class Layout:
         x_dm, y_dm: int64[n], decimetres.
         gain_db: float64[n], what height or a cellar adds to all links.
         gateways: how many of the first nodes are gateways.
+        origin: int64[n], index in the whole city, ascending: luck of radio belongs to the place.
     """
 
     x_dm: NDArray[np.int64]
     y_dm: NDArray[np.int64]
     gain_db: NDArray[np.float64]
     gateways: int
+    origin: NDArray[np.int64]
 
     def __len__(self) -> int:
         """Nodes, gateways included."""
         return len(self.x_dm)
+
+    def part(self, chosen: NDArray[np.int64]) -> Layout:
+        """Some of the sites, as a city of their own. Args: chosen: indices, ascending."""
+        return Layout(
+            self.x_dm[chosen],
+            self.y_dm[chosen],
+            self.gain_db[chosen],
+            int(np.count_nonzero(chosen < self.gateways)),
+            self.origin[chosen],
+        )
 
 
 def gateway_count(profile: CityProfile, meters: int) -> int:
@@ -71,6 +83,7 @@ def build_layout(
         np.concatenate((poles_y, y_dm)),
         np.concatenate((np.full(gateways, GATEWAY_GAIN_DB), gain_db)),
         gateways,
+        np.arange(gateways + meters),
     )
 
 

@@ -124,7 +124,7 @@ class LinkTable:
 def build_link_table(model: RadioModel, layout: Layout, seed: int) -> LinkTable:
     """The links of a layout; a pure function of its arguments."""
     offsets_db = TRANSMITTER_OFFSET_DB * normals(
-        hash_arrays(hash_ints(seed, _OFFSET), np.arange(len(layout), dtype=np.uint64))
+        hash_arrays(hash_ints(seed, _OFFSET), layout.origin.astype(np.uint64))
     )
     rows = [_rows(model, layout, seed, offsets_db, pairs) for pairs in _candidates(model, layout)]
     sender, receiver, rssi = (np.concatenate(part) for part in zip(*rows, strict=True))
@@ -148,7 +148,8 @@ def _chances(rssi_tenths: NDArray[np.int16], length_bytes: int) -> NDArray[np.ui
     return np.array(table, dtype=np.uint16)[rssi_tenths.astype(np.int64) - low]
 
 
-def _reach_dm(model: RadioModel, gain_db: float) -> int:
+def reach_dm(model: RadioModel, gain_db: float = 0.0) -> int:
+    """How far anybody is looked for, in decimetres. Args: gain_db: of both ends together."""
     budget_db = model.transmit_dbm - SENSIBLE_TENTHS / 10 - FREE_SPACE_1M_DB
     budget_db += gain_db - 2 * model.end_loss_db + LUCK_SIGMAS * model.shadow_db
     return int(10 * 10 ** (budget_db / (10 * model.exponent))) + 1
@@ -157,11 +158,11 @@ def _reach_dm(model: RadioModel, gain_db: float) -> int:
 def _candidates(model: RadioModel, layout: Layout) -> Iterator[_Pairs]:
     """Pairs (i < j) that may hear each other, a tile at a time."""
     gateways = layout.gateways
-    far_dm = _reach_dm(model, 2 * float(layout.gain_db[:gateways].max()))
+    far_dm = reach_dm(model, 2 * float(layout.gain_db[:gateways].max()))
     for pole in range(gateways):
         others = np.arange(pole + 1, len(layout))
         yield _within(layout, np.full(1, pole), others, far_dm)
-    yield from _tile_pairs(layout, np.arange(gateways, len(layout)), _reach_dm(model, 0.0))
+    yield from _tile_pairs(layout, np.arange(gateways, len(layout)), reach_dm(model))
 
 
 def _tile_pairs(layout: Layout, nodes: NDArray[np.int64], reach_dm: int) -> Iterator[_Pairs]:
@@ -219,7 +220,7 @@ def _level_dbm(
     """What arrives over a pair before the transmitter's own offset, the same both ways."""
     dx, dy = layout.x_dm[low] - layout.x_dm[high], layout.y_dm[low] - layout.y_dm[high]
     distance_m = np.maximum(DISTANCE_MIN_M, np.sqrt(dx * dx + dy * dy) / 10)
-    labels = low.astype(np.uint64), high.astype(np.uint64)
+    labels = (layout.origin[ends].astype(np.uint64) for ends in (low, high))
     shadows = normals(hash_arrays(hash_ints(seed, _SHADOW), *labels))
     loss_db = FREE_SPACE_1M_DB + 10 * model.exponent * np.log10(distance_m)
     loss_db += 2 * model.end_loss_db + model.shadow_db * shadows

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _METERS_A_GATEWAY = 125
 _PROCESSES = 4
-_DIVISOR, _DIVISOR_QUICK = 5, 20
+_DIVISOR, _DIVISOR_QUICK = 4, 20
 """Timers, airtime and reports run that much faster than in the field."""
 
 
