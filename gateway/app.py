@@ -238,7 +238,8 @@ async def run(settings: GatewaySettings) -> None:
         stamped=clock.stamped,
     )
     state = outbox.state
-    _log.info("outbox of epoch %d: %d telegrams wait", state.epoch, state.backlog)
+    path = settings.outbox.path.absolute()
+    _log.info("outbox %s of epoch %d: %d telegrams wait", path, state.epoch, state.backlog)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

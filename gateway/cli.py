@@ -170,24 +170,25 @@ def _detect(arguments: argparse.Namespace) -> int:
             "ohmesh gateway detect: this machine has no serial port; name a line", file=sys.stderr
         )
         return 1
-    finds = asyncio.run(_search(lines, Search(listen_s=arguments.listen, units=units)))
+    finds, failed = asyncio.run(_search(lines, Search(listen_s=arguments.listen, units=units)))
     print("\n".join(sections(finds)), end="")
-    return 0 if finds else 1
+    return 0 if finds and not (failed and arguments.lines) else 1
 
 
-async def _search(lines: list[str], search: Search) -> list[Find]:
-    """Line after line; what is tried and what fails is told on stderr."""
-    finds = []
+async def _search(lines: list[str], search: Search) -> tuple[list[Find], int]:
+    """Line after line: what was found, and how many lines failed; both are told on stderr."""
+    finds, failed = [], 0
     for line in lines:
         print(f"{line} ...", file=sys.stderr)
         try:
             find = await detect(line, search)
         except DriverError as error:
             print(f"ohmesh gateway detect: {error}", file=sys.stderr)
+            failed += 1
             continue
         print(f"{line}: {find.kind if find else 'no meter found'}", file=sys.stderr)
         finds += [find] if find else []
-    return finds
+    return finds, failed
 
 
 def _config(_: argparse.Namespace) -> int:

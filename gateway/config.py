@@ -161,7 +161,8 @@ reconnect_cap_s = 160.0         # longest pause between two attempts; the first 
                                 # of it, which suits 1000 gateways at a broker; 10.0 suits a few
 
 [outbox]
-path = "outbox.db"              # telegrams wait here for the head-end; the folder must exist
+path = "outbox.db"              # telegrams wait here for the head-end; the folder must exist,
+                                # and without one it is that in which the gateway is started
 max_bytes = 536870912           # at this size new telegrams stay with their meters
 keep_hours = 72                 # how long acknowledged telegrams are kept
 

@@ -185,9 +185,10 @@ def _outbox(settings: GatewaySettings) -> tuple[Check, bool]:
     try:
         with contextlib.closing(inspect_outbox(probe, max_bytes=max_bytes)) as file:
             detail = f"sound, {file.state.backlog} telegrams wait" if exists else "can be made"
-        return Check("outbox", ok=True, detail=detail), False
+        return Check("outbox", ok=True, detail=f"{path.absolute()}: {detail}"), False
     except BusyError:
-        return Check("outbox", ok=True, detail="open in the running gateway"), True
+        detail = f"{path.absolute()} is open in the running gateway"
+        return Check("outbox", ok=True, detail=detail), True
     except DamagedError as error:
         fix = "start the gateway: it rescues what is readable; then check the card"
         return Check("outbox", ok=False, detail=str(error), fix=fix), False

@@ -105,7 +105,7 @@ async def test_the_outbox_of_a_running_gateway_and_of_a_stopped_one(
     assert running["waiting"] == 7
     assert await asyncio.to_thread(configured, "doctor", "--json", BENCH__ENABLED="true") == 1
     found, _ = checks(capsys)
-    assert found["outbox"]["detail"] == "open in the running gateway"
+    assert found["outbox"]["detail"].endswith("outbox.db is open in the running gateway")
     assert found["bench"]["ok"]
     gateway.stop()
     assert configured("outbox") == 0

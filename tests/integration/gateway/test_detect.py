@@ -12,7 +12,7 @@ from firmware_profiles import registry
 from firmware_profiles.codecs.dlms.acse import AssociationResponse, Context, parse_aarq
 from firmware_profiles.codecs.dlms.errors import Diagnostic
 from gateway import cli, config
-from gateway.detect import Search, detect, sections
+from gateway.detect import Find, Search, detect, sections
 from gateway.drivers.line import Line, LineSettings
 from meter_sim.field.dlms import DlmsResponder
 from meter_sim.field.mbus import MbusResponder
@@ -195,3 +195,18 @@ def test_the_command_tells_in_a_line(argv, code, message, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert message in told.err
+
+
+def test_a_meter_that_was_found_does_not_hide_a_line_that_failed(monkeypatch, capsys):
+    """Of lines that somebody named; of the machine's own ports some may always be in use."""
+
+    async def one_of_two(line, _search):
+        if line == "/dev/lost":
+            raise DriverTransient("/dev/lost: No such file or directory; plug it in")
+        return Find("p1", line, 115_200, "8N1")
+
+    monkeypatch.setattr(cli, "detect", one_of_two)
+    monkeypatch.setattr(cli, "ports", lambda: ["/dev/lost", "/dev/there"])
+    for argv, code in ((["/dev/there"], 0), (["/dev/lost", "/dev/there"], 1), ([], 0)):
+        assert cli.main(["detect", *argv]) == code
+        assert 'line = "/dev/there"' in capsys.readouterr().out
