@@ -33,17 +33,15 @@ def number_direct(connection: Connection, direct: Sequence[Direct], now_ms: int)
     """
     if not direct:
         return []
-    numbers = db.rows(connection, SQL("direct_numbers", count=len(direct)))
+    (row,) = db.rows(connection, SQL("direct_number"))
     return [
         Item(
-            Telegram(
-                TelegramKind.METER, DIRECT_SOURCE, Address(one.meter), "", now_ms, one.payload
-            ),
+            Telegram(TelegramKind.METER, DIRECT_SOURCE, Address(meter), "", now_ms, payload),
             gateway=None,
             epoch=0,
-            seq=row["seq"],
+            seq=seq,
         )
-        for one, row in zip(direct, numbers, strict=True)
+        for seq, (meter, payload) in enumerate(direct, row["first"])
     ]
 
 

@@ -240,12 +240,11 @@ def read_body(
     try:
         profile = load(meter.profile)
         if is_senml(body, telegram):
-            decoded = senml.decode(payload, profile.spec, received_at(telegram))
-        else:
-            decoded = profile.decode(payload, keys=meter.market_keys)
-            if meter.market_keys is not None and counter is None:
-                counter = decoded.counter
-                _refuse_plain(counter, profile)
+            return Outcome(_samples(payload, profile, telegram), counter=counter)
+        decoded = profile.decode(payload, keys=meter.market_keys)
+        if meter.market_keys is not None and counter is None:
+            counter = decoded.counter
+            _refuse_plain(counter, profile)
         return Outcome(values=values(decoded, telegram), counter=counter)
     except DecodeError as error:
         return refuse(f"decode:{error.kind.value}", error)
@@ -255,6 +254,14 @@ def read_body(
         return refuse("decode:malformed", error)
     except Exception as error:  # noqa: BLE001 - a profile may come from anybody; its bug is kept here
         return refuse("profile", f"the profile {meter.profile} failed: {error!r}")
+
+
+def _samples(payload: bytes, profile: Profile, telegram: Telegram) -> tuple[Value, ...]:
+    now_us = min(telegram.received_at_ms, RECEIVED_MS_MAX) * 1000
+    return tuple(
+        Value(register, time_us - _EPOCH_US, value, 0)
+        for register, time_us, value in senml.decode(payload, profile.spec, now_us)
+    )
 
 
 def _refuse_plain(counter: int | None, profile: Profile) -> None:

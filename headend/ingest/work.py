@@ -8,7 +8,8 @@ quarantine as evidence, cut and counted. Its gateway, if it is one, still has th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -26,8 +27,7 @@ STATE_BYTES_MAX: Final = 4096
 DIRECT_BYTES_MAX: Final = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Direct:
+class Direct(NamedTuple):
     """A message of a meter with its own modem."""
 
     meter: str
@@ -42,6 +42,10 @@ class Refused:
     reason: str
     message: str
     payload: bytes
+
+
+_meter_of: Final = lru_cache(maxsize=100_000)(topics.meter_of)
+"""Those of one meter come again and again."""
 
 
 @dataclass(slots=True)
@@ -73,15 +77,15 @@ def sort(deliveries: Sequence[Delivery], telegrams_max: int) -> tuple[Work, int]
 
 def _sort_one(work: Work, delivery: Delivery) -> int:
     """Sort one message; the number of its telegrams."""
-    if delivery.topic.endswith("/state"):
-        work.states[topics.gateway_of(delivery.topic)] = _state(delivery.payload)
-        return 0
-    if delivery.topic.startswith("ohmesh/v1/meter/"):
-        meter = topics.meter_of(delivery.topic)
-        if len(delivery.payload) > DIRECT_BYTES_MAX:
-            raise Malformed(f"a meter's message of {len(delivery.payload)} bytes")
-        work.direct.append(Direct(meter, delivery.payload))
+    topic, payload, _, _ = delivery
+    if topic.startswith("ohmesh/v1/meter/"):
+        if len(payload) > DIRECT_BYTES_MAX:
+            raise Malformed(f"a meter's message of {len(payload)} bytes")
+        work.direct.append(Direct(_meter_of(topic), payload))
         return 1
+    if topic.endswith("/state"):
+        work.states[topics.gateway_of(topic)] = _state(payload)
+        return 0
     batch = _batch(delivery)
     work.batches.append(batch)
     return len(batch.rows)

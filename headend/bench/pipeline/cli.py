@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headend.bench.pipeline import story
@@ -35,10 +36,13 @@ def _run(
     parser.add_argument("--quick", action="store_true", help="under 30 s")
     parser.add_argument("--json", action="store_true", help="nothing but the JSON line")
     parser.add_argument("--profile", default="no_han", help="of the meters")
+    parser.add_argument("--modems", type=int, help="meters with their own modem")
     parser.add_argument("--database", metavar="URL", help="a superuser's; else one of our own")
     parser.add_argument("--broker", metavar="URL", help="else one of our own")
     options = parser.parse_args(argv)
     sizes = story.QUICK if options.quick else story.FULL
+    if options.modems:
+        sizes = replace(sizes, modems=options.modems)
     with servers(options.database, options.broker) as place:
         result = measure(place, sizes, options.profile)
     if not options.json:

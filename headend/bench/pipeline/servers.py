@@ -107,6 +107,12 @@ def ingest(config: Path, settings: dict[str, str]) -> Iterator[int]:
             process.wait()
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of the processor that a process has had (proc(5): fields 14 and 15 of stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def peak_mib(pid: int) -> int:
     """A process's largest resident size."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from headend.bench.pipeline.servers import Child, Servers, ingest, peak_mib
+from headend.bench.pipeline.servers import Child, Servers, cpu_s, ingest, peak_mib
 from headend.bench.pipeline.traffic import Street, channels
 from headend.store import bootstrap, db
 
@@ -38,15 +38,17 @@ class Sizes:
         telegrams: of the common path, ten registers each.
         fleet: meters of the large fleet; a thirtieth of them is the small one.
         messages: of the direct path.
+        modems: meters that send them.
     """
 
     telegrams: int
     fleet: int
     messages: int
+    modems: int
 
 
-FULL = Sizes(telegrams=48_000, fleet=300_000, messages=30_000)
-QUICK = Sizes(telegrams=8_000, fleet=30_000, messages=4_000)
+FULL = Sizes(telegrams=48_000, fleet=300_000, messages=100_000, modems=20_000)
+QUICK = Sizes(telegrams=8_000, fleet=30_000, messages=20_000, modems=2_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,24 +213,36 @@ def fleets(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
 
 def direct(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
     """One reading a message, of meters with their own modem."""
-    meters = 200
-    street = Street(place.broker, profile, 4, 1, meters, 0, 500)
+    street = Street(place.broker, profile, 4, 1, sizes.modems, 0, 500, direct=sizes.messages)
     home = made(place, "direct", street)
     many = {"BROKER__RECEIVE_MAXIMUM": "2000"}  # small messages: a transaction takes more of them
     with ingest(home.config, many) as pid, traffic(street) as sender:
-        begin = time.perf_counter()
-        sender.tell({"do": "direct", "messages": sizes.messages})
-        while (stored := count(home)) < sizes.messages and time.perf_counter() - begin < 120:
-            time.sleep(0.02)
+        begin, cpu_before_s = time.perf_counter(), cpu_s(pid)
+        sender.tell({"do": "direct"})
+        stored = stored_in_time(home, sizes.messages)
         seconds = time.perf_counter() - begin
-        sender.line()
+        ingest_s, sender_s = cpu_s(pid) - cpu_before_s, sender.line()["cpu_s"]
         rss_mib = peak_mib(pid)
     return {
         "messages": sizes.messages,
+        "meters": sizes.modems,
         "stored": stored,
         "messages_per_s": round(stored / seconds),
+        "ingest_cpu_us": round(1e6 * ingest_s / sizes.messages, 1),
+        "sender_cpu_us": round(1e6 * sender_s / sizes.messages, 1),
         "rss_mib": rss_mib,
     }
+
+
+def stored_in_time(home: Home, wanted: int) -> int:
+    """Wait for so many readings, two minutes at most; how many there are."""
+    end = time.monotonic() + 120
+    with db.connect(home.url, name="bench", autocommit=True) as admin:
+        while True:
+            (row,) = admin.execute("select count(*) as n from bulk.reading").fetchall()
+            if row["n"] >= wanted or time.monotonic() > end:
+                return int(row["n"])
+            time.sleep(0.1)
 
 
 def run_ingest(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:

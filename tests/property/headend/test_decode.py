@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +21,7 @@ from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire.sealed import SealedKind, seal
 
 KEY = bytes(range(16))
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOW_US = 1_767_225_600_000_000
 meters = st.sampled_from(
     [
         None,
@@ -109,10 +109,39 @@ def test_senml_values_are_exact_to_the_registers_resolution(value, unit, second)
     spec = registry.load("nl_dsmr").spec
     record = f'[{{"n": "el.energy.import", "v": {value}, "t": {second}'
     body = (record + (f', "u": "{unit}"' if unit else "") + "}]").encode()
-    (reading,) = senml.decode(body, spec, NOW).readings
+    ((register, time_us, mantissa),) = senml.decode(body, spec, NOW_US)
     factor = 1000 if unit == "kWh" else 1
-    resolution = Decimal(10) ** reading.register.scaler
-    assert abs(reading.quantity - value * factor) <= resolution / 2
+    resolution = Decimal(10) ** register.scaler
+    assert abs(mantissa * resolution - value * factor) <= resolution / 2
+    assert time_us == 10**6 * second + (NOW_US if second < 2**28 else 0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-(10**12), 10**12), st.integers(0, 9)), min_size=1, max_size=4),
+    st.integers(-(10**6), 10**6),
+)
+def test_base_values_are_added_from_their_record_on(numbers, base):
+    spec = registry.load("nl_dsmr").spec
+    scaler = spec.registers["el.energy.import"].scaler
+    texts = [f"{Decimal(value).scaleb(-places):f}" for value, places in numbers]
+    records = [f'{{"n": "import", "v": {text}, "t": {n}}}' for n, text in enumerate(texts)]
+    records.insert(1, f'{{"bv": {base}, "bt": 300000000}}')
+    records[0] = records[0].replace("{", '{"bn": "x/el.energy.", "bu": "Wh", ', 1)
+    found = senml.decode(f"[{','.join(records)}]".encode(), spec, NOW_US)
+    wanted = [Decimal(text) + (base if n else 0) for n, text in enumerate(texts)]
+    assert [s.value for s in found] == [
+        int(one.scaleb(-scaler).to_integral_value(ROUND_HALF_EVEN)) for one in wanted
+    ]
+    assert [s.time_us for s in found] == [
+        10**6 * (300_000_000 + n) if n else NOW_US for n in range(len(texts))
+    ]
+
+
+@pytest.mark.parametrize("label", ["new_", "ne\\u0077_", "new\\u005f"])
+def test_a_label_that_must_be_understood_is_seen_however_it_is_written(label):
+    body = f'[{{"n": "el.energy.import", "v": 1, "{label}": 2}}]'.encode()
+    with pytest.raises(DecodeError, match="must be understood"):
+        senml.decode(body, registry.load("nl_dsmr").spec, NOW_US)
 
 
 @settings(max_examples=500)
@@ -120,4 +149,4 @@ def test_senml_values_are_exact_to_the_registers_resolution(value, unit, second)
 def test_senml_never_raises_anything_else(text):
     body = text if isinstance(text, bytes) else text.encode()
     with contextlib.suppress(DecodeError):
-        senml.decode(body, registry.load("nl_dsmr").spec, NOW)
+        senml.decode(body, registry.load("nl_dsmr").spec, NOW_US)
