@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from headend.store.db import Unavailable
+from headend.store.db import KeyTaken, Unavailable
 from ohmesh.model.errors import (
     AccessError,
     CommandError,
@@ -304,8 +304,9 @@ def from_ours(error: Exception) -> Problem:
             kind = FORBIDDEN if error.code in _NOT_YOURS else kind
             kind = UPSTREAM if error.code in _UPSTREAM else kind
             return Problem(kind, str(error), code=error.code)
-        case Conflict():
-            return Problem(CONFLICT, str(error))
+        case Conflict() | KeyTaken():
+            used = "another request has just used this key or name"
+            return Problem(CONFLICT, str(error) if isinstance(error, Conflict) else used)
         case ModelError() | ProfileError():
             return Problem(INVALID, str(error))
         case Unavailable() if getattr(error.__cause__, "sqlstate", "") == _QUERY_CANCELED:

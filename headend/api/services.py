@@ -38,6 +38,15 @@ class Store(Protocol):
     async def run(self, tenant_id: int, plan: Plan[_T]) -> _T:
         """The plan's result, committed. Raises StoreError and what the plan raises."""
 
+    async def together(self, tenant_id: int, about: str, make: Callable[[], Plan[_T]]) -> _T:
+        """The same for a plan that may share its transaction with others, about other things.
+
+        Args:
+            tenant_id: whose.
+            about: what the plan reads and writes; two about one thing never share.
+            make: the plan, anew each time, as a shared transaction may fail by another's fault.
+        """
+
     async def rows(self, tenant_id: int, statement: Statement) -> list[Row]:
         """The rows of one statement. Raises StoreError."""
 

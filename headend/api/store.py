@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from headend.api.together import Together
 from headend.security.audit import Deed, appended
 from headend.store import db
 from headend.store.plan import single
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from headend.store.plan import Plan, Row, Statement
 
@@ -33,6 +34,7 @@ class PoolStore:
 
     def __init__(self, pool: db.AsyncPool) -> None:
         self._pool = pool
+        self._together = Together(pool)
 
     async def run(self, tenant_id: int, plan: Plan[_T]) -> _T:
         """The plan's result, committed. Raises StoreError and what the plan raises."""
@@ -44,6 +46,21 @@ class PoolStore:
         whole = cast("Plan[_T]", appended(deed, plan)) if deed and tenant_id else plan
         async with db.tenant_transaction(self._pool, tenant_id) as connection:
             return await db.run_async(connection, whole)
+
+    async def together(self, tenant_id: int, about: str, make: Callable[[], Plan[_T]]) -> _T:
+        """A plan's result, committed with those of others; see `headend.api.together`."""
+        deed = DEED.get()
+
+        def whole() -> Plan[_T]:
+            return cast("Plan[_T]", appended(deed, make())) if deed else make()
+
+        async def alone() -> _T:
+            return await self.run(tenant_id, make())
+
+        if _JOINT.get():
+            return await alone()
+        kind = deed.action if deed else ""
+        return await self._together.run(tenant_id, (kind, about), whole, alone)
 
     @asynccontextmanager
     async def joint(self, tenant_id: int) -> AsyncIterator[None]:

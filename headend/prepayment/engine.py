@@ -43,10 +43,15 @@ SQL: Final = Queries("headend.prepayment", "engine.sql")
 SWEEP_PAGE: Final = 2000
 
 
-def lock_account(account_id: int) -> Plan[Row]:
-    """The account with everything a decision needs, locked. Raises PrepaymentError."""
+def lock(account_id: int) -> Plan[None]:
+    """Lock an account for this transaction. Raises PrepaymentError."""
     if not (yield SQL("lock_account", account_id=account_id)):
         raise PrepaymentError("unknown_account", f"there is no account {account_id}")
+
+
+def lock_account(account_id: int) -> Plan[Row]:
+    """The account with everything a decision needs, locked. Raises PrepaymentError."""
+    yield from lock(account_id)
     return (yield from locked_account(account_id))
 
 

@@ -204,19 +204,17 @@ def reverse(tenant_id: int, key: str, reversal_key: str, now: datetime) -> Plan[
     return (yield from post(mirror, now))
 
 
-def settle(pending_id: UUID, step: Step, code: Code, now: datetime) -> Plan[bool]:
-    """Post or void a pending transfer; False when it was settled before."""
-    identity = uuid5(NAMESPACE, f"settle:{pending_id}")
-    made = yield SQL(
+def settle(pending_id: UUID, step: Step, code: Code, now: datetime) -> Plan[None]:
+    """Post or void a pending transfer; nothing when it was settled before."""
+    yield SQL(
         "settle",
-        id=identity,
+        id=uuid5(NAMESPACE, f"settle:{pending_id}"),
         pending_id=pending_id,
         step=step.value,
         code=code.value,
         now=now,
         key=f"settle:{pending_id}",
-    )
-    return bool(made)
+    ).silently()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +229,14 @@ class Book:
     def available_mu(self) -> int:
         """What a reservation may still take."""
         return self.posted_mu - self.reserved_mu
+
+
+def purse(account_id: int) -> Plan[tuple[str, Book]]:
+    """Currency and wallet of an account that is locked. Raises PrepaymentError(ledger_stopped)."""
+    row = (yield SQL("purse", account_id=account_id))[0]
+    if row["stopped"]:
+        raise PrepaymentError("ledger_stopped", "the ledger does not add up: nothing is sold")
+    return row["currency"], Book(row["posted_mu"], row["reserved_mu"])
 
 
 def books(account_id: int) -> Plan[dict[str, Book]]:

@@ -21,11 +21,18 @@ select %(id)s, p.tenant_id, p.account_id, p.currency, p.txn, p.debit, p.credit, 
        %(step)s, p.id, %(now)s, %(now)s, %(key)s, p.ref
 from ohmesh.transfer p where p.id = %(pending_id)s and p.step = 1
 on conflict do nothing
-returning id
 
 -- name: books
 select book, (credits_mu - debits_mu) as posted_mu, debits_pending_mu as reserved_mu
 from ohmesh.account_balance where account_id = %(account_id)s
+
+-- name: purse
+select a.currency, coalesce(w.credits_mu - w.debits_mu, 0)::bigint as posted_mu,
+       coalesce(w.debits_pending_mu, 0)::bigint as reserved_mu, ls.tenant_id is not null as stopped
+from ohmesh.account a
+left join ohmesh.account_balance w on w.account_id = a.id and w.book = 'wallet'
+left join ohmesh.ledger_stop ls on ls.tenant_id = a.tenant_id
+where a.id = %(account_id)s
 
 -- name: wallet
 select credits_mu - debits_mu as wallet_mu

@@ -43,7 +43,7 @@ def note(account: Row, at: datetime, kind: str, detail: Mapping[str, object]) ->
         at=at,
         kind=kind,
         detail=msgspec.json.encode({**detail, "account": account["name"]}).decode(),
-    )
+    ).silently()
 
 
 def publish(
@@ -69,7 +69,7 @@ def publish(
         body=msgspec.json.encode(body).decode(),
         notice_id=notice_id,
         now=now,
-    )
+    ).silently()
 
 
 def give_notice(account: Row, name: str, detail: Mapping[str, object], now: datetime) -> Plan[None]:

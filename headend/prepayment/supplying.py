@@ -200,7 +200,7 @@ def _carry_out(
         decided_at=now if decided else account["decided_at"],
         command_id=command_id,
         relay_counter=max(account["relay_taken"], account["relay_counter"] or -1),
-    )
+    ).silently()
     if decided or after.state is not before.state:
         detail = {
             "decision_seq": after.decision_seq,

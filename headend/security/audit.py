@@ -127,7 +127,7 @@ def append(deed: Deed) -> Plan[None]:
 def appended(deed: Deed, plan: Plan[object]) -> Plan[object]:
     """A plan, and an entry in the same transaction if it has changed something."""
     result = yield from plan
-    yield _statement("append_if_changed", deed)
+    yield _statement("append_if_changed", deed).silently()
     return result
 
 

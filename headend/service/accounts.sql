@@ -64,8 +64,6 @@ insert into ohmesh.payment (id, tenant_id, account, account_id, amount_mu, curre
 values (%(id)s, %(tenant_id)s, %(account)s, %(account_id)s, %(amount_mu)s, %(currency)s, %(channel)s,
         %(idempotency_key)s, %(state)s, %(reason)s, %(now)s, %(booked_at)s, %(wallet_mu)s,
         %(decision_seq)s)
-on conflict do nothing
-returning id
 
 -- name: payment_by_id
 -- `account` is what the payer wrote; `contract` is where it is booked.

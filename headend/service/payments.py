@@ -168,20 +168,20 @@ def _replayed(tenant_id: int, payment: Payment, row: Row) -> TopUp:
         payment.currency,
     )
     if not same:
-        raise _taken(payment)
+        key = payment.idempotency_key
+        raise Conflict(f"the idempotency key {key!r} belongs to another payment")
     return _answer(tenant_id, payment.idempotency_key, row, replayed=True)
-
-
-def _taken(payment: Payment) -> Conflict:
-    return Conflict(f"the idempotency key {payment.idempotency_key!r} belongs to another payment")
 
 
 def _insert(
     tenant_id: int, payment: Payment, account: Row | None, made: TopUp, now: datetime
 ) -> Plan[None]:
-    """The payment's row, last of all: it is the answer of every repeat. Raises Conflict."""
+    """The payment's row, last of all: it is the answer of every repeat.
+
+    The store refuses it (KeyTaken) when the same key came at the same time for another contract.
+    """
     booked = made.state is PaymentState.BOOKED
-    inserted = yield SQL(
+    yield SQL(
         "insert_payment",
         id=made.id,
         tenant_id=tenant_id,
@@ -197,9 +197,7 @@ def _insert(
         booked_at=now if booked else None,
         wallet_mu=made.wallet_mu,
         decision_seq=made.decision_seq,
-    )
-    if not inserted:  # the same key at the same time, for another contract
-        raise _taken(payment)
+    ).silently()
 
 
 def _keep(

@@ -11,7 +11,7 @@ its money back and never leaves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
@@ -125,10 +125,10 @@ def prepare(
     Raises: PrepaymentError: `unknown_token_meter`, `token_kind`, `insufficient_credit`, `tid_*`.
         Conflict: the key belongs to another token.
     """
+    meter = first((yield SQL("lock_meter", tenant_id=tenant_id, meter=wish.meter)))
     known = yield from find(tenant_id, request_key=wish.request_key)
     if known is not None:
         return _same(known, wish)
-    meter = first((yield SQL("lock_meter", tenant_id=tenant_id, meter=wish.meter)))
     if meter is None:
         raise PrepaymentError("unknown_token_meter", f"the meter {wish.meter} takes no tokens")
     identity = uuid5(NAMESPACE, f"{tenant_id}/{wish.request_key}")
@@ -154,11 +154,19 @@ def prepare(
         amount_mu=wish.amount_mu,
         prepared=_encode(prepared),
         now=now,
+    ).silently()
+    yield SQL("save_tid", meter_id=meter["meter_id"], tid=prepared.tid, now=now).silently()
+    return TokenRecord(
+        id=identity,
+        meter=wish.meter,
+        kind=wish.kind,
+        units=units,
+        amount_mu=wish.amount_mu,
+        state="prepared",
+        prepared=prepared,
+        made_at=now,
+        replayed=False,
     )
-    yield SQL("save_tid", meter_id=meter["meter_id"], tid=prepared.tid, now=now)
-    made = yield from find(tenant_id, request_key=wish.request_key)
-    assert made is not None
-    return made
 
 
 def _kind(name: str) -> TokenKind:
@@ -174,7 +182,7 @@ def _bought(tenant_id: int, meter: Row, wish: NewToken, now: datetime) -> Plan[i
         raise PrepaymentError("token_units", "name units, or an amount that buys electricity")
     if meter["account_id"] is None:
         raise PrepaymentError("unknown_account", "the meter has no contract to pay from")
-    yield from engine.lock_account(meter["account_id"])
+    yield from engine.lock(meter["account_id"])
     tariff = valid_at((yield from tariff_versions(tenant_id, meter["tariff"])), now)
     if tariff is None or tariff.block_basis != "purchase" or tariff.tax:
         raise PrepaymentError(
@@ -204,18 +212,16 @@ def _reserve(tenant_id: int, meter: Row, amount_mu: int, token: UUID, now: datet
     ledger.check_amount(amount_mu)
     if meter["account_id"] is None:
         raise PrepaymentError("unknown_account", "the meter has no contract to pay from")
-    account = yield from engine.lock_account(meter["account_id"])
-    wallet = (yield from ledger.books(account["id"])).get(ledger.WALLET, ledger.Book())
+    yield from engine.lock(meter["account_id"])
+    currency, wallet = yield from ledger.purse(meter["account_id"])
     if wallet.available_mu < amount_mu:
         raise PrepaymentError(
             "insufficient_credit", f"{wallet.available_mu} mu are available of {amount_mu} mu"
         )
     leg = Leg(ledger.WALLET, ledger.TOKENS, amount_mu, Code.TOKEN_RESERVE, {}, Step.PENDING)
-    yield from ledger.post(_transaction(tenant_id, account, token, now, leg), now)
-
-
-def _transaction(tenant_id: int, account: Row, token: UUID, now: datetime, leg: Leg) -> Transaction:
-    return Transaction(tenant_id, account["id"], account["currency"], f"token:{token}", now, [leg])
+    key = f"token:{token}"
+    reserved = Transaction(tenant_id, meter["account_id"], currency, key, now, [leg])
+    yield from ledger.post(reserved, now)
 
 
 def finish(tenant_id: int, record: TokenRecord, sealed: bytes, now: datetime) -> Plan[TokenRecord]:
@@ -230,6 +236,7 @@ def finish(tenant_id: int, record: TokenRecord, sealed: bytes, now: datetime) ->
         yield from notices.publish(issued, "token.issued", detail, now, key=key)
         if record.amount_mu is not None:
             yield from ledger.settle(_pending(record.id), Step.POST, Code.TOKEN, now)
+        return replace(record, state="issued")
     done = yield from find(tenant_id, token_id=record.id)
     assert done is not None
     return _alive(done)

@@ -8,7 +8,7 @@ Errors of the database leave here as `StoreError`; `Unavailable` is worth trying
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final, LiteralString, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeAlias, TypeVar, cast
 
 import psycopg
 import psycopg_pool
@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from ohmesh.model.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from headend.store.plan import Plan, Row, Statement
 
@@ -30,6 +30,10 @@ STATEMENT_TIMEOUT_MS: Final = 10_000
 _SET_TENANT: Final = "select set_config('ohmesh.tenant', %s, true)"
 _SET_TENANT_AND_PLAN: Final = (
     "select set_config('ohmesh.tenant', %s, true), set_config('plan_cache_mode', %s, true)"
+)
+_SET_GROUP: Final = (
+    "select set_config('ohmesh.tenant', %s, true), set_config('lock_timeout', %s, true),"
+    " set_config('plan_cache_mode', 'force_generic_plan', true)"
 )
 _BEGIN_AS: Final = b"begin; select set_config('ohmesh.tenant', '%d', true)"
 
@@ -49,6 +53,12 @@ _RETRY = (
     psycopg.errors.ReadOnlySqlTransaction,  # a fail-over is under way
     psycopg.InterfaceError,
 )
+_IN_THE_WAY = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.SerializationFailure,
+)
 
 
 @contextmanager
@@ -61,6 +71,11 @@ def _translated() -> Iterator[None]:
         raise KeyTaken(_line(error)) from error
     except psycopg.Error as error:
         raise StoreError(_line(error)) from error
+
+
+def in_the_way(error: Unavailable) -> bool:
+    """Whether another transaction was in the way, and not that the database is away."""
+    return isinstance(error.__cause__, _IN_THE_WAY)
 
 
 def _line(error: psycopg.Error) -> str:
@@ -218,6 +233,70 @@ async def tenant_transaction(pool: AsyncPool, tenant_id: int) -> AsyncIterator[A
         async with pool.connection() as connection:  # its end commits or rolls back
             await connection.execute(_BEGIN_AS % tenant_id, prepare=False)
             yield connection
+
+
+async def run_together(
+    pool: AsyncPool, tenant_id: int, plans: Sequence[Plan[Any]], *, patience_ms: int
+) -> list[Any]:
+    """Run plans in step in one transaction that sees one tenant; all or none is committed.
+
+    What they ask in one step goes in one message, so that a step costs one round trip and the
+    whole one commit. Their statements are planned once for all parameters.
+
+    Args:
+        pool: of the API's role.
+        tenant_id: whose.
+        plans: of which none may look at what another writes.
+        patience_ms: for locks that others hold.
+
+    Raises: Unavailable, StoreError, and what a plan raises.
+    """
+    with _translated():
+        async with pool.connection() as connection, connection.pipeline() as pipeline:
+            await connection.execute("begin")
+            await connection.execute(_SET_GROUP, (str(tenant_id), f"{patience_ms}ms"))
+            results = await _in_step(connection, pipeline, plans)
+            await connection.execute("commit")
+        return results
+
+
+async def _in_step(
+    connection: AsyncConnection, pipeline: psycopg.AsyncPipeline, plans: Sequence[Plan[Any]]
+) -> list[Any]:
+    results: list[Any] = [None] * len(plans)
+    answers: dict[int, list[Row] | None] = dict.fromkeys(range(len(plans)))
+    while answers:
+        asked = {}
+        for number, rows in answers.items():
+            try:
+                asked[number] = await _ask(connection, plans[number], rows)
+            except _Ended as ended:
+                results[number] = ended.result
+        if asked:
+            await pipeline.sync()
+        answers = {n: await c.fetchall() if c.description else [] for n, c in asked.items()}
+    return results
+
+
+class _Ended(Exception):  # noqa: N818 - no error: a plan has come to its result
+    def __init__(self, result: object) -> None:
+        super().__init__()
+        self.result = result
+
+
+async def _ask(
+    connection: AsyncConnection, plan: Plan[Any], rows: list[Row] | None
+) -> psycopg.AsyncCursor[Row]:
+    """Send a plan's next question. Raises _Ended when it has none."""
+    while True:
+        try:
+            statement = plan.send(cast("list[Row]", rows))  # None begins it
+        except StopIteration as stop:
+            raise _Ended(stop.value) from None
+        cursor = await connection.execute(statement.sql, statement.params, binary=True)
+        if not statement.silent:
+            return cursor
+        rows = []
 
 
 @asynccontextmanager

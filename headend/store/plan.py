@@ -30,15 +30,21 @@ class Statement:
         sql: its text.
         params: by name.
         one_plan: whether the plan that serves any parameters is good enough to be kept.
+        silent: whether nobody looks at its rows; then it may travel with what follows it.
     """
 
     sql: LiteralString
     params: Mapping[str, object]
     one_plan: bool = False
+    silent: bool = False
 
     def planned_once(self) -> Statement:
         """The same, for a question whose best plan does not hang on its parameters."""
         return replace(self, one_plan=True)
+
+    def silently(self) -> Statement:
+        """The same, for a write whose plan does not look at its rows."""
+        return replace(self, silent=True)
 
 
 Plan: TypeAlias = Generator[Statement, list[Row], _T]

@@ -6,6 +6,7 @@ A contract is an account of `/v1/accounts`, by the same name.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
@@ -161,8 +162,8 @@ async def pay(
         currency = (await _contract(parts, who, contract))["currency"]
     amount_mu = amount_of(body.amount_mu, body.amount_minor, currency or "")
     payment = Payment(contract, amount_mu, idempotency_key, body.currency, body.channel)
-    plan = payments.pay(who.tenant_id, payment, parts.now(), suspend=True)
-    made = await parts.store.run(who.tenant_id, plan)
+    make = partial(payments.pay, who.tenant_id, payment, parts.now(), suspend=True)
+    made = await parts.store.together(who.tenant_id, contract, make)
     booked = made.state in {PaymentState.BOOKED, PaymentState.REVERSED}
     status = 201 if booked else 202
     return accepted(payment_view(made), replayed=made.replayed and booked, status=status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -85,12 +86,12 @@ async def vend(
     if not is_id(meter):
         raise not_found("meter", meter)
     wish = NewToken(meter, body.kind, body.units, idempotency_key, body.amount_mu)
-    plan = tokens.prepare(who.tenant_id, wish, parts.vendor, parts.now())
-    prepared = await parts.store.run(who.tenant_id, plan)
+    prepare = partial(tokens.prepare, who.tenant_id, wish, parts.vendor, parts.now())
+    prepared = await parts.store.together(who.tenant_id, meter, prepare)
     digits = parts.vendor.issue(prepared.prepared)
     sealed = parts.seal_key(f"token/{prepared.id}", digits.encode())
-    done = tokens.finish(who.tenant_id, prepared, sealed, parts.now())
-    record = await parts.store.run(who.tenant_id, done)
+    finish = partial(tokens.finish, who.tenant_id, prepared, sealed, parts.now())
+    record = await parts.store.together(who.tenant_id, meter, finish)
     return accepted(_view(record, digits), replayed=prepared.replayed)
 
 
