@@ -6,6 +6,7 @@ dictionary leads back, and it can be looked up. What is shown once is never kept
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import secrets
@@ -18,7 +19,6 @@ KEY_PREFIX = "ohm_"
 """So that scanners for lost secrets, and people, know one when they see it."""
 PASSWORD_CHARACTERS_MIN, PASSWORD_CHARACTERS_MAX = 12, 200
 _HASH = PasswordHash((Argon2Hasher(),))
-_ABSENT = _HASH.hash(secrets.token_urlsafe(24))
 
 
 def digest(secret: str) -> bytes:
@@ -44,10 +44,16 @@ def hash_password(password: str) -> str:
 def verify_password(password: str, kept: str | None) -> bool:
     """Whether it is the password; takes as long for a user who does not exist."""
     try:
-        right = _HASH.verify(password.encode("utf-8", "replace"), kept or _ABSENT)
+        right = _HASH.verify(password.encode("utf-8", "replace"), kept or _nobodys_hash())
     except UnknownHashError:
         return False
     return right and kept is not None
+
+
+@functools.cache
+def _nobodys_hash() -> str:
+    """Made when first asked for: it costs what a sign-in costs, and most processes never need it."""
+    return _HASH.hash(secrets.token_urlsafe(24))
 
 
 def derive(secret: bytes, purpose: bytes) -> bytes:
