@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import secrets
 import time
 from contextlib import contextmanager
@@ -22,11 +23,13 @@ import uvicorn
 from headend.api.app import create_app
 from headend.api.services import SQL as API_SQL
 from headend.bench.pipeline.servers import servers
+from headend.ports import listening
 from headend.security.secrets import digest
 from headend.store import bootstrap, db
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import socket
+    from collections.abc import Iterator, Sequence
     from multiprocessing.connection import Connection as Pipe
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,10 +58,16 @@ _FILL: Final = (
     ),
 )
 
+KINDS: Final = (
+    *("/v1/meters/{}", "/v1/meters/{}/registers"),
+    *("/v1/meters?page_size=20", "/v1/events"),
+)
 _USAGE: Final = "/v1/usage/daily?first=2026-01-15&last=2026-01-15"
 
 
-def api(meters: int, requests: int, streams: int, admin_url: str | None = None) -> dict[str, Any]:
+def api(
+    meters: int, requests: int, streams: int, admin_url: str | None = None, workers: int = 1
+) -> dict[str, Any]:
     """The benchmark's result; see `docs/benchmarks.md`."""
     with servers(admin_url, admin_url and "-") as lent:  # no broker is needed
         urls = bootstrap.bootstrap(
@@ -70,11 +79,12 @@ def api(meters: int, requests: int, streams: int, admin_url: str | None = None) 
         ).urls
         token = secrets.token_urlsafe(32)
         _fill(lent.database, meters, token)
-        with serving(urls["api"]) as (port, pid):
+        with serving_by(urls["api"], workers) as (port, pids):
             raw_s = _raw(urls["api"], requests)
-            measured = asyncio.run(_measure(port, token, pid, (requests, streams)))
+            measured = asyncio.run(_measure(port, token, pids, (requests, streams)))
     raw = {"raw_month_p50_ms": _p_ms(raw_s, 0.5), "raw_month_p99_ms": _p_ms(raw_s)}
-    return {"meters": meters, **_headline(raw, measured), **raw, **measured}
+    sizes = {"meters": meters, "workers": workers}
+    return {**sizes, **_headline(raw, measured), **raw, **measured}
 
 
 def _headline(raw: dict[str, float], measured: dict[str, Any]) -> dict[str, Any]:
@@ -90,15 +100,29 @@ def _headline(raw: dict[str, float], measured: dict[str, Any]) -> dict[str, Any]
 @contextmanager
 def serving(url: str) -> Iterator[tuple[int, int]]:
     """The API on a database, in a process of its own: its port and its process id."""
-    ours, theirs = multiprocessing.Pipe()
+    with serving_by(url, 1) as (port, pids):
+        yield port, pids[0]
+
+
+@contextmanager
+def serving_by(url: str, workers: int) -> Iterator[tuple[int, list[int]]]:
+    """The API on a database, in processes of its own: their port and their process ids."""
     context = multiprocessing.get_context("spawn")
-    child = context.Process(target=_serve, args=(url, theirs), daemon=True)
-    child.start()
-    try:
-        yield ours.recv(), child.pid or 0
-    finally:
-        child.terminate()
-        child.join()
+    ours, theirs = multiprocessing.Pipe()
+    with listening("127.0.0.1", 0, workers) as listeners:
+        children = [
+            context.Process(target=_serve, args=(url, one, theirs), daemon=True)
+            for one in listeners
+        ]
+        for child in children:
+            child.start()
+        try:
+            pids = [ours.recv() for _ in children]
+            yield listeners[0].getsockname()[1], pids
+        finally:
+            for child in children:
+                child.terminate()
+                child.join()
 
 
 def _fill(database_url: str, meters: int, token: str) -> None:
@@ -114,20 +138,27 @@ def _fill(database_url: str, meters: int, token: str) -> None:
         admin.execute("analyze")
 
 
-def _serve(url: str, pipe: Pipe) -> None:
-    asyncio.run(_serve_on(url, pipe))
+def _serve(url: str, listener: socket.socket, pipe: Pipe) -> None:
+    loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_serve_on(url, listener, pipe))
 
 
-async def _serve_on(url: str, pipe: Pipe) -> None:
+async def _serve_on(url: str, listener: socket.socket, pipe: Pipe) -> None:
     async with db.make_pool(url) as pool:
         app = create_app(pool, secret=bytes(16), seal_key=lambda _, key: key, requests_per_s=1e9)
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)
-        server = uvicorn.Server(config)
-        task = asyncio.create_task(server.serve())
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        task = asyncio.create_task(server.serve([listener]))
         while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event
             await asyncio.sleep(0.02)
-        pipe.send(server.servers[0].sockets[0].getsockname()[1])
+        pipe.send(os.getpid())
         await task
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds that a process has computed (proc_pid_stat(5): utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _raw(url: str, requests: int) -> list[float]:
@@ -167,7 +198,9 @@ def _month(number: int) -> str:
     )
 
 
-async def _measure(port: int, token: str, pid: int, sizes: tuple[int, int]) -> dict[str, Any]:
+async def _measure(
+    port: int, token: str, pids: list[int], sizes: tuple[int, int]
+) -> dict[str, Any]:
     requests, streams = sizes
     limits = httpx.Limits(max_connections=streams + CALLERS)
     async with httpx.AsyncClient(
@@ -180,16 +213,21 @@ async def _measure(port: int, token: str, pid: int, sizes: tuple[int, int]) -> d
             await _timed(client, _month(i))
         month = [await _timed(client, _month(i)) for i in range(requests)]
         page = [await _timed(client, "/v1/meters?page_size=100") for _ in range(requests)]
-        mixed_s, mixed = await _mixed(port, token, requests * 10)
+        mixed_s, mixed = await _mixed(port, token, _paths(KINDS, requests * 10))
+        cpu = {
+            f"cpu_ms_{kind}": await _cpu_ms(port, token, pids, _paths((path,), requests * 5))
+            for kind, path in zip(("meter", "registers", "page", "events"), KINDS, strict=True)
+        }
         usage = [await _timed(client, _USAGE) for _ in range(3)]
         export_s, rows = await _export(client)
-        memory = await _streams(client, pid, streams)
+        memory = await _streams(client, pids, streams)
     return {
         "month_p50_ms": _p_ms(month, 0.5),
         "month_p99_ms": _p_ms(month),
         "meter_page_p99_ms": _p_ms(page),
         "mixed_requests_per_s": round(len(mixed) / mixed_s),
         "mixed_p99_ms": _p_ms(mixed),
+        **cpu,
         "usage_of_fleet_day_ms": _p_ms(usage, 0.5),
         "parquet_rows_per_s": round(rows / export_s),
         **memory,
@@ -203,12 +241,11 @@ async def _timed(client: httpx.AsyncClient, path: str) -> float:
     return time.perf_counter() - began
 
 
-async def _mixed(port: int, token: str, requests: int) -> tuple[float, list[float]]:
-    """A meter, its registers, a page of meters, events: by turns, CALLERS at a time.
+async def _mixed(port: int, token: str, paths: Iterator[str]) -> tuple[float, list[float]]:
+    """Seconds of all and of each, CALLERS at a time.
 
     A client library costs more than the server that it asks: here octets go and come.
     """
-    paths = iter(_paths(requests))
     head = f"HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n"
 
     async def caller() -> list[float]:
@@ -237,8 +274,15 @@ async def answered(
     return time.perf_counter() - began
 
 
-def _paths(requests: int) -> Iterator[str]:
-    kinds = ("/v1/meters/{}", "/v1/meters/{}/registers", "/v1/meters?page_size=20", "/v1/events")
+async def _cpu_ms(port: int, token: str, pids: list[int], paths: Iterator[str]) -> float:
+    """Milliseconds that the servers compute for each request."""
+    before_s = sum(map(cpu_s, pids))
+    _, taken = await _mixed(port, token, paths)
+    return round((sum(map(cpu_s, pids)) - before_s) * 1000 / len(taken), 2)
+
+
+def _paths(kinds: Sequence[str], requests: int) -> Iterator[str]:
+    """Of a meter, its registers, a page of meters, events: by turns."""
     for i in range(requests):
         yield kinds[i % len(kinds)].format(_name(i % DEEP_METERS))
 
@@ -253,17 +297,17 @@ async def _export(client: httpx.AsyncClient) -> tuple[float, int]:
     return time.perf_counter() - began, DEEP_METERS * 31 * 96
 
 
-async def _streams(client: httpx.AsyncClient, pid: int, streams: int) -> dict[str, int]:
+async def _streams(client: httpx.AsyncClient, pids: list[int], streams: int) -> dict[str, int]:
     """Kilobytes that each listener costs, and how much more after some seconds of listening."""
-    before = _resident_kb(pid)
+    before = _resident_kb(pids)
     opened = [
         await client.send(client.build_request("GET", "/v1/stream"), stream=True)
         for _ in range(streams)
     ]
     await asyncio.sleep(2)
-    first = _resident_kb(pid)
+    first = _resident_kb(pids)
     await asyncio.sleep(5)
-    later = _resident_kb(pid)
+    later = _resident_kb(pids)
     for one in opened:
         await one.aclose()
     return {
@@ -273,9 +317,9 @@ async def _streams(client: httpx.AsyncClient, pid: int, streams: int) -> dict[st
     }
 
 
-def _resident_kb(pid: int) -> int:
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(text.partition("VmRSS:")[2].split()[0])
+def _resident_kb(pids: Sequence[int]) -> int:
+    texts = (Path(f"/proc/{pid}/status").read_text(encoding="ascii") for pid in pids)
+    return sum(int(text.partition("VmRSS:")[2].split()[0]) for text in texts)
 
 
 def _p_ms(taken: list[float], part: float = 0.99) -> float:

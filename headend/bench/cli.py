@@ -78,10 +78,11 @@ def api(argv: list[str]) -> int:
 
     parser = _parser("api", "Ask the API over HTTP, beside the same SQL in the same run.")
     parser.add_argument("--meters", type=int, default=0, help="how many the list has")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the API")
     parser.add_argument("--database", metavar="URL", help="a superuser's address; else our own")
     options = parser.parse_args(argv)
     sizes = (10_000, 50, 50) if options.quick else (100_000, 300, 1000)
-    result = bench.api(options.meters or sizes[0], *sizes[1:], options.database)
+    result = bench.api(options.meters or sizes[0], *sizes[1:], options.database, options.workers)
     _print(result, options)
     return 0
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from headend.bench.api import answered, serving
+from headend.bench.api import answered, cpu_s, serving
 from headend.security.secrets import digest
 from headend.store import db
 
@@ -54,14 +52,14 @@ def measure(
     warm, fast, paced = requests[:CALLERS], requests[CALLERS:-count], requests[-count:]
     with serving(urls["api"]) as (port, pid):
         asyncio.run(_drive(port, warm, None))
-        begun_s = _cpu_s(pid)
+        begun_s = cpu_s(pid)
         fast_s, _ = asyncio.run(_drive(port, fast, None))
-        cpu_s = _cpu_s(pid) - begun_s
+        computed_s = cpu_s(pid) - begun_s
         _, taken_s = asyncio.run(_drive(port, paced, per_s))
     taken_s.sort()
     return {
         "max_per_s": int(count / fast_s),
-        "cpu_ms": round(1000 * cpu_s / count, 2),
+        "cpu_ms": round(1000 * computed_s / count, 2),
         "p50_ms": round(1000 * taken_s[count // 2], 2),
         "p99_ms": round(1000 * taken_s[count * 99 // 100], 2),
     }
@@ -75,12 +73,6 @@ def _request(token: str, number: int, path: str, body: dict[str, Any]) -> bytes:
         f"Content-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content
-
-
-def _cpu_s(pid: int) -> float:
-    """Seconds that a process has computed (proc_pid_stat(5): utime and stime)."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _drive(
