@@ -52,7 +52,7 @@ def verify_password(password: str, kept: str | None) -> bool:
 
 @functools.cache
 def _nobodys_hash() -> str:
-    """Made when first asked for: it costs what a sign-in costs, and most processes never need it."""
+    """Made when first asked for: it costs what a sign-in costs, and few processes need it."""
     return _HASH.hash(secrets.token_urlsafe(24))
 
 
