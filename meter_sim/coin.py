@@ -51,6 +51,12 @@ class Coin:
         # Most significant part first, on any machine.
         return words.astype(">u8").view(">u2")[:count]
 
+    def four(self, transmitter: int, receiver: int, frame: int) -> list[int]:
+        """The first sixteen of `tosses` in four words, the first toss of each on top."""
+        self._turn_to(transmitter, receiver, frame)
+        words: list[int] = self._bits.random_raw(_BUFFER_EMPTY).tolist()
+        return words
+
     def _turn_to(self, transmitter: int, receiver: int, frame: int) -> None:
         self._key[1] = transmitter
         self._counter[0] = frame

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from meter_sim.city.links import LinkTable
     from ohmesh.mesh.frames import Frame
 
-_DRAWS = 16
-"""Tosses of an exchange; most need five, the few that need more go on from a second frame."""
 _EVERYBODY = 0
 _HACK = 7
 _LOOK_SLOTS = 8
@@ -190,7 +188,11 @@ class FusedWorld(World):
         """Uniform 16-bit numbers of one exchange or broadcast, whatever else happens meanwhile."""
         while True:
             node.sent += 1
-            yield from self._coin.tosses(node.number, receiver, node.sent, _DRAWS).tolist()
+            for word in self._coin.four(node.number, receiver, node.sent):
+                yield word >> 48
+                yield word >> 32 & 0xFFFF
+                yield word >> 16 & 0xFFFF
+                yield word & 0xFFFF
 
     def _node(self, number: int) -> RadioNode:
         return RadioNode(number, is_root=number <= self.gateways)

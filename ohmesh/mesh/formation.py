@@ -133,7 +133,7 @@ class Formation:
             for timer in (Timer.SOLICIT, Timer.DECIDE, Timer.POISON, Timer.HOLD_DOWN):
                 timers.cancel(timer)
             self._poisons_left = 0
-            self._arm_probe(now_ms)
+            self._arm_probe(now_ms, self._candidates())
             core.trace("parent.gained")
             self._forwarder.release(now_ms)
             self.advertise(now_ms)
@@ -440,25 +440,26 @@ class Formation:
     def probe_due(self, now_ms: int) -> None:
         """Keep the parent's link proven, and one candidate's."""
         core = self._core
-        self._arm_probe(now_ms)
-        if not core.attached or core.flags & TagFlag.COLLECT_ONLY or self._probing:
+        if not core.attached:
+            return
+        candidates = self._candidates()
+        self._arm_probe(now_ms, candidates)
+        if core.flags & TagFlag.COLLECT_ONLY or self._probing:
             return
         stale_ms = now_ms - self._probe_period_ms() // 2
         parent = core.neighbours.get(core.parents[0])
         if parent is not None and parent.acked_ms < max(stale_ms, self._doubt_ms):
             self._probe(now_ms, parent)
-        stale = self._stale(now_ms)
+        stale = self._stale(now_ms, candidates)
         if stale:
             self._probe(now_ms, min(stale, key=lambda row: row.tried_ms))
 
-    def _stale(self, now_ms: int) -> list[Neighbour]:
-        """Return those of the best candidates whose links were not tried for too long."""
+    def _stale(self, now_ms: int, candidates: list[Neighbour]) -> list[Neighbour]:
+        """Return those whose links were not tried for too long."""
         young_ms = now_ms - self._core.scaled(c.PROBE_YOUNG_MS)
         known_ms = now_ms - self._core.scaled(c.PROBE_KNOWN_MS)
         return [
-            row
-            for row in self._candidates()
-            if row.tried_ms < (young_ms if row.is_young else known_ms)
+            row for row in candidates if row.tried_ms < (young_ms if row.is_young else known_ms)
         ]
 
     def _candidates(self) -> list[Neighbour]:
@@ -472,12 +473,10 @@ class Formation:
         rows.sort(key=lambda row: row.cost)
         return rows[: c.PROBE_BEST]
 
-    def _arm_probe(self, now_ms: int) -> None:
+    def _arm_probe(self, now_ms: int, candidates: list[Neighbour]) -> None:
         core = self._core
-        if not core.attached:
-            return
         period_ms = self._probe_period_ms()
-        if any(row.is_young for row in self._candidates()):
+        if any(row.is_young for row in candidates):
             period_ms = min(period_ms, core.scaled(c.PROBE_YOUNG_MS))
         core.timers.set(Timer.PROBE, now_ms + core.spread(period_ms))
 

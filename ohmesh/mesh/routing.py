@@ -72,21 +72,35 @@ class Routing:
         ways = self._ways(now_ms)
         if not ways:
             return Change(lost=True) if self._core.attached else NO_CHANGE
-        return self._attach(now_ms, self._choose(now_ms, ways), ways)
+        best = self._best(ways)
+        root = best.tag.root
+        ranked = [way for way in ways if way[2].tag.root == root]
+        ranked.sort()
+        return self._attach(now_ms, self._patient(now_ms, best, ranked[0][2]), ranked)
 
     def _ways(self, now_ms: int) -> list[Way]:
-        """Return tier 1; the most frequent loop of all, so `is_usable` is spelled out in it."""
-        feasible = self._core.feasibility.is_feasible
+        """Return tier 1; the loop of all loops: `is_usable` and `is_feasible` are spelled out."""
+        bound = self._core.feasibility.bound
         fair: list[Way] = []
         poor: list[Way] = []
+        root, reach = 0, None
         for row in self._core.neighbours.rows():
             if row.acked_ms < 0 or row.deny_until_ms > now_ms:
                 continue
             tag, etx_128ths = row.tag, row.etx_128ths
             cost = tag.rank + etx_128ths
-            if tag.root and cost < c.MAX_PATH_COST and feasible(tag, row.best_rank):
-                ways = fair if etx_128ths <= c.MAX_LINK_METRIC else poor
-                ways.append((cost, len(fair) + len(poor), row))
+            if not tag.root or cost >= c.MAX_PATH_COST:
+                continue
+            if tag.root != root:
+                root, reach = tag.root, bound(tag.root)
+            if reach is not None:
+                version = tag.epoch, tag.seq
+                if version < reach.version:
+                    continue
+                if version == reach.version and row.best_rank >= reach.distance:
+                    continue
+            ways = fair if etx_128ths <= c.MAX_LINK_METRIC else poor
+            ways.append((cost, len(fair) + len(poor), row))
         # A poor way is better than none, and than telling a sub-tree that there is none.
         return fair or poor
 
@@ -101,14 +115,13 @@ class Routing:
         ]
         return min(rows, key=lambda row: row.cost + _surcharge(row, 0, 0), default=None)
 
-    def _attach(self, now_ms: int, chosen: Neighbour, ways: list[Way]) -> Change:
-        """Take a preferred parent, and backups from the ways."""
+    def _attach(self, now_ms: int, chosen: Neighbour, ranked: list[Way]) -> Change:
+        """Take a preferred parent, and the best others of the ways to its root as backups."""
         core = self._core
         old_root, old_parents, was_attached = core.root, core.parents, core.attached
         root = chosen.tag.root
-        backups = [way for way in ways if way[2].tag.root == root and way[2] is not chosen]
-        backups.sort()
-        rows = [chosen, *(row for _, _, row in backups[: c.MAX_PARENTS - 1])]
+        backups = [row for _, _, row in ranked[: c.MAX_PARENTS] if row is not chosen]
+        rows = [chosen, *backups[: c.MAX_PARENTS - 1]]
         switched = root != old_root or not was_attached
         eager = self.eager
         newer = self._version_to_adopt(now_ms, rows, entering=switched)
@@ -117,7 +130,7 @@ class Routing:
             # Backups that have not got the new version are not feasible any more.
             rows = [row for row in rows if core.feasibility.is_feasible(row.tag, row.best_rank)]
         core.root = root
-        core.parents = tuple(row.id for row in rows)
+        core.parents = tuple([row.id for row in rows])
         core.rank = chosen.cost
         core.hops = min(chosen.tag.hops + 1, 0xFF)
         inherited = chosen.tag.flags & (TagFlag.GROUNDED | TagFlag.COLLECT_ONLY)
@@ -132,17 +145,21 @@ class Routing:
             starved=starved,
         )
 
-    def _choose(self, now_ms: int, ways: list[Way]) -> Neighbour:
+    def _best(self, ways: list[Way]) -> Neighbour:
+        """Return the cheapest way when switching has its price; the first of equals."""
         core = self._core
         current = core.parents[0] if core.parents else 0
-        ranked = ((cost + _surcharge(row, current, core.root), at, row) for cost, at, row in ways)
-        best = min(ranked)[2]
-        if best.id != current:
-            self._better_since_ms = -1
-            return best
-        root = best.tag.root
-        cheapest = min(way for way in ways if way[2].tag.root == root)[2]
-        if cheapest.cost >= best.cost:
+        least, best = -1, ways[0][2]
+        for cost, _, row in ways:
+            price = cost + _surcharge(row, current, core.root)
+            if least < 0 or price < least:
+                least, best = price, row
+        return best
+
+    def _patient(self, now_ms: int, best: Neighbour, cheapest: Neighbour) -> Neighbour:
+        """Return the best, or the cheapest one to its root once that has been so long enough."""
+        core = self._core
+        if best.id not in core.parents[:1] or cheapest.cost >= best.cost:
             self._better_since_ms = -1
             return best
         if self._better_since_ms < 0:
