@@ -203,8 +203,9 @@ class Writer:
     def _write_readings(self, connection: Connection, effects: Effects, stored: Stored) -> None:
         if not (effects.values or effects.rows):
             return
-        registers = {value.register for _, _, value in effects.values}
-        self._learn_channels(connection, registers.union(*(block.used() for block in effects.rows)))
+        registers = {id(v.register): v.register for _, _, v in effects.values}
+        used = {*registers.values()}.union(*(block.used() for block in effects.rows))
+        self._learn_channels(connection, used)
         readings = Readings(self._columns(effects))
         stream = readings.stream()
         try:
@@ -221,10 +222,13 @@ class Writer:
     def _columns(self, effects: Effects) -> Iterator[Columns]:
         channels = self._channels
         if effects.values:
+            # By identity: a profile has one object for each register, and hashing it is dear.
+            known_as = {id(v.register): v.register for _, _, v in effects.values}
+            numbers = {key: channels[register] for key, register in known_as.items()}
             yield Columns(
                 *zip(
                     *(
-                        (place, meter, channels[v.register], v.time_us, v.value, v.status)
+                        (place, meter, numbers[id(v.register)], v.time_us, v.value, v.status)
                         for place, meter, v in effects.values
                     ),
                     strict=True,

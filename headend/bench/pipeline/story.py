@@ -217,19 +217,20 @@ def direct(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
     home = made(place, "direct", street)
     many = {"BROKER__RECEIVE_MAXIMUM": "2000"}  # small messages: a transaction takes more of them
     with ingest(home.config, many) as pid, traffic(street) as sender:
-        begin, cpu_before_s = time.perf_counter(), cpu_s(pid)
+        begin, before = time.perf_counter(), cpu_s()
         sender.tell({"do": "direct"})
         stored = stored_in_time(home, sizes.messages)
         seconds = time.perf_counter() - begin
-        ingest_s, sender_s = cpu_s(pid) - cpu_before_s, sender.line()["cpu_s"]
-        rss_mib = peak_mib(pid)
+        spent, rss_mib = cpu_s(), peak_mib(pid)
+        sender_s = sender.line()["cpu_s"]
+    took_s = {name: spent[name] - before[name] for name in ("ingest", "postgres", "mosquitto")}
+    took_s["sender"] = sender_s
     return {
         "messages": sizes.messages,
         "meters": sizes.modems,
         "stored": stored,
         "messages_per_s": round(stored / seconds),
-        "ingest_cpu_us": round(1e6 * ingest_s / sizes.messages, 1),
-        "sender_cpu_us": round(1e6 * sender_s / sizes.messages, 1),
+        "cpu_us": {name: round(1e6 * s / sizes.messages, 1) for name, s in took_s.items()},
         "rss_mib": rss_mib,
     }
 
