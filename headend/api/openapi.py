@@ -62,6 +62,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
+    found["paths"] = dict(sorted(found["paths"].items()))  # whatever order routes are found in
     keyed: frozenset[str] = app.state.keyed
     components = found.setdefault("components", {})
     own = components.setdefault("schemas", {})
