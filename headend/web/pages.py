@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from decimal import Decimal
@@ -67,29 +68,35 @@ async def fleet(
     request: Request, parts: Parts, who: Caller, q: Prefix = "", after: After = ""
 ) -> Response:
     """Is the fleet all right, and if not, where first?"""
-    counts = (await parts.rows(who.tenant_id, "fleet_counts"))[0]
-    rows = await _meters(parts, who, q, after)
-    success = await parts.store.run(
-        who.tenant_id, read_success_plan(who.tenant_id, ReadSuccessQuery(worst=5), parts.now())
+    report = read_success_plan(who.tenant_id, ReadSuccessQuery(worst=5), parts.now())
+    counts, rows, success, topology, happened, curve = await asyncio.gather(
+        parts.rows(who.tenant_id, "fleet_counts"),
+        _meters(parts, who, q, after),
+        parts.store.run(who.tenant_id, report),
+        read_topology(parts, who),
+        _happened(parts, who),
+        _shown_curve(parts, who),
     )
     return render(
         request,
         "fleet.html",
-        counts=counts,
+        counts=counts[0],
         success=success,
         meters=[meter_view(row) for row in rows[:ROWS]],
         more=rows[ROWS - 1]["meter"] if len(rows) > ROWS else None,
-        picture=draw(await read_topology(parts, who)),
-        happened=await _happened(parts, who),
-        curve=await _shown_curve(parts, who),
+        picture=draw(topology),
+        happened=happened,
+        curve=curve,
         q=q,
     )
 
 
 async def _happened(parts: Services, who: Principal) -> list[Happening]:
     """The newest events and commands in one list."""
-    events = await parts.rows(who.tenant_id, "events", **NO_FILTER, meter=None, limit=HAPPENINGS)
-    commands = await command_routes.find_commands(parts, who, limit=HAPPENINGS)
+    events, commands = await asyncio.gather(
+        parts.rows(who.tenant_id, "events", **NO_FILTER, meter=None, limit=HAPPENINGS),
+        command_routes.find_commands(parts, who, limit=HAPPENINGS),
+    )
     return newest_first(
         [views.Event(**row) for row in events],
         [command_routes.command_view(row) for row in commands],

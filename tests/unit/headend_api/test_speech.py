@@ -15,6 +15,7 @@ from headend.security.roles import Role
 from headend.vee.model import Check
 from headend.web import speech, words
 from ohmesh.model.command import CommandKind, CommandState, RelayState
+from ohmesh.model.errors import DecodeErrorKind
 
 ROOT = Path(__file__).parents[3]
 OTHERS = [name for name in speech.LANGUAGES if name != "en"]
@@ -89,6 +90,7 @@ def test_what_pages_say_of_problems_is_what_problems_say():
         [state.name.lower() for state in RelayState],
         [role.value for role in Role],
         [check.name.lower() for check in Check],
+        [f"decode:{kind.value}" for kind in DecodeErrorKind],
     ],
 )
 def test_every_state_and_kind_has_a_word_in_every_language(codes):
