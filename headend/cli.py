@@ -172,29 +172,29 @@ def _announce(text: str) -> None:
 
 
 def _ingest(arguments: argparse.Namespace) -> int:
-    from headend import app  # noqa: PLC0415
+    from headend import roles  # noqa: PLC0415
 
     settings = config.load(arguments.config)
     log_to_stderr()
-    app.run_ingest(settings)
+    roles.run_ingest(settings)
     return 0
 
 
 def _worker(arguments: argparse.Namespace) -> int:
-    from headend import app  # noqa: PLC0415
+    from headend import roles  # noqa: PLC0415
 
     settings = config.load(arguments.config)
     log_to_stderr()
-    app.run_worker(settings)
+    roles.run_worker(settings)
     return 0
 
 
 def _gate(arguments: argparse.Namespace) -> int:
-    from headend import app  # noqa: PLC0415
+    from headend import roles  # noqa: PLC0415
 
     settings = config.load(arguments.config)
     log_to_stderr()
-    app.run_gate(settings, with_parent=arguments.with_parent)
+    roles.run_gate(settings, with_parent=arguments.with_parent)
     return 0
 
 
