@@ -280,3 +280,6 @@ class MqttClient:
         with contextlib.suppress(OSError):  # it has gone before us
             peer.settimeout(_GOODBYE_S)
             peer.sendall(octets)
+            end_s = time.monotonic() + _GOODBYE_S
+            while peer.recv(_READ_BYTES) and time.monotonic() < end_s:
+                pass  # it closes when it has read all of ours (3.14.4)

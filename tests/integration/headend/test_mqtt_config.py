@@ -291,6 +291,41 @@ def test_the_head_end_s_own_client_comes_in(site, until):
         client.stop()
 
 
+def test_large_and_many_messages_pass_the_head_end_s_tls(site, until):
+    """What the TLS layer holds is read although the socket itself has nothing more."""
+    stem, _ = site.files("gw/gw1")
+    came, ca_file = [], site.folder / "service-ca.crt"
+
+    def take(deliveries):
+        came.extend(d.payload for d in deliveries)
+        reader.acknowledge([(d.connection, d.mid) for d in deliveries])
+
+    reader = MqttClient(
+        f"mqtts://{LOOPBACK}:{site.headend_port}",
+        client_id="reader",
+        subscriptions=["ohmesh/v1/gw/+/up"],
+        receive=take,
+        tls=TlsFiles(ca_file, site.folder / "headend.crt", site.folder / "headend.key"),
+    )
+    sender = MqttClient(
+        f"mqtts://{LOOPBACK}:{site.port}",
+        client_id="gw1",
+        tls=TlsFiles(ca_file, stem.with_suffix(".crt"), stem.with_suffix(".key")),
+    )
+    sent = [os.urandom(500_000), *(os.urandom(50) for _ in range(300)), os.urandom(400_000)]
+    for client in (reader, sender):
+        client.start()
+    try:
+        until(lambda: reader.connected and sender.connected)
+        for payload in sent:
+            assert sender.publish("ohmesh/v1/gw/gw1/up", payload, qos=1)
+        until(lambda: len(came) >= len(sent))
+    finally:
+        for client in (reader, sender):
+            client.stop()
+    assert came == sent
+
+
 def test_files_with_keys_are_their_owner_s_alone(site):
     modes = {f.name: f.stat().st_mode & 0o777 for f in site.folder.glob("*.key")}
     assert {"broker.key", "headend.key", "fleet-ca.key", "service-ca.key"} <= set(modes)
