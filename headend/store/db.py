@@ -9,16 +9,22 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeAlias, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import psycopg
 import psycopg_pool
 from psycopg import sql
+from psycopg.adapt import PyFormat, Transformer
 from psycopg.rows import dict_row
 
+from headend.store import message
 from ohmesh.model.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+    from psycopg.abc import Transformer as Adapter
+    from psycopg.pq.abc import PGresult
 
     from headend.store.plan import Plan, Row, Statement
 
@@ -29,8 +35,14 @@ AsyncPool: TypeAlias = "psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection
 STATEMENT_TIMEOUT_MS: Final = 10_000
 _SET_TENANT: Final = "select set_config('ohmesh.tenant', %s, true)"
 _SET_TENANT_AND_PLAN: Final = (
-    "select set_config('ohmesh.tenant', %s, true), set_config('plan_cache_mode', %s, true)"
+    b"select set_config('ohmesh.tenant', $1, true), set_config('plan_cache_mode', $2, true)"
 )
+_TWO_TEXTS: Final = (25, 25)
+_DONE: Final = frozenset({psycopg.pq.ExecStatus.TUPLES_OK, psycopg.pq.ExecStatus.COMMAND_OK})
+_PREPARED: Final[WeakKeyDictionary[psycopg.AsyncConnection[Row], message.Prepared]] = (
+    WeakKeyDictionary()
+)
+"""What each connection of a pool has prepared."""
 _SET_GROUP: Final = (
     "select set_config('ohmesh.tenant', %s, true), set_config('lock_timeout', %s, true),"
     " set_config('plan_cache_mode', 'force_generic_plan', true)"
@@ -310,19 +322,46 @@ async def part(connection: AsyncConnection) -> AsyncIterator[None]:
 async def read(pool: AsyncPool, tenant_id: int, statement: Statement) -> list[Row]:
     """The rows of one statement, in a transaction of its own that sees one tenant.
 
-    Both go in one message: what stands before the first Sync is one transaction, so the tenant
-    ends with it (PostgreSQL, "Pipelining" of the extended query protocol).
+    Both go in one message (`headend.store.message`), so the tenant ends with it.
 
     Raises: Unavailable, StoreError.
     """
-    plan = "force_generic_plan" if statement.one_plan else "force_custom_plan"
     with _translated():
-        async with pool.connection() as connection, connection.pipeline():
-            await connection.execute(_SET_TENANT_AND_PLAN, (str(tenant_id), plan), prepare=True)
-            cursor = await connection.execute(
-                statement.sql, statement.params, binary=True, prepare=statement.one_plan or None
-            )
-        return await cursor.fetchall()
+        connection = await pool.getconn()
+        try:
+            return await _read(connection, tenant_id, statement)
+        finally:
+            await pool.putconn(connection)
+
+
+async def _read(connection: AsyncConnection, tenant_id: int, statement: Statement) -> list[Row]:
+    transformer = Transformer(connection)
+    text, names = message.positional(statement.sql)
+    values = transformer.dump_sequence(
+        [statement.params[name] for name in names], [PyFormat.AUTO] * len(names)
+    )
+    plan = b"force_generic_plan" if statement.one_plan else b"force_custom_plan"
+    tenant = message.Question(_SET_TENANT_AND_PLAN, (b"%d" % tenant_id, plan), _TWO_TEXTS)
+    asked = message.Question(
+        text, values, transformer.types or (), transformer.formats, statement.one_plan
+    )
+    prepared = _PREPARED.setdefault(connection, message.Prepared())
+    found = await connection.wait(message.exchange(connection.pgconn, prepared, (tenant, asked)))
+    return _rows_of(found, transformer)
+
+
+def _rows_of(found: list[PGresult], transformer: Adapter) -> list[Row]:
+    """The last result's rows. Raises psycopg.Error."""
+    if not found:
+        raise psycopg.OperationalError("the connection was lost")
+    result = found[-1]
+    if result.status not in _DONE:
+        raise psycopg.errors.error_from_result(result)
+    transformer.set_pgresult(result, set_loaders=True, format=psycopg.pq.Format.BINARY)
+    names = [(result.fname(i) or b"").decode() for i in range(result.nfields)]
+    return transformer.load_rows(
+        0, result.ntuples, lambda values: dict(zip(names, values, strict=True))
+    )
 
 
 def see_tenant(connection: Connection, tenant_id: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from api_site import OURS, THEIRS
 
 from headend.store import db
+from headend.store.message import PREPARED_MAX
 from headend.store.plan import Statement
 from ohmesh.model.errors import StoreError
 
@@ -62,3 +63,64 @@ async def test_a_thousand_reads_and_transactions_on_a_pool_of_four_never_mix(sit
 
         for first in range(0, 1000, 50):
             await asyncio.gather(*(ask(n) for n in range(first, first + 50)))
+
+
+PREPARED = Statement("select count(*)::int as n from pg_prepared_statements", {})
+SLOW = Statement("select pg_sleep(30)", {})
+
+
+async def prepared(pool):
+    async with pool.connection() as connection:
+        return (await (await connection.execute(PREPARED.sql)).fetchall())[0]["n"]
+
+
+async def test_a_value_may_stand_twice_and_be_null_and_a_percent_is_one(pool):
+    asked = "select %(a)s::text as a, %(b)s::int as b, %(a)s || '%%' as c, %(d)s::text as d"
+    for _ in range(3):
+        rows = await db.read(pool, OURS, Statement(asked, {"b": 7, "a": "x", "d": None}))
+        assert rows == [{"a": "x", "b": 7, "c": "x%", "d": None}]
+    assert await db.read(pool, OURS, Statement("set constraints all deferred", {})) == []
+
+
+async def test_what_fails_each_time_is_prepared_once(pool):
+    """An error leaves the statement prepared; the next time it is used, not prepared again."""
+    bad = Statement("select 1 / %(n)s as x", {"n": 0}).planned_once()
+    wrong = Statement("select no_such_column", {}).planned_once()
+    for _ in range(20):
+        for statement in (bad, wrong):
+            with pytest.raises(StoreError):
+                await db.read(pool, OURS, statement)
+    assert await prepared(pool) == 2, "the tenant's and the one that can be prepared"
+    assert await db.read(pool, OURS, Statement(bad.sql, {"n": 1}).planned_once()) == [{"x": 1}]
+
+
+async def test_prepared_statements_do_not_pile_up(pool):
+    for number in range(2 * PREPARED_MAX):
+        await db.read(pool, OURS, Statement(f"select {number} as n", {}).planned_once())
+    assert await prepared(pool) <= PREPARED_MAX
+
+
+async def test_who_goes_away_leaves_the_connection_fit_for_the_next(pool):
+    task = asyncio.create_task(db.read(pool, OURS, SLOW))
+    await asyncio.sleep(0.3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(10):
+        assert {row["tenant_id"] for row in await db.read(pool, OURS, NAMES)} == {OURS}
+        assert await left_behind(pool) == {"tenant": "", "plan": "force_custom_plan"}
+
+
+async def test_a_lost_connection_is_an_error_and_the_next_one_is_new(pool, site):
+    await db.read(pool, OURS, NAMES)
+    end = (
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where usename = 'ohmesh_api' and datname = current_database()"
+    )
+    task = asyncio.create_task(db.read(pool, OURS, SLOW))
+    await asyncio.sleep(0.3)
+    with db.connect(site.admin_url, name="test", autocommit=True) as admin:
+        admin.execute(end)
+    with pytest.raises(db.Unavailable):
+        await task
+    assert {row["tenant_id"] for row in await db.read(pool, OURS, NAMES)} == {OURS}
