@@ -44,6 +44,9 @@ PARENT_SWITCH_THRESHOLD: Final = 192
 """1.5 ETX of hysteresis: RFC 6719 section 5."""
 ROOT_SWITCH_EXTRA: Final = 128
 """A change of root must gain this much on top: the registration it costs is not free."""
+RANK_FALL_TELL: Final = 64
+RANK_FALL_SPREAD_MS: Final = 30_000
+"""A rank that fell by half a transmission is told once within this time; Trickle takes 17 min."""
 RANK_RISE_RESET: Final = 512
 """Trickle restarts when our own rank rose by more (4 x MinHopRankIncrease, Contiki)."""
 ETX_FAILURE_EXTRA: Final = 4

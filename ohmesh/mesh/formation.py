@@ -133,7 +133,7 @@ class Formation:
             for timer in (Timer.SOLICIT, Timer.DECIDE, Timer.POISON, Timer.HOLD_DOWN):
                 timers.cancel(timer)
             self._poisons_left = 0
-            self._arm_probe(now_ms, self._candidates())
+            self._arm_probe(now_ms, self._candidates(now_ms))
             core.trace("parent.gained")
             self._forwarder.release(now_ms)
             self.advertise(now_ms)
@@ -183,6 +183,11 @@ class Formation:
         if risen > c.RANK_RISE_RESET:
             self.advertise(now_ms)
             self.reset_trickle(now_ms, ResetCause.RANK)
+        elif -risen >= c.RANK_FALL_TELL and not self._core.timers.is_set(Timer.ANSWER):
+            # Who could do better through us would learn it at our next turn, half an hour on.
+            spread_ms = self._core.scaled(c.RANK_FALL_SPREAD_MS)
+            at_ms = now_ms + 1 + self._core.rng.randrange(spread_ms)
+            self._core.timers.set(Timer.ANSWER, at_ms)
 
     def _lose(self, now_ms: int) -> None:
         """Tell the children at once: silence here lets rank count to infinity (RIOT #21585)."""
@@ -442,7 +447,7 @@ class Formation:
         core = self._core
         if not core.attached:
             return
-        candidates = self._candidates()
+        candidates = self._candidates(now_ms)
         self._arm_probe(now_ms, candidates)
         if core.flags & TagFlag.COLLECT_ONLY or self._probing:
             return
@@ -462,7 +467,7 @@ class Formation:
             row for row in candidates if row.tried_ms < (young_ms if row.is_young else known_ms)
         ]
 
-    def _candidates(self) -> list[Neighbour]:
+    def _candidates(self, now_ms: int) -> list[Neighbour]:
         """Return the best few that could serve us, or better than now, if their links are good."""
         core, near = self._core, self._core.rank - c.ETX_ONE
         rows = [
@@ -470,7 +475,8 @@ class Formation:
             for row in core.neighbours
             if row.tag.rank <= near and row.has_route() and row.id != core.parents[0]
         ]
-        rows.sort(key=lambda row: row.cost)
+        known_ms = now_ms - core.scaled(c.PROBE_KNOWN_MS)
+        rows.sort(key=lambda row: row.hope(known_ms))
         return rows[: c.PROBE_BEST]
 
     def _arm_probe(self, now_ms: int, candidates: list[Neighbour]) -> None:

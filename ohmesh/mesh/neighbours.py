@@ -9,6 +9,9 @@ from ohmesh.mesh.frames import NO_TAG, Tag
 _DEAD_FAILURES = 2
 """Exchanges in a row nobody answered that mean death and not loss."""
 
+_FAR_BETTER = 3
+"""A link that does so many times better than its estimate is young again."""
+
 
 class Neighbour:
     """One row; times are ms, -1 = never."""
@@ -59,6 +62,15 @@ class Neighbour:
         """
         return self.tag.rank + self.etx_128ths
 
+    def hope(self, since_ms: int) -> int:
+        """Path cost as it may be: a link not tried since then as good as its strength says.
+
+        A link that was judged in a crowd would otherwise never be asked again.
+        """
+        if self.tried_ms >= since_ms:
+            return self.tag.rank + self.etx_128ths
+        return self.tag.rank + min(self.etx_128ths, etx.from_rssi(self.rssi_dbm))
+
     @property
     def link(self) -> tuple[int, int, bool]:
         """What a choice of parents looks at beside the tag; while both stay, so does the choice."""
@@ -103,6 +115,9 @@ class Neighbour:
     def succeed(self, now_ms: int, attempts: int) -> None:
         """Fold an acknowledged exchange."""
         self.tried_ms = now_ms
+        if attempts * c.ETX_ONE * _FAR_BETTER <= self.etx_128ths:
+            # Judged in a storm: a few samples soon decide, not ten of an hour each.
+            self.samples = min(self.samples, 1)
         if self.failures >= _DEAD_FAILURES:
             # It was away, not far: what we learned while it was off says nothing of the link.
             self.etx_128ths = etx.from_rssi(self.rssi_dbm)
