@@ -187,7 +187,8 @@ class MqttClient:
         self._bell.ring()
 
     def _run(self) -> None:
-        backoff = Backoff(random.random, cap_s=RECONNECT_S_MAX)
+        # One client is no herd, and everybody waits for it: a second of health is enough.
+        backoff = Backoff(random.random, cap_s=RECONNECT_S_MAX, healthy_s=1.0)
         place = self._place.address
         with self._bell:
             while not self._stopped.is_set():
