@@ -140,8 +140,8 @@ class Worker:
         self._transmit(self._ask(connection, sending.begin(due, self._now(), _chance())))
 
     def _transmit(self, attempt: Attempt | None) -> None:
-        if attempt is None:
-            return
+        if attempt is None or attempt.due.not_after <= self._now():
+            return  # its time may have ended while the store took the attempt
         due = attempt.due
         try:
             key = self._keystore.open(due.meter, due.key_sealed)

@@ -260,14 +260,19 @@ def _pending(month: Month, state: MonthState) -> Postings:
 
 
 def _priced(month: Month, intervals: Intervals) -> Intervals:
-    """Intervals by start; those that an edge cuts are split if the tariff says so."""
+    """Intervals by start; those that an edge cuts are split if the tariff says so.
+
+    An interval belongs to the month of its start, whole: what reaches over the month's end is
+    priced as the last stretch before it, so that none of it is lost between two months.
+    """
     if not month.prorates:
         return intervals
+    edges_us = month.edges_us[:-1]
     columns = (intervals.start_us, intervals.minutes * US_PER_MINUTE, intervals.wh)
     parts = sorted(
         part
         for start, length, wh in zip(*(column.tolist() for column in columns), strict=True)
-        for part in prorated(start, length, wh, month.edges_us).items()
+        for part in prorated(start, length, wh, edges_us).items()
     )
     start_us, energy = np.array(parts, np.int64).reshape(-1, 2).T
     return measured(start_us, np.zeros_like(energy), energy, np.ones(len(energy), np.bool_))

@@ -185,7 +185,7 @@ class Street:
         yield engine.SQL("add_news", account_id=self.account)
 
     def leave(self, attempt):
-        if attempt is None:
+        if attempt is None or attempt.due.not_after <= self.now:  # as the worker
             return
         key = self.store.keystore.open(attempt.due.meter, attempt.due.key_sealed)
         for payload in sending.messages(attempt, key, lambda sealed: sealed):

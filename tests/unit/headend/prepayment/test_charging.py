@@ -155,6 +155,19 @@ def test_prorating_loses_no_energy():
     assert simulate(versions, [read(1, 300)]) == {(MONTH, "energy"): 200}
 
 
+@pytest.mark.parametrize("minutes", [45, 120, 48 * 60])
+def test_prorating_loses_nothing_where_a_month_ends(minutes):
+    over = Interval(datetime(2026, 5, 31, 23, 30, tzinfo=UTC), minutes, 1000)
+    within = [read(31, 700, hour=22), Interval(over.start + timedelta(minutes=minutes), 60, 50)]
+    flat = {"price_mu_per_kwh": {"day": [1000], "night": [1000]}, "tou_default": "day"}
+    windows = [{"name": "night", "from": "00:00", "to": "00:20"}]
+    versions = tariff(prorate=True, tou=windows, **flat)
+    rated = rate(versions, [over, *within], RatingState(), NOW + timedelta(days=3))
+    assert totals(rated.postings) == {"energy": 1750}
+    counters = {first.month: state.counter_wh for first, state in rated.state.months.items()}
+    assert counters == {5: 1700, 6: 50}, "an interval counts in the month of its start"
+
+
 def test_two_meters_in_one_interval_are_both_charged():
     both = [read(1, 100, meter=1), read(1, 50, meter=2)]
     assert totals(rate(tariff(), both, RatingState(), NOW).postings) == {"energy": 150}
