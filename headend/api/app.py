@@ -57,7 +57,15 @@ from headend.api.routes import (
 from headend.api.services import Services
 from headend.api.sign_ins import SignIns
 from headend.api.store import PoolStore
-from headend.prepayment.tokens.security import StsSoftTest
+from headend.prepayment.tokens.security import SealedSecrets, StsSoftTest, UtrnSoftTest
+from headend.prepayment.tokens.vending import (
+    PAYGO,
+    STS,
+    UTRN,
+    PaygoVending,
+    StsVending,
+    UtrnVending,
+)
 from headend.prepayment.tokens.vendor import StsVendor
 from headend.security.limits import Table
 from headend.security.roles import NOBODY, Permission, Principal
@@ -79,8 +87,9 @@ from headend.web import (
 from headend.web.render import FOLDER, error_page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
+    from headend.prepayment.tokens.vending import Vending
     from headend.prepayment.tokens.vendor import TokenVendor
     from headend.security.enrolment import Enroller
     from headend.security.oidc import Provider
@@ -152,7 +161,7 @@ def create_app(
         pulses=pulses,
         seal_key=seal_key,
         now=now,
-        vendor=vendor or _software_vendor(),
+        vendings=_vendings(vendor or _software_vendor(), secret),
         metrics=metrics,
         provider=provider,
         enroller=enroller,
@@ -187,6 +196,12 @@ def create_app(
     )
     app.add_middleware(Counting, metrics=metrics)
     return app
+
+
+def _vendings(sts: TokenVendor, secret: bytes) -> Mapping[str, Vending]:
+    """Every kind of tokens that is sold."""
+    paygo = PaygoVending(SealedSecrets(derive(secret, b"ohmesh-paygo")))
+    return {STS: StsVending(sts), PAYGO: paygo, UTRN: UtrnVending(UtrnSoftTest())}
 
 
 def _software_vendor() -> TokenVendor:

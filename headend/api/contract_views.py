@@ -226,6 +226,13 @@ class TokenIdentity(View, frozen=True):
     base_year: int
 
 
+class TokenDevice(View, frozen=True):
+    """Whose tokens a meter takes: `paygo` or `utrn`."""
+
+    meter: str
+    vendor: str
+
+
 class Webhook(View, frozen=True):
     """Where events of these kinds are sent."""
 
@@ -287,6 +294,7 @@ KINDS: Final = (
     Token,
     TokenMeaning,
     TokenIdentity,
+    TokenDevice,
     Webhook,
     NewWebhook,
     Delivery,

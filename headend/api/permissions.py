@@ -72,6 +72,7 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         "set_billing_mark",
         "simulate_tariff",
         *("add_webhook", "remove_webhook", "set_token_identity"),
+        *("set_paygo_device", "set_utrn_device"),
     ),
     Permission.MONEY_VEND: (
         *("top_up", "sell", "pay_contract", "take_emergency_credit"),

@@ -13,7 +13,7 @@ from headend.security.roles import Principal
 from headend.store.plan import Queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from headend.api.access import Access
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headend.api.metrics import Metrics
     from headend.api.pulse import Pulses
     from headend.api.sign_ins import SignIns
-    from headend.prepayment.tokens.vendor import TokenVendor
+    from headend.prepayment.tokens.vending import Vending
     from headend.security.enrolment import Enroller
     from headend.security.oidc import Provider
     from headend.store.plan import Plan, Row, Statement
@@ -63,7 +63,7 @@ class Services:
         pulses: what has changed, for the live pages.
         seal_key: a meter's key under the key-encryption key, as the store keeps it.
         now: the clock, UTC.
-        vendor: makes tokens.
+        vendings: make tokens, by the name of their kind.
         metrics: counts what this process does.
         provider: signs people in elsewhere; None: passwords and keys alone.
         enroller: issues certificates to gateways; None: nobody does.
@@ -76,7 +76,7 @@ class Services:
     pulses: Pulses
     seal_key: Callable[[str, bytes], bytes]
     now: Callable[[], datetime]
-    vendor: TokenVendor
+    vendings: Mapping[str, Vending]
     metrics: Metrics
     provider: Provider | None = None
     enroller: Enroller | None = None

@@ -17,6 +17,7 @@ from headend.bench import writes
 from headend.bench.pipeline.servers import servers
 from headend.prepayment import engine
 from headend.prepayment.tokens.security import StsSoftTest
+from headend.prepayment.tokens.vending import STS, StsVending
 from headend.prepayment.tokens.vendor import StsVendor
 from headend.service import tokens
 from headend.store import bootstrap, db
@@ -83,10 +84,9 @@ def api_vend(count: int, admin_url: str | None = None) -> dict[str, Any]:
 def _takes_tokens(number: int) -> Plan[None]:
     drn = f"{number:010d}"
     pan = MeterPan("600727", drn + luhn_digit(drn))
-    vendor = StsVendor(StsSoftTest(), "test-hmac", random_bits=lambda: 0)
-    yield from tokens.set_identity(
-        1, f"M{number}", {"pan": str(pan), "supply_group": "123457"}, vendor
-    )
+    vendings = {STS: StsVending(StsVendor(StsSoftTest(), "test-hmac", random_bits=lambda: 0))}
+    device = {"pan": str(pan), "supply_group": "123457"}
+    yield from tokens.set_device(1, f"M{number}", STS, device, vendings)
 
 
 def _token(meters: int, number: int) -> tuple[str, dict[str, Any]]:

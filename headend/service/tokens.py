@@ -16,28 +16,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
 
-import msgspec
-
 from headend.prepayment import engine, ledger, notices
 from headend.prepayment.charges import tariff_versions
 from headend.prepayment.ledger import Code, Leg, Step, Transaction
 from headend.prepayment.month import local_midnight
 from headend.prepayment.purchase import buy_after
 from headend.prepayment.tariff import valid_at
-from headend.prepayment.tokens.vendor import Prepared, VendRequest
+from headend.prepayment.tokens.vending import STS, Asked
 from headend.store.plan import Plan, Queries, first
 from ohmesh.model.errors import Conflict, PrepaymentError
-from ohmesh.tokens import amounts
-from ohmesh.tokens.keys import KeyParams
-from ohmesh.tokens.pan import MeterPan
-from ohmesh.tokens.sts import TokenKind
-from ohmesh.tokens.tid import LastTid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from headend.prepayment.tokens.vendor import TokenVendor
+    from headend.prepayment.tokens.vending import Vending
     from headend.store.plan import Row
 
 SQL: Final = Queries("headend.service", "tokens.sql")
@@ -52,9 +45,9 @@ class NewToken:
 
     Attributes:
         meter: the meter's name.
-        kind: name of a TokenKind, lower case.
-        units: tenths of a kWh, 1e-5 currency units, W, or a number, by kind; None: as much energy
-            as the amount buys by the contract's tariff on purchases.
+        kind: one of `headend.prepayment.tokens.vending.KINDS`.
+        units: tenths of a kWh, 1e-5 currency units, W, days, or a number, by kind; None: as much
+            energy as the amount buys by the contract's tariff on purchases.
         request_key: the requester's key, unique per tenant.
         amount_mu: what the contract's wallet pays for it; None: nothing.
     """
@@ -68,7 +61,13 @@ class NewToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """A token as it stands; `prepared` has all that its digits are made of."""
+    """A token as it stands; `content` has all that its digits are made of.
+
+    Attributes:
+        units: that were asked for.
+        carries: units that the meter will take, not below those asked for.
+        vendor: of `headend.prepayment.tokens.vending`.
+    """
 
     id: UUID
     meter: str
@@ -76,49 +75,32 @@ class TokenRecord:
     units: int
     amount_mu: int | None
     state: str
-    prepared: Prepared
+    vendor: str
+    content: str
+    carries: int
     made_at: datetime
     replayed: bool
 
 
-class _Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pan: str
-    supply_group: str
-    tariff_index: int = 1
-    key_revision: int = 1
-    base_year: int = 2014
-
-    def params(self) -> KeyParams:
-        """What the meter's key is derived from. Raises PrepaymentError."""
-        return KeyParams(
-            MeterPan.parse(self.pan),
-            self.supply_group,
-            self.tariff_index,
-            self.key_revision,
-            base_year=self.base_year,
-        )
-
-
-def set_identity(
-    tenant_id: int, meter: str, content: Mapping[str, object], vendor: TokenVendor
+def set_device(
+    tenant_id: int,
+    meter: str,
+    vendor: str,
+    content: Mapping[str, object],
+    vendings: Mapping[str, Vending],
 ) -> Plan[None]:
-    """Say how a meter takes tokens; another identity begins with a new record of identifiers.
+    """Say how a meter takes tokens; another device begins with a new record of numbers.
 
-    Raises: PrepaymentError: `unknown_meter`, or what is wrong with the identity.
+    Raises: PrepaymentError: `unknown_meter`, or what is wrong with the device.
     """
-    try:
-        identity = msgspec.convert(content, _Identity)
-    except msgspec.ValidationError as error:
-        raise PrepaymentError("token_identity", str(error)) from error
-    vendor.check(identity.params())
-    params = msgspec.json.encode(identity).decode()
-    made = yield SQL("set_identity", tenant_id=tenant_id, meter=meter, params=params)
+    kept = vendings[vendor].device(meter, content)
+    made = yield SQL("set_device", tenant_id=tenant_id, meter=meter, vendor=vendor, params=kept)
     if not made and first((yield SQL("lock_meter", tenant_id=tenant_id, meter=meter))) is None:
         raise PrepaymentError("unknown_meter", f"there is no meter {meter}")
 
 
 def prepare(
-    tenant_id: int, wish: NewToken, vendor: TokenVendor, now: datetime
+    tenant_id: int, wish: NewToken, vendings: Mapping[str, Vending], now: datetime
 ) -> Plan[TokenRecord]:
     """Reserve and prepare a token, or give back what was prepared under the same key.
 
@@ -126,20 +108,16 @@ def prepare(
         Conflict: the key belongs to another token.
     """
     meter = first((yield SQL("lock_meter", tenant_id=tenant_id, meter=wish.meter)))
-    known = yield from find(tenant_id, request_key=wish.request_key)
+    known = yield from find(tenant_id, vendings, request_key=wish.request_key)
     if known is not None:
         return _same(known, wish)
     if meter is None:
         raise PrepaymentError("unknown_token_meter", f"the meter {wish.meter} takes no tokens")
     identity = uuid5(NAMESPACE, f"{tenant_id}/{wish.request_key}")
-    last = None
-    if meter["last_tid"] is not None:
-        last = LastTid(meter["last_tid"], meter["last_tid_at"])
-    params = msgspec.json.decode(meter["params"], type=_Identity).params()
-    units = wish.units
-    if units is None:
-        units = yield from _bought(tenant_id, meter, wish, now)
-    prepared = vendor.prepare(VendRequest(_kind(wish.kind), units, params, last), now)
+    units = yield from _units(tenant_id, meter, wish, now)
+    vending = vendings[meter["vendor"]]
+    asked = Asked(wish.kind, units, meter["last_tid"], meter["last_tid_at"])
+    readied = vending.prepare(meter["params"], asked, now)
     if wish.amount_mu is not None:
         yield from _reserve(tenant_id, meter, wish.amount_mu, identity, now)
     yield SQL(
@@ -152,10 +130,11 @@ def prepare(
         kind=wish.kind,
         units=units,
         amount_mu=wish.amount_mu,
-        prepared=_encode(prepared),
+        vendor=meter["vendor"],
+        prepared=readied.content,
         now=now,
     ).silently()
-    yield SQL("save_tid", meter_id=meter["meter_id"], tid=prepared.tid, now=now).silently()
+    yield SQL("save_tid", meter_id=meter["meter_id"], tid=readied.number, now=now).silently()
     return TokenRecord(
         id=identity,
         meter=wish.meter,
@@ -163,22 +142,23 @@ def prepare(
         units=units,
         amount_mu=wish.amount_mu,
         state="prepared",
-        prepared=prepared,
+        vendor=meter["vendor"],
+        content=readied.content,
+        carries=vending.units(readied.content),
         made_at=now,
         replayed=False,
     )
 
 
-def _kind(name: str) -> TokenKind:
-    try:
-        return TokenKind[name.upper()]
-    except KeyError:
-        raise PrepaymentError("token_kind", f"there is no kind of token {name!r}") from None
+def _units(tenant_id: int, meter: Row, wish: NewToken, now: datetime) -> Plan[int]:
+    if wish.units is None and meter["vendor"] == STS:
+        return (yield from _bought(tenant_id, meter, wish, now))
+    return wish.units or 0
 
 
 def _bought(tenant_id: int, meter: Row, wish: NewToken, now: datetime) -> Plan[int]:
     """Tenths of a kWh that the amount buys, from what was bought this local month on."""
-    if wish.amount_mu is None or _kind(wish.kind) is not TokenKind.ELECTRICITY:
+    if wish.amount_mu is None or wish.kind != "electricity":
         raise PrepaymentError("token_units", "name units, or an amount that buys electricity")
     if meter["account_id"] is None:
         raise PrepaymentError("unknown_account", "the meter has no contract to pay from")
@@ -224,20 +204,26 @@ def _reserve(tenant_id: int, meter: Row, amount_mu: int, token: UUID, now: datet
     yield from ledger.post(reserved, now)
 
 
-def finish(tenant_id: int, record: TokenRecord, sealed: bytes, now: datetime) -> Plan[TokenRecord]:
+def finish(
+    tenant_id: int,
+    record: TokenRecord,
+    vendings: Mapping[str, Vending],
+    sealed: bytes,
+    now: datetime,
+) -> Plan[TokenRecord]:
     """The digits were made: post the money and tell. A repeat changes nothing.
 
     Raises: PrepaymentError(token_voided): it took too long, and the money went back.
     """
     issued = first((yield SQL("issued", id=record.id, sealed=sealed, now=now)))
     if issued is not None:
-        detail = {"token": str(record.id), "kind": record.kind, "units": record.prepared.units}
+        detail = {"token": str(record.id), "kind": record.kind, "units": record.carries}
         key = str(record.id)
         yield from notices.publish(issued, "token.issued", detail, now, key=key)
         if record.amount_mu is not None:
             yield from ledger.settle(_pending(record.id), Step.POST, Code.TOKEN, now)
         return replace(record, state="issued")
-    done = yield from find(tenant_id, token_id=record.id)
+    done = yield from find(tenant_id, vendings, token_id=record.id)
     assert done is not None
     return _alive(done)
 
@@ -263,7 +249,11 @@ def void_stale(now: datetime) -> Plan[int]:
 
 
 def find(
-    tenant_id: int, *, request_key: str | None = None, token_id: UUID | None = None
+    tenant_id: int,
+    vendings: Mapping[str, Vending],
+    *,
+    request_key: str | None = None,
+    token_id: UUID | None = None,
 ) -> Plan[TokenRecord | None]:
     """A token by the key of its request, or by its id."""
     row = first(
@@ -278,53 +268,27 @@ def find(
         units=row["units"],
         amount_mu=row["amount_mu"],
         state=row["state"],
-        prepared=_decode(row["prepared"]),
+        vendor=row["vendor"],
+        content=row["prepared"],
+        carries=vendings[row["vendor"]].units(row["prepared"]),
         made_at=row["made_at"],
         replayed=row["state"] != "prepared",
     )
 
 
-def confirm(tenant_id: int, token_id: UUID, *, accepted: bool) -> Plan[None]:
+def confirm(
+    tenant_id: int, token_id: UUID, vendings: Mapping[str, Vending], *, accepted: bool
+) -> Plan[None]:
     """The meter has taken a token, or refused it. Raises PrepaymentError(unknown_token)."""
-    found = yield from find(tenant_id, token_id=token_id)
+    found = yield from find(tenant_id, vendings, token_id=token_id)
     if found is None or found.state in {"prepared", "voided"}:
         raise PrepaymentError("unknown_token", f"there is no issued token {token_id}")
     yield SQL("settle", id=token_id, state="confirmed" if accepted else "failed")
 
 
-def _encode(prepared: Prepared) -> str:
-    p = prepared
-    content = {
-        "kind": p.kind.name,
-        "amount": [p.amount.exponent, p.amount.mantissa],
-        "tid": p.tid,
-        "rnd": p.rnd,
-        "identity": _Identity(
-            str(p.params.pan),
-            p.params.supply_group,
-            p.params.tariff_index,
-            p.params.key_revision,
-            p.params.base_year,
-        ),
-    }
-    return msgspec.json.encode(content).decode()
-
-
-def _decode(text: str) -> Prepared:
-    content = msgspec.json.decode(text)
-    exponent, mantissa = content["amount"]
-    return Prepared(
-        TokenKind[content["kind"]],
-        amounts.Amount(exponent, mantissa),
-        content["tid"],
-        content["rnd"],
-        msgspec.convert(content["identity"], _Identity).params(),
-    )
-
-
-def identity_of(tenant_id: int, meter: str) -> Plan[KeyParams]:
-    """What a meter's key is derived from. Raises PrepaymentError(unknown_token_meter)."""
-    row = first((yield SQL("identity", tenant_id=tenant_id, meter=meter)))
+def device_of(tenant_id: int, meter: str) -> Plan[tuple[str, str]]:
+    """How a meter takes tokens: vendor, device. Raises PrepaymentError(unknown_token_meter)."""
+    row = first((yield SQL("device", tenant_id=tenant_id, meter=meter)))
     if row is None:
         raise PrepaymentError("unknown_token_meter", f"the meter {meter} takes no tokens")
-    return msgspec.json.decode(row["params"], type=_Identity).params()
+    return row["vendor"], row["params"]

@@ -34,7 +34,7 @@ class PaygoType(IntEnum):
     ALREADY_USED = 11
 
 
-_WITH_VALUE = frozenset({PaygoType.ADD_TIME, PaygoType.SET_TIME})
+WITH_VALUE = frozenset({PaygoType.ADD_TIME, PaygoType.SET_TIME})
 _ISSUED = frozenset(PaygoType) - {PaygoType.INVALID, PaygoType.ALREADY_USED}
 
 
@@ -60,17 +60,28 @@ class PaygoToken:
     count: int
 
 
+def check(kind: PaygoType, value: int | None, *, extended: bool) -> None:
+    """Raises PrepaymentError(token_field): a value that the kind does not take."""
+    if kind not in _ISSUED or (kind in WITH_VALUE) != (value is not None):
+        raise PrepaymentError("token_field", f"a token {kind.name} does not take the value {value}")
+    if not 0 <= (value or 0) <= (VALUE_MAX_EXTENDED if extended else VALUE_MAX):
+        raise PrepaymentError("token_field", f"the value {value} is out of range")
+
+
+def next_count(count: int, kind: PaygoType) -> int:
+    """The count of the next token: even ones add time, odd ones do all else."""
+    return count + 2 - (count + (kind is not PaygoType.ADD_TIME)) % 2
+
+
 def issue(key: PaygoKey, count: int, kind: PaygoType, value: int | None = None) -> PaygoToken:
     """The next token of a kind after `count`; the same arguments give the same token.
 
     Raises:
         PrepaymentError: a value that the kind does not take, or a count out of bounds.
     """
-    maximum = VALUE_MAX_EXTENDED if key.extended else VALUE_MAX
-    if kind not in _ISSUED or (kind in _WITH_VALUE) != (value is not None):
-        raise PrepaymentError("token_field", f"a token {kind.name} does not take the value {value}")
-    if not (0 <= count <= COUNT_MAX and 0 <= (value or 0) <= maximum):
-        raise PrepaymentError("token_field", f"value {value} at count {count} is out of range")
+    check(kind, value, extended=key.extended)
+    if not 0 <= count <= COUNT_MAX:
+        raise PrepaymentError("token_field", f"the count {count} is out of range")
     new_count, digits = OpenPAYGOTokenEncoder.generate_token(
         secret_key=key.secret_hex,
         count=count,
@@ -132,7 +143,7 @@ def enter(key: PaygoKey, device: PaygoDevice, digits: str) -> PaygoEntry:
     taken = PaygoType(kind)
     if taken not in _ISSUED:
         return PaygoEntry(taken, None, device)
-    number = int(value) if taken in _WITH_VALUE else None
+    number = int(value) if taken in WITH_VALUE else None
     return PaygoEntry(taken, number, _after(device, taken, number, count, tuple(used)))
 
 

@@ -7,8 +7,12 @@ group that is not a test group, so that no real token can come out of it.
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from ohmesh.model.errors import PrepaymentError
 from ohmesh.tokens import keys
@@ -86,6 +90,51 @@ class StsSoftTest:
         if cipher is None:
             raise PrepaymentError("key_handle", "the module does not know this key")
         return cipher
+
+
+TEST_DEVICES = "ffffff"
+"""EUI-64s with these first digits belong to no maker."""
+
+
+class UtrnSoftTest:
+    """MACs of GB top-up numbers in software: HMAC-SHA-256 instead of GBCS, for test devices alone.
+
+    No meter takes such a number; a supplier puts its own module behind `MacModule`.
+    """
+
+    def check(self, device: str) -> None:
+        """Raises PrepaymentError(code="real_device") for all but the test devices."""
+        if not device.startswith(TEST_DEVICES):
+            raise PrepaymentError("real_device", "the software module serves test devices alone")
+
+    def mac(self, device: str, counter: int, body: int) -> int:
+        """32 bits."""
+        self.check(device)
+        text = bytes.fromhex(device) + counter.to_bytes(8, "big") + body.to_bytes(4, "big")
+        return int.from_bytes(hmac.digest(TEST_KEYS["test-hmac"], text, "sha256")[:4], "big")
+
+
+class SealedSecrets:
+    """Seals devices' secrets under a key derived from the server's: AES-SIV (RFC 5297).
+
+    The same secret of the same meter gives the same octets, so a repeat is recognised.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESSIV(key)
+
+    def close(self, meter: str, secret: bytes) -> bytes:
+        """The secret as it is kept."""
+        return self._cipher.encrypt(secret, [meter.encode()])
+
+    def open(self, meter: str, sealed: bytes) -> bytes:
+        """The secret again. Raises PrepaymentError(token_secret)."""
+        try:
+            return self._cipher.decrypt(sealed, [meter.encode()])
+        except InvalidTag as error:
+            raise PrepaymentError(
+                "token_secret", f"the secret of {meter} does not open: set its device again"
+            ) from error
 
 
 def _name(params: KeyParams) -> str:

@@ -19,6 +19,8 @@ from ohmesh.model.errors import PrepaymentError
 OFFSET = 7_394_156_990_786_306_048
 DIGITS = 19
 _COUNTER_BITS, _VALUE_BITS, _MAC_BITS = 10, 13, 32
+COUNTERS = 1 << _COUNTER_BITS
+"""The number carries the counter modulo this."""
 
 
 class ValueClass(IntEnum):
@@ -46,10 +48,15 @@ class TopUpToken:
         if not fits:
             raise PrepaymentError("token_field", "a field of the top-up token is out of its range")
 
+    @property
+    def body(self) -> int:
+        """The upper 32 bits, which the MAC is over."""
+        value = self.value_class << _VALUE_BITS | self.value
+        return self.counter << _VALUE_BITS + 2 | value
+
     def to_int(self) -> int:
         """The 64-bit number."""
-        value = self.value_class << _VALUE_BITS | self.value
-        return (self.counter << _VALUE_BITS + 2 | value) << _MAC_BITS | self.mac
+        return self.body << _MAC_BITS | self.mac
 
     def to_digits(self) -> str:
         """The 19 digits before the check digit."""

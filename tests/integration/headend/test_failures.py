@@ -15,6 +15,7 @@ from headend.prepayment.rules import parse_pack
 from headend.prepayment.states import State
 from headend.prepayment.supplying import policy_of, supply_of
 from headend.prepayment.tokens.security import StsSoftTest
+from headend.prepayment.tokens.vending import STS, StsVending
 from headend.prepayment.tokens.vendor import StsVendor
 from headend.service import tokens
 from headend.service.accounts import add_tariff, add_version, open_account, top_up
@@ -156,32 +157,32 @@ class Away(StsSoftTest):
 def test_while_the_security_module_is_away_money_is_kept_and_then_given_back(store):
     """F7. The same request later is the same token; after a quarter of an hour it is none."""
     home, module = Home(store), Away()
-    vendor = StsVendor(module, "test-hmac", random_bits=lambda: 5)
+    vendings = {STS: StsVending(StsVendor(module, "test-hmac", random_bits=lambda: 5))}
     pan = str(MeterPan("600727", "0000000007" + luhn_digit("0000000007")))
-    store.ask(tokens.set_identity(1, "M1", {"pan": pan, "supply_group": "123457"}, vendor))
+    device = {"pan": pan, "supply_group": "123457"}
+    store.ask(tokens.set_device(1, "M1", STS, device, vendings))
     store.ask(top_up(1, "home", amount_mu=9000, idempotency_key="k", now=NOW))
     module.down = True
     made = {}
     for name in ("soon", "late"):
         wish = tokens.NewToken("M1", "electricity", 10, name, 4000)
-        made[name] = store.ask(tokens.prepare(1, wish, vendor, home.now))
+        made[name] = store.ask(tokens.prepare(1, wish, vendings, home.now))
         with pytest.raises(PrepaymentError, match="does not answer"):
-            vendor.issue(made[name].prepared)
+            vendings[STS].issue(made[name].content)
     wallet = "select credits_mu - debits_mu - debits_pending_mu from ohmesh.account_balance"
     wallet += " where book = 'wallet'"
     assert store.value(wallet) == 1000
     module.down = False
-    soon = store.ask(
-        tokens.prepare(1, tokens.NewToken("M1", "electricity", 10, "soon", 4000), vendor, home.now)
-    )
-    assert soon.prepared == made["soon"].prepared
-    store.ask(tokens.finish(1, soon, b"sealed", home.now))
+    again = tokens.NewToken("M1", "electricity", 10, "soon", 4000)
+    soon = store.ask(tokens.prepare(1, again, vendings, home.now))
+    assert vendings[STS].issue(soon.content) == vendings[STS].issue(made["soon"].content)
+    store.ask(tokens.finish(1, soon, vendings, b"sealed", home.now))
     assert store.work(tokens.void_stale(home.now + timedelta(minutes=15))) == 0
     assert store.work(tokens.void_stale(home.now + timedelta(minutes=16))) == 1
     assert store.work(tokens.void_stale(home.now + timedelta(minutes=16))) == 0
     assert store.value(wallet) == 5000, "one is sold, the other was given back"
     with pytest.raises(PrepaymentError, match="new key"):
-        store.ask(tokens.finish(1, made["late"], b"sealed", home.now))
+        store.ask(tokens.finish(1, made["late"], vendings, b"sealed", home.now))
     assert store.value(wallet) == 5000
 
 

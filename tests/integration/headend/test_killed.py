@@ -21,10 +21,11 @@ import pytest
 from firmware_profiles import registry
 from firmware_profiles.api import Report
 from headend.prepayment.tokens.security import StsSoftTest
+from headend.prepayment.tokens.vending import STS, StsVending
 from headend.prepayment.tokens.vendor import StsVendor
 from headend.service.accounts import add_tariff, open_account, top_up
 from headend.service.fleet import NewMeter, register_meter
-from headend.service.tokens import set_identity
+from headend.service.tokens import set_device
 from headend.store import db
 from meter_sim.servers.process import free_port, spawn, stop
 from ohmesh.model.command import CommandKind, RelayState
@@ -184,7 +185,7 @@ class Payers:
 
 def _settle_in(store, count):
     """Meters with contracts that have credit for a few kWh; some take tokens."""
-    vendor = StsVendor(StsSoftTest(), "test-hmac", random_bits=lambda: 5)
+    vendings = {STS: StsVending(StsVendor(StsSoftTest(), "test-hmac", random_bits=lambda: 5))}
     now = datetime.now(UTC)
     with db.connect(store.urls["api"], name="test") as connection, db.tenant(connection, 1):
         db.run(connection, add_tariff(1, "flat", currency="EUR", price_mu_per_kwh=PRICE_MU))
@@ -203,7 +204,7 @@ def _settle_in(store, count):
                 drn = f"{n:010d}"
                 pan = str(MeterPan("600727", drn + luhn_digit(drn)))
                 identity = {"pan": pan, "supply_group": "123457"}
-                db.run(connection, set_identity(1, meter, identity, vendor))
+                db.run(connection, set_device(1, meter, STS, identity, vendings))
     store.as_admin_all("update ohmesh.meter_status set gateway_id = 1")
 
 

@@ -10,6 +10,8 @@ import pytest
 from api_site import EVERYTHING, OURS, client_of
 from seeding import PREPAID
 
+from headend.prepayment.tokens.paygo import PaygoDevice, PaygoKey, PaygoType, enter
+from headend.prepayment.tokens.utrn import TopUpToken
 from headend.store import db
 from ohmesh.tokens.pan import luhn_digit
 
@@ -291,6 +293,55 @@ def pan(number: int) -> str:
     drn = f"600727{number:010d}"
     body = drn[6:] + luhn_digit(drn[6:])
     return "600727" + body + luhn_digit("600727" + body)
+
+
+async def test_a_paid_device_gets_days_for_money_once(api):
+    contract = await new_contract(api)
+    path, secret = f"/v1/meters/{contract}", "a29ab82edc5fbbc41ec9530f6dac86b1"
+    await api.post(f"/v1/contracts/{contract}/topups", json={"amount_mu": 100}, headers=key())
+    device = {"secret_hex": secret}
+    for _ in range(2):
+        made = await api.put(f"{path}/paygo-device", json=device)
+        assert (made.status_code, made.json()) == (200, {"meter": contract, "vendor": "paygo"})
+    wish, headers = {"kind": "add_time", "units": 30, "amount_mu": 40}, key()
+    first = await api.post(f"{path}/tokens", json=wish, headers=headers)
+    again = await api.post(f"{path}/tokens", json=wish, headers=headers)
+    other = await api.post(f"{path}/tokens", json=wish | {"units": 31}, headers=headers)
+    assert [a.status_code for a in (first, again, other)] == [201, 200, 409]
+    assert first.json()["digits"] == again.json()["digits"]
+    assert (await api.put(f"{path}/paygo-device", json=device)).is_success, "the count goes on"
+    second = await api.post(f"{path}/tokens", json=wish, headers=key())
+    poor = await api.post(f"{path}/tokens", json=wish, headers=key())
+    assert (second.status_code, poor.json()["code"]) == (201, "insufficient_credit")
+    taken = PaygoDevice.new()
+    for made in (first, second):
+        entry = enter(PaygoKey(secret), taken, made.json()["digits"])
+        assert (entry.kind, entry.value) == (PaygoType.ADD_TIME, 30)
+        taken = entry.device
+    shown = await api.get(f"/v1/tokens/{first.json()['id']}")
+    assert (shown.json()["digits"], shown.json()["state"]) == (first.json()["digits"], "issued")
+    balance = (await api.get(f"/v1/contracts/{contract}/balance")).json()
+    assert (balance["posted"], balance["pending"]) == (20, 0)
+    unread = await api.post(f"{path}/tokens/verify", json={"digits": "1" * 20})
+    assert (unread.status_code, unread.json()["code"]) == (422, "token_reader")
+
+
+async def test_a_top_up_number_is_made_for_test_devices_alone(api):
+    contract = await new_contract(api)
+    path = f"/v1/meters/{contract}"
+    real = await api.put(f"{path}/utrn-device", json={"device": "90b3d50000000001"})
+    assert (real.status_code, real.json()["code"]) == (422, "real_device")
+    none = await api.post(f"{path}/tokens", json={"kind": "top_up_pence"}, headers=key())
+    assert (none.status_code, none.json()["code"]) == (404, "unknown_token_meter")
+    assert (await api.put(f"{path}/utrn-device", json={"device": "ffffff0000000001"})).is_success
+    wish = {"kind": "top_up_pence", "units": 500}
+    made = [await api.post(f"{path}/tokens", json=wish, headers=key()) for _ in range(2)]
+    numbers = [TopUpToken.from_digits(m.json()["digits"]) for m in made]
+    assert [(n.counter, n.value) for n in numbers] == [(1, 500), (2, 500)]
+    wrong = await api.post(
+        f"{path}/tokens", json={"kind": "electricity", "units": 1}, headers=key()
+    )
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "token_kind")
 
 
 async def test_a_token_is_vended_once_and_read_back(api):

@@ -25,6 +25,8 @@ VALUES = {
     "pan": "600727012345678977",
     "supply_group": "123457",
     "digits": "1" * 20,
+    "secret_hex": "0" * 32,
+    "device": "ffffff0000000001",
     "certificate_request_pem": "x",
 }
 """What a field of this name takes where its type does not say enough."""

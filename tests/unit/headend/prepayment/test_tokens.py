@@ -11,8 +11,11 @@ from headend.prepayment.tokens import paygo, utrn
 from headend.prepayment.tokens.security import (
     TEST_KEYS,
     KeyHandle,
+    SealedSecrets,
     StsSoftTest,
+    UtrnSoftTest,
 )
+from headend.prepayment.tokens.vending import COUNT_MAX, Asked, PaygoVending, UtrnVending
 from headend.prepayment.tokens.vendor import StsVendor, VendRequest, masked
 from ohmesh.model.errors import ConfigError, PrepaymentError
 from ohmesh.tokens import acceptance, amounts, block, key_change, keys, sts
@@ -334,3 +337,72 @@ def test_a_top_up_token_has_room_for_so_much():
     pence = utrn.ValueClass.PENCE
     for fields in ((1024, pence, 0, 0), (0, pence, 8192, 0), (0, pence, 0, 1 << 32)):
         assert refused(utrn.TopUpToken, *fields) == "token_field"
+
+
+# -- vendors behind one face --------------------
+
+
+def test_a_paid_device_takes_each_token_once_and_its_count_never_goes_back():
+    vending = PaygoVending(SealedSecrets(bytes(32)))
+    secret = "a29ab82edc5fbbc41ec9530f6dac86b1"
+    device = vending.device("M1", {"secret_hex": secret, "count": 4})
+    assert device == vending.device("M1", {"secret_hex": secret, "count": 4})
+    assert device != vending.device("M2", {"secret_hex": secret, "count": 4})
+    assert secret not in device
+    key, kept, last = paygo.PaygoKey(secret), paygo.PaygoDevice.new(4), None
+    wishes = [("add_time", 30), ("add_time", 5), ("counter_sync", 0), ("set_time", 7)]
+    for kind, units in [*wishes, ("disable_payg", 0), ("add_time", 1)]:
+        made = vending.prepare(device, Asked(kind, units, last, None), NOW)
+        digits = vending.issue(made.content)
+        assert vending.issue(made.content) == digits
+        assert vending.units(made.content) == units
+        entry = paygo.enter(key, kept, digits)
+        assert (entry.kind.name.lower(), entry.value or 0) == (kind, units)
+        assert entry.device.count == made.number > (last or 4)
+        again = paygo.enter(key, entry.device, digits)
+        assert again.device.days == entry.device.days, "a token does its work once"
+        kept, last = entry.device, made.number
+    assert (kept.days, kept.unlocked) == (8, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "units", "last", "code"),
+    [
+        ("electricity", 1, None, "token_kind"),
+        ("add_time", 996, None, "token_field"),
+        ("disable_payg", 1, None, "token_field"),
+        ("add_time", 1, COUNT_MAX, "token_count"),
+    ],
+)
+def test_what_a_paid_device_does_not_take_is_refused(kind, units, last, code):
+    vending = PaygoVending(SealedSecrets(bytes(32)))
+    device = vending.device("M1", {"secret_hex": "a29ab82edc5fbbc41ec9530f6dac86b1"})
+    assert refused(vending.prepare, device, Asked(kind, units, last, None), NOW) == code
+    assert refused(vending.device, "M1", {"secret_hex": "a2"}) == "token_identity"
+
+
+def test_another_servers_secret_does_not_open():
+    device = PaygoVending(SealedSecrets(bytes(32))).device("M1", {"secret_hex": "0" * 32})
+    other = PaygoVending(SealedSecrets(bytes([1]) * 32))
+    made = other.prepare(device, Asked("add_time", 1, None, None), NOW)
+    assert refused(other.issue, made.content) == "token_secret"
+
+
+def test_a_top_up_number_carries_counter_value_and_the_modules_mac():
+    vending, module = UtrnVending(UtrnSoftTest()), UtrnSoftTest()
+    device = vending.device("M1", {"device": "ffffff0000000001"})
+    seen = set()
+    for last in (None, 1, 1022, 1023, 2**31 - 2):
+        made = vending.prepare(device, Asked("top_up_pence", 500, last, None), NOW)
+        token = utrn.TopUpToken.from_digits(vending.issue(made.content))
+        assert made.number == (last or 0) + 1
+        assert (token.counter, token.value, token.value_class) == (made.number % 1024, 500, 0)
+        assert token.mac == module.mac("ffffff0000000001", made.number, token.body)
+        seen.add(token.mac)
+    assert len(seen) == 5, "the whole counter is in the MAC, not its last ten bits"
+    pounds = vending.prepare(device, Asked("top_up_pounds", 8191, 1, None), NOW)
+    assert vending.units(pounds.content) == 8191
+    for units, code in ((8192, "token_field"), (0, "amount")):
+        asked = Asked("top_up_pounds", units, 1, None)
+        assert refused(vending.prepare, device, asked, NOW) == code
+    assert refused(vending.device, "M1", {"device": "90b3d50000000001"}) == "real_device"
