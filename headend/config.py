@@ -217,7 +217,7 @@ requests_per_s = 500            # of one key, session or address, on average
 workers = 1                     # above 1: API and pages in as many processes behind the port
 
 [secrets]
-# kek_file = "kek"              # 64 hex digits; opens the meters' keys
+# kek_file = "kek"              # 64 hex digits; for meters' keys; older ones in lines behind it
 
 [oidc]
 # Signing in at an OpenID provider (authorization code with PKCE); off without an issuer.

@@ -11,10 +11,14 @@ market keys: the unicast key and, where the market uses one, the authentication 
 
 The nonce is made from what is sealed, so the same key of the same meter gives the same octets and
 a repeated registration is recognised; two different inputs meet in a nonce with chance 2**-96.
+
+The file may hold older KEKs behind the one that seals: they only open, until `ohmesh headend
+rekey` has sealed everything anew (ADR 0057).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from typing import TYPE_CHECKING, Final
@@ -35,20 +39,22 @@ MARKET_KEY_BYTES: Final = 16
 
 
 class Keystore:
-    """Seals and opens meters' keys with one KEK of 32 bytes."""
+    """Seals meters' keys with a KEK of 32 bytes; opens what it or an older one has sealed."""
 
-    def __init__(self, kek: bytes) -> None:
-        if len(kek) != KEK_BYTES:
-            raise ConfigError(f"the key-encryption key has {len(kek)} bytes instead of 32")
+    def __init__(self, kek: bytes, *older: bytes) -> None:
+        for one in (kek, *older):
+            if len(one) != KEK_BYTES:
+                raise ConfigError(f"the key-encryption key has {len(one)} bytes instead of 32")
         self._kek = kek
-        self._cipher = AESGCM(hmac.digest(kek, b"ohmesh seal", hashlib.sha256))
+        self._ciphers = [_cipher(one) for one in (kek, *older)]
         self._nonce_key = hmac.digest(kek, b"ohmesh nonce", hashlib.sha256)
 
     @classmethod
     def from_file(cls, path: Path) -> Keystore:
-        """From a file with 64 hex digits. Raises ConfigError."""
+        """From a file with 64 hex digits a line: the KEK, then older ones. Raises ConfigError."""
         try:
-            return cls(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+            lines = path.read_text(encoding="ascii").split() or [""]
+            return cls(*map(bytes.fromhex, lines))
         except (OSError, ValueError) as error:
             raise ConfigError(f"the key-encryption key in {path}: {error}") from error
 
@@ -61,19 +67,22 @@ class Keystore:
         context = _VERSION + meter.encode()
         text = len(context).to_bytes(2, "big") + context + key
         nonce = hmac.digest(self._nonce_key, text, hashlib.sha256)[:_NONCE_BYTES]
-        return _VERSION + nonce + self._cipher.encrypt(nonce, key, context)
+        return _VERSION + nonce + self._ciphers[0].encrypt(nonce, key, context)
+
+    def seal_anew(self, name: str, sealed: bytes) -> bytes | None:
+        """The same under the KEK; None: it is already. Raises ConfigError: no KEK opens it."""
+        anew = self.seal(name, self.open(name, sealed))
+        return None if anew == sealed else anew
 
     def open(self, meter: str, sealed: bytes) -> bytes:
         """A meter's key from the store. Raises ConfigError: another KEK, or altered octets."""
         nonce, body = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
-        try:
-            if sealed[:1] != _VERSION:
-                raise ConfigError(f"the key of meter {meter} is sealed in an unknown way")
-            return self._cipher.decrypt(nonce, body, _VERSION + meter.encode())
-        except (InvalidTag, ValueError) as error:
-            raise ConfigError(
-                f"the key of meter {meter} does not open: another key-encryption key?"
-            ) from error
+        if sealed[:1] != _VERSION:
+            raise ConfigError(f"the key of meter {meter} is sealed in an unknown way")
+        for cipher in self._ciphers:
+            with contextlib.suppress(InvalidTag, ValueError):
+                return cipher.decrypt(nonce, body, _VERSION + meter.encode())
+        raise ConfigError(f"the key of meter {meter} does not open: another key-encryption key?")
 
     def open_market(self, meter: str, sealed: bytes) -> Keys:
         """A meter's market keys from the store. Raises ConfigError."""
@@ -81,6 +90,10 @@ class Keystore:
         if len(octets) not in {MARKET_KEY_BYTES, 2 * MARKET_KEY_BYTES}:
             raise ConfigError(f"the market keys of meter {meter} have {len(octets)} bytes")
         return Keys(octets[:MARKET_KEY_BYTES], octets[MARKET_KEY_BYTES:] or None)
+
+
+def _cipher(kek: bytes) -> AESGCM:
+    return AESGCM(hmac.digest(kek, b"ohmesh seal", hashlib.sha256))
 
 
 def market_name(meter: str) -> str:

@@ -22,6 +22,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.datastructures import Headers
 
@@ -209,7 +210,13 @@ class Once:
             return
         if bytes(row["request"]) != wish.request:
             raise Conflict("this idempotency key belongs to another request")
-        raise Replay(self._seal.open(bytes(row["sealed"]), wish.digest))
+        try:
+            answer = self._seal.open(bytes(row["sealed"]), wish.digest)
+        except InvalidTag:  # the key-encryption key was changed since
+            raise Conflict(
+                "what was asked with this idempotency key is done; its answer is lost"
+            ) from None
+        raise Replay(answer)
 
     def keep(self, wish: Wish, answer: Answer) -> Plan[object]:
         """Store an answer, and let go of some that are too old."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from headend import config
 from headend.config import required
+from headend.keystore import Keystore
 from headend.mqttconfig.write import Broker, write
-from headend.ops import backup, doctor, erase, grafana
+from headend.ops import backup, doctor, erase, grafana, rekey
 from headend.security import audit
 from headend.store import db
 
@@ -29,6 +31,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_audit(commands)
     _add_grafana(commands)
     _add_erase(commands)
+    _add_rekey(commands)
     _add_backup(commands)
     _add_restore(commands)
     command = _command(
@@ -125,6 +128,27 @@ def _add_erase(commands: argparse._SubParsersAction[Parser]) -> None:
     command.add_argument("--config", type=Path, help="the TOML file; else the environment")
     command.add_argument("--who", required=True, help="your name, for the audit log")
     command.add_argument("--force", action="store_true", help="even what billing still needs")
+
+
+def _add_rekey(commands: argparse._SubParsersAction[Parser]) -> None:
+    command = _command(
+        commands,
+        "rekey",
+        "seal everything anew with the first key of secrets.kek_file; 1 when one opens with none",
+        run=_rekey,
+        example="rekey --config headend.toml",
+    )
+    command.add_argument("--config", type=Path, help="the TOML file; else the environment")
+
+
+def _rekey(arguments: argparse.Namespace) -> int:
+    settings = config.load(arguments.config)
+    keystore = Keystore.from_file(Path(required(settings.secrets.kek_file, "secrets.kek_file")))
+    url = required(settings.database.owner_url, "database.owner_url")
+    with db.connect(url, name="rekey", autocommit=True) as owner:
+        counts = rekey.rekey(owner, keystore)
+    print(json.dumps({place: asdict(count) for place, count in counts.items()}))
+    return 1 if any(count.unreadable for count in counts.values()) else 0
 
 
 def _add_backup(commands: argparse._SubParsersAction[Parser]) -> None:

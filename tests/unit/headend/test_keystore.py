@@ -39,6 +39,17 @@ def test_another_meter_or_another_kek_does_not_open_it():
             Keystore(bytes(32)).open("M1", junk)
 
 
+def test_an_older_kek_opens_and_the_first_one_seals():
+    old, new = Keystore(bytes(32)), Keystore(b"\1" * 32)
+    both = Keystore(b"\1" * 32, bytes(32))
+    before = old.seal("M1", KEY)
+    assert both.open("M1", before) == KEY
+    assert both.seal("M1", KEY) == both.seal_anew("M1", before) == new.seal("M1", KEY)
+    assert both.seal_anew("M1", new.seal("M1", KEY)) is None
+    with pytest.raises(ConfigError):
+        new.seal_anew("M1", before)
+
+
 def test_the_file_must_hold_64_hex_digits(tmp_path):
     file = tmp_path / "kek"
     for text in ("", "00", "zz" * 32, "00" * 33):
@@ -47,5 +58,7 @@ def test_the_file_must_hold_64_hex_digits(tmp_path):
             Keystore.from_file(file)
     file.write_text("00" * 32 + "\n")
     assert Keystore.from_file(file).seal("M1", KEY) == Keystore(bytes(32)).seal("M1", KEY)
+    file.write_text("01" * 32 + "\n" + "00" * 32 + "\n")
+    assert Keystore.from_file(file).open("M1", Keystore(bytes(32)).seal("M1", KEY)) == KEY
     with pytest.raises(ConfigError):
         Keystore.from_file(tmp_path / "absent")
