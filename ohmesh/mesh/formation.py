@@ -453,7 +453,9 @@ class Formation:
             return
         stale_ms = now_ms - self._probe_period_ms() // 2
         parent = core.neighbours.get(core.parents[0])
-        if parent is not None and parent.acked_ms < max(stale_ms, self._doubt_ms):
+        if parent is not None and (
+            parent.failures or parent.acked_ms < max(stale_ms, self._doubt_ms)
+        ):
             self._probe(now_ms, parent)
         stale = self._stale(now_ms, candidates)
         if stale:

@@ -258,6 +258,10 @@ class Forwarder:
             if spare or row.failures > 1 or before <= _TRUSTED_ETX:
                 self._deny(now_ms, row)
                 job.refused.add(row.id)
+            elif job.kind is not JobKind.UP:
+                # Frames on their way up ask again by themselves; a probe would not for minutes.
+                pause_ms = core.spread(core.paced(c.RETRY_MS[0], 1))
+                core.timers.set_earlier(Timer.PROBE, now_ms + pause_ms)
         if job.kind is not JobKind.UP:
             self._finish(now_ms, job, ok=False)
 
