@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
+from functools import lru_cache
+from itertools import cycle
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headend.ingest.turns import Turns
@@ -24,6 +26,8 @@ _log = logging.getLogger(__name__)
 SUBSCRIPTIONS: Final = (topics.ALL_UPLINKS, topics.ALL_DIRECT)
 _SPARE: Final = 1000
 """Places beyond the receive maximum, for QoS 0 and for a broker that ignores the maximum."""
+SENDERS_MAX: Final = 100_000
+"""Senders that keep their lane; one not heard for longest may get another, which harms nothing."""
 SENDER_MAX: Final = 32
 """Batches of one gateway that may wait: twice what a gateway has under way at most."""
 
@@ -82,6 +86,8 @@ class MqttSource:
         self._queues = [
             Turns(receive_maximum + _SPARE, sender_max, _is_uplink) for _ in range(lanes)
         ]
+        turn = cycle(range(lanes))
+        self._lane_of = lru_cache(SENDERS_MAX)(lambda _topic: next(turn))
         self._lost: Counter[str] = Counter()
         self._receipts = Receipts()
         self.lanes = [Lane(queue, self.done) for queue in self._queues]
@@ -112,7 +118,7 @@ class MqttSource:
         self._receipts.expect(deliveries)
         parts: list[list[Delivery]] = [[] for _ in self._queues]
         for delivery in deliveries:
-            parts[hash(delivery.topic) % len(parts)].append(delivery)
+            parts[self._lane_of(delivery.topic)].append(delivery)
         refused = [d for q, part in zip(self._queues, parts, strict=True) for d in q.put(part)]
         for delivery in refused:
             self._count_lost(delivery)

@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headend.bench.pipeline.servers import Child, Servers, cpu_s, ingest, peak_mib
 from headend.bench.pipeline.traffic import Street, channels
@@ -110,16 +110,35 @@ def count(home: Home, table: str = "reading") -> int:
         return int(row["n"])
 
 
-def drained(home: Home, street: Street, **settings: str) -> tuple[int, float, int]:
-    """Readings stored, the seconds that they took, and the peak memory of ingest in MiB."""
+class Drained(NamedTuple):
+    """What a drain was: readings stored, seconds by the clock, peak memory of ingest in MiB.
+
+    Attributes:
+        cpu_us: of ingest and of the database, a reading.
+    """
+
+    readings: int
+    seconds: float
+    rss_mib: int
+    cpu_us: dict[str, float]
+
+
+def drained(home: Home, street: Street, **settings: str) -> Drained:
+    """Send all of a street, until all is acknowledged."""
     with ingest(home.config, settings) as pid, traffic(street) as gateways:
+        before = cpu_s()
         gateways.tell({"do": "drain"})
         seconds = gateways.line()["seconds"]
-        return count(home), seconds, peak_mib(pid)
+        spent, readings = cpu_s(), count(home)
+        cpu_us = {
+            name: round(1e6 * (spent[name] - before[name]) / readings, 2)
+            for name in ("ingest", "postgres")
+        }
+        return Drained(readings, seconds, peak_mib(pid), cpu_us)
 
 
-def copied_per_s(home: Home) -> float:
-    """Rows a second that a raw binary COPY of the stored readings takes."""
+def copied(home: Home) -> tuple[float, float]:
+    """Rows a second that a raw binary COPY of the stored readings takes, and the CPU of one, us."""
     with db.connect(home.url, name="bench", autocommit=True) as admin:
         with admin.cursor().copy(
             "copy (select meter_id, channel, ts, value, status from bulk.reading)"
@@ -129,12 +148,13 @@ def copied_per_s(home: Home) -> float:
         admin.execute("create table yardstick (like bulk.reading including all)")
         rows = (len(stream) - _HEADER_BYTES - 2) // _ROW_BYTES
         header, body = stream[:_HEADER_BYTES], stream[_HEADER_BYTES:-2]
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), cpu_s()
         for first in range(0, rows, _COPY_ROWS):
             part = body[first * _ROW_BYTES : (first + _COPY_ROWS) * _ROW_BYTES]
             with admin.cursor().copy("copy yardstick from stdin (format binary)") as target:
                 target.write(header + part + b"\xff\xff")
-        return rows / (time.perf_counter() - begin)
+        seconds = time.perf_counter() - begin
+        return rows / seconds, 1e6 * (cpu_s()["postgres"] - before["postgres"]) / rows
 
 
 def bytes_per_reading(home: Home) -> tuple[float, float]:
@@ -171,22 +191,23 @@ def batched(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
     meters = 400
     street = Street(place.broker, profile, 10, 4, meters, sizes.telegrams // meters, 500)
     home = made(place, "batched", street)
-    readings, seconds, rss_mib = drained(home, street)
-    copy_per_s = copied_per_s(home)
+    full = drained(home, street)
+    copy_per_s, copy_us = copied(home)
     on_disk, archived = bytes_per_reading(home)
-    bare = made(place, "bare", street)
-    bare_readings, bare_seconds, _ = drained(bare, street, INGEST__ARCHIVE="false")
-    per_s = readings / seconds
+    bare = drained(made(place, "bare", street), street, INGEST__ARCHIVE="false")
+    per_s = full.readings / full.seconds
     return {
         "profile": profile,
         "registers": len(channels(profile, 10)),
         "telegrams": sizes.telegrams,
-        "readings": readings,
+        "readings": full.readings,
         "readings_per_s": round(per_s),
         "copy_per_s": round(copy_per_s),
         "ratio_to_copy": round(per_s / copy_per_s, 3),
-        "ratio_archive_off": round(bare_readings / bare_seconds / copy_per_s, 3),
-        "rss_mib": rss_mib,
+        "ratio_archive_off": round(bare.readings / bare.seconds / copy_per_s, 3),
+        "cpu_us": full.cpu_us | {"copy": round(copy_us, 2)},
+        "cpu_us_archive_off": bare.cpu_us,
+        "rss_mib": full.rss_mib,
         "p99_ms": round(paced_p99_ms(place, street, per_s), 1),
         "bytes_per_reading": round(on_disk, 1),
         "archive_bytes_per_reading": round(archived, 1),
@@ -199,15 +220,18 @@ def fleets(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
     # A gateway for a thousand meters, and no meter twice in a transaction.
     large = Street(place.broker, profile, 4, sizes.fleet // 1000, sizes.fleet, 1, 500, window=2)
     small = Street(place.broker, profile, 4, max(1, few // 1000), few, 6, 500, window=2)
-    small_readings, small_seconds, _ = drained(made(place, "small", small), small)
-    readings, seconds, rss_mib = drained(made(place, "large", large), large)
-    growth = (seconds / readings) / (small_seconds / small_readings) - 1
+    before = drained(made(place, "small", small), small)
+    after = drained(made(place, "large", large), large)
+    growth = (after.seconds / after.readings) / (before.seconds / before.readings) - 1
+    cpu_growth = sum(after.cpu_us.values()) / sum(before.cpu_us.values()) - 1
+    per_s = after.readings / after.seconds
     return {
         "fleet_meters": sizes.fleet,
-        "fleet_readings_per_s": round(readings / seconds),
+        "fleet_readings_per_s": round(per_s),
         "fleet_cost_growth": round(growth, 3),
-        "fleet_rss_mib": rss_mib,
-        "backlog_times_real_time": round(readings / seconds / _REAL_TIME_PER_S, 1),
+        "fleet_cpu_growth": round(cpu_growth, 3),
+        "fleet_rss_mib": after.rss_mib,
+        "backlog_times_real_time": round(per_s / _REAL_TIME_PER_S, 1),
     }
 
 
