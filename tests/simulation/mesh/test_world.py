@@ -90,6 +90,22 @@ def test_survivors_of_a_dead_relay_heal_and_lose_nothing(seed):
     assert world.cycle() == []
 
 
+def test_a_probe_of_the_last_parent_that_fails_is_repeated_within_seconds():
+    world = World(5)
+    world.add(StationConfig(node=1, net=1, is_root=True, epoch=1_750_000_000))
+    world.add(StationConfig(node=101, net=1, is_root=False, epoch=0))
+    world.link(1, 101)
+    world.boot_all()
+    assert world.run(60_000, lambda: world.now_ms > 1000 and not world.unjoined())
+    row = world.station(101)._engine.core.neighbours.get(1)
+    row.etx_128ths = 400  # poor enough that eight failures may be luck
+    world.kill(1)
+    assert world.run(world.now_ms + 900_000, lambda: row.failures == 1)
+    failed_ms = world.now_ms
+    assert world.station(101).parent == 1
+    assert world.run(failed_ms + 15_000, lambda: world.station(101).parent is None)
+
+
 def test_any_one_relay_may_die():
     """Every position, on one small network at demo speed."""
     for victim in range(101, 113):

@@ -24,6 +24,27 @@ def test_a_neighbour_that_was_off_is_not_called_a_poor_link_for_it():
     assert row.failures == 0
 
 
+def test_a_link_judged_in_a_storm_recovers_in_a_few_samples():
+    row = Neighbour(7, 0, -80)
+    for _ in range(10):
+        row.succeed(0, 8)
+    assert row.etx_128ths > 3 * 128 * 2
+    row.succeed(0, 1)
+    assert row.is_young
+    for _ in range(11):
+        row.succeed(0, 1)
+    assert row.etx_128ths < 2 * 128
+
+
+def test_a_link_not_tried_for_long_is_hoped_to_be_what_its_strength_says():
+    row = Neighbour(7, 0, -80)
+    row.learn(0, tag(300))
+    for _ in range(10):
+        row.succeed(50, 8)
+    assert row.hope(50) == 300 + row.etx_128ths
+    assert row.hope(51) < 300 + 2 * 128 < row.cost
+
+
 def test_one_failure_is_loss_and_counts():
     row = Neighbour(7, 0, -80)
     for _ in range(10):
