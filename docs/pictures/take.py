@@ -37,14 +37,16 @@ class Picture:
     scheme: str
     wait: str
     height_px: int
+    width_px: int = 1440
 
 
 PICTURES = (
-    Picture("dashboard", "/", "light", "om-chart[data-ready] canvas", 922),
-    Picture("dashboard-dark", "/", "dark", "om-chart[data-ready] canvas", 922),
-    Picture("mesh", "/mesh", "light", "#mesh .dot", 540),
+    Picture("dashboard", "/", "light", "om-chart[data-ready] canvas", 944),
+    Picture("dashboard-dark", "/", "dark", "om-chart[data-ready] canvas", 944),
+    Picture("mesh", "/mesh", "light", "#mesh .dot", 680),
+    Picture("meter", "/meters/M0001", "light", "om-chart[data-ready] canvas", 944),
+    Picture("phone", "/", "dark", "om-chart[data-ready] canvas", 844, width_px=390),
 )
-WIDTH_PX = 1440
 WAIT_MS = 20_000
 
 
@@ -61,7 +63,8 @@ def arguments() -> argparse.Namespace:
 def take(browser: Browser, picture: Picture, options: argparse.Namespace) -> Path:
     """Take one picture and give back its file."""
     context = browser.new_context(
-        viewport={"width": WIDTH_PX, "height": picture.height_px}, color_scheme=picture.scheme
+        viewport={"width": picture.width_px, "height": picture.height_px},
+        color_scheme=picture.scheme,
     )
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)

@@ -139,6 +139,28 @@ async def test_narrow_screens_do_not_scroll_sideways(headend, page):
         assert wide <= 390, path
 
 
+async def test_the_menu_opens_over_a_narrow_page(headend, page):
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.goto(headend.url + "/mesh")
+    menu = page.get_by_role("navigation", name="Pages")
+    await expect(menu).to_have_count(0)
+    button = page.get_by_role("button", name="Menu")
+    await button.click()
+    await expect(menu.get_by_role("link", name="Mesh")).to_have_attribute("aria-current", "page")
+    found = await Axe().run(page, options=AXE)
+    assert found.violations_count == 0, found.generate_report()
+    await page.keyboard.press("Escape")
+    await expect(menu).to_have_count(0)
+    await button.click()
+    await menu.get_by_role("link", name="Gateways").click()
+    await page.wait_for_url("**/gateways")
+    await expect(menu).to_have_count(0)
+    await page.set_viewport_size({"width": 1280, "height": 800})
+    await expect(menu.get_by_role("listitem")).to_have_count(12)
+    await expect(button).to_have_count(0)
+    assert page.watched.errors == []
+
+
 async def test_the_load_curve_and_its_table_are_the_same(headend, page):
     await page.goto(headend.url + "/meters/M0007")
     chart = page.locator("om-chart[data-ready]")
@@ -173,6 +195,13 @@ async def test_the_fleet_lives_without_reload(headend, page):
     await expect(card).to_have_text("60", timeout=60_000)
     headend.execute("update ohmesh.meter_status set relay = 1, relay_at = now()")
     await expect(card).to_have_text("0", timeout=60_000)
+    headend.execute(
+        "insert into ohmesh.meter (tenant_id, name, address, profile, interval_s)"
+        " values (1, 'Z-NEW', 'Z-NEW', 'nl_dsmr', 900)"
+    )
+    await expect(page.locator("h1")).to_contain_text("not been heard yet", timeout=60_000)
+    await expect(page.locator("h1")).not_to_contain_text("silent")
+    headend.execute("delete from ohmesh.meter where name = 'Z-NEW'")
     assert await page.evaluate("window.same")
     assert page.watched.errors == []
 
@@ -442,7 +471,13 @@ async def test_the_pictures_are_taken_from_a_running_head_end(headend, tmp_path)
     output, _ = await process.communicate()
     assert process.returncode == 0
     taken = [Path(line) for line in output.decode().splitlines()]
-    assert {file.name for file in taken} == {"dashboard.png", "dashboard-dark.png", "mesh.png"}
+    assert {file.stem for file in taken} == {
+        "dashboard",
+        "dashboard-dark",
+        "mesh",
+        "meter",
+        "phone",
+    }
     for file in taken:
         assert file.read_bytes().startswith(b"\x89PNG")
         assert file.stat().st_size > 30_000
