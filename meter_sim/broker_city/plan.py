@@ -10,6 +10,7 @@ from meter_sim.city.build import MINUTE_US
 from meter_sim.city.dice import hash_ints
 from meter_sim.city.layout import Layout, build_layout
 from meter_sim.city.links import LinkTable, build_link_table
+from meter_sim.city.oracle import Oracle
 from meter_sim.city.profiles import profile_named
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class WirePlan(msgspec.Struct, frozen=True):
     def links(self) -> LinkTable:
         """Who hears whom."""
         return build_link_table(profile_named(self.profile).radio, self.layout(), self.seed)
+
+    def reachable(self) -> int:
+        """How many meters have a way to a gateway."""
+        routes = Oracle(self.links()).routes(range(1, self.gateways + 1))
+        return int(routes.reachable.sum()) - self.gateways
 
     @property
     def meters(self) -> range:

@@ -20,44 +20,58 @@ _STEP_US = 500_000
 
 def replay(plan: WirePlan, happenings: list[Happening], stopped_us: int) -> Outcome:
     """Run the exact radio through a story. Returns: what came of it, by the same measure."""
-    links = plan.links()
-    world = ExactWorld(
-        plan.layout(),
-        links,
-        seed=plan.seed,
-        rate_kbps=profile_named(plan.profile).radio.rate_kbps * plan.divisor,
-        settings={"timer_divisor": plan.divisor},
-    )
+    world = _world(plan)
     outcome = Outcome(happenings=happenings, stopped_us=stopped_us)
-    for gateway in range(1, plan.gateways + 1):
-        world.boot(gateway)
-    world.start_reports()
+    wanted = math.ceil(plan.reachable() * 0.95)
+    revived = _revived(happenings)
     deeds = sorted([*_boots(plan), *happenings], key=lambda deed: deed.at_us)
-    revived = max(
-        (h for h in happenings if h.deed is Deed.BOOT and len(h.nodes) > 1),
-        key=lambda h: h.at_us,
-        default=None,
-    )
-    end_us = stopped_us + deadline_us(plan)
-    for deed in [*deeds, Happening(end_us, Deed.BOOT, ())]:
+    end = Happening(stopped_us + deadline_us(plan), Deed.BOOT, ())
+    for deed in [*deeds, end]:
         for now_us in _steps(world.now_us, deed.at_us):
             world.run(now_us)
-            _note(world, plan, outcome, revived)
+            if outcome.t95_s == math.inf and _joined(world, plan.meters) >= wanted:
+                outcome.t95_s = world.now_us / 1e6
+            if outcome.back_s == math.inf and revived is not None:
+                outcome.back_s = _back_s(world, revived)
         for node in deed.nodes:
             if deed.deed is Deed.KILL:
                 world.kill(node)
             else:
                 world.boot(node)
-    ledger = world.ledger
-    outcome.in_time, outcome.made = ledger.within(deadline_us(plan), from_us=0, until_us=stopped_us)
-    window = ledger.between(0, stopped_us)
-    outcome.arrived = sum(reading.delivered_us is not None for reading in window)
+    _count(world, plan, outcome)
+    return outcome
+
+
+def _world(plan: WirePlan) -> ExactWorld:
+    """The city with its gateways on; meters report from the start, as far as they are on."""
+    world = ExactWorld(
+        plan.layout(),
+        plan.links(),
+        seed=plan.seed,
+        rate_kbps=profile_named(plan.profile).radio.rate_kbps * plan.divisor,
+        settings={"timer_divisor": plan.divisor},
+    )
+    for gateway in range(1, plan.gateways + 1):
+        world.boot(gateway)
+    world.start_reports()
+    return world
+
+
+def _count(world: ExactWorld, plan: WirePlan, outcome: Outcome) -> None:
+    ledger, until_us = world.ledger, outcome.stopped_us
+    outcome.in_time, outcome.made = ledger.within(deadline_us(plan), from_us=0, until_us=until_us)
     outcome.delays_ms = sorted(
         (reading.delivered_us - reading.produced_us) // 1000
-        for reading in window
+        for reading in ledger.between(0, until_us)
         if reading.delivered_us is not None
     )
-    return outcome
+    outcome.arrived = len(outcome.delays_ms)
+
+
+def _revived(happenings: list[Happening]) -> Happening | None:
+    """The return of a process; a gateway is one node."""
+    boots = [h for h in happenings if h.deed is Deed.BOOT and len(h.nodes) > 1]
+    return max(boots, key=lambda boot: boot.at_us, default=None)
 
 
 def _boots(plan: WirePlan) -> Iterable[Happening]:
@@ -70,15 +84,12 @@ def _steps(from_us: int, until_us: int) -> Iterator[int]:
     yield until_us
 
 
-def _note(world: ExactWorld, plan: WirePlan, outcome: Outcome, revived: Happening | None) -> None:
-    now_us = world.now_us
-    if outcome.t95_s == math.inf and _joined(world, plan.meters) >= math.ceil(plan.nodes * 0.95):
-        outcome.t95_s = now_us / 1e6
-    waits = revived is not None and revived.at_us < now_us and outcome.back_s == math.inf
-    if revived is None or not waits:
-        return
-    if _joined(world, revived.nodes) >= math.ceil(len(revived.nodes) * 0.95):
-        outcome.back_s = (now_us - revived.at_us) / 1e6
+def _back_s(world: ExactWorld, revived: Happening) -> float:
+    """How long the revived have been back when 95 % have joined; infinite before."""
+    since_us = world.now_us - revived.at_us
+    wanted = math.ceil(len(revived.nodes) * 0.95)
+    back = since_us > 0 and _joined(world, revived.nodes) >= wanted
+    return since_us / 1e6 if back else math.inf
 
 
 def _joined(world: ExactWorld, nodes: Iterable[int]) -> int:

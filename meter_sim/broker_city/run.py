@@ -143,11 +143,12 @@ class WireRun:
     # --- the story ------------------------------------------------------------------------------
 
     async def _form(self) -> None:
-        plan, wanted = self._plan, math.ceil(self._plan.nodes * 0.95)
+        reachable = self._plan.reachable()
+        wanted = math.ceil(reachable * 0.95)
         await self._wait(lambda: self._listener.joined >= wanted, _FORM_MIN)
         if self._listener.joined >= wanted:
             self._outcome.t95_s = self._now_us() / 1e6
-        await self._wait(lambda: self._listener.joined == plan.nodes, _FORM_MIN)
+        await self._wait(lambda: self._listener.joined >= reachable, _FORM_MIN)
 
     async def _lose_part(self, story: Story) -> None:
         part = self._plan.processes - 1
