@@ -129,7 +129,7 @@ async def test_a_backlog_drains_in_full_batches(
 @pytest.mark.parametrize(
     ("kills", "pause_s"),
     [
-        (8, 0.01),
+        (20, 0.01),
         pytest.param(500, 0.01, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
         pytest.param(60, 0.15, marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
     ],

@@ -58,7 +58,7 @@ def start_ingest(config, log):
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kills", [6, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [20, pytest.param(500, marks=pytest.mark.soak)])
 def test_ingest_killed_in_mid_run_loses_and_doubles_nothing(
     store, broker, configured, kit, tmp_path, until, kills
 ):

@@ -14,7 +14,7 @@ from meter_sim.servers.process import LOOPBACK, free_port, listening, spawn, sto
 from ohmesh.model.command import CommandKind
 
 pytestmark = pytest.mark.mosquitto
-TELEGRAMS = 600
+TELEGRAMS, KILLS = 1500, 10
 
 
 class Mosquitto:
@@ -61,7 +61,7 @@ def test_a_broker_that_is_killed_and_forgets_loses_and_doubles_nothing(store, ki
             target=gateway.drain, args=(telegrams,), kwargs={"batch": 5, "pause_s": 0.02}
         )
         sender.start()
-        for _ in range(4):
+        for _ in range(KILLS):
             sender.join(0.3)
             assert sender.is_alive(), "the kill came after the traffic"
             broker.kill()
