@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,10 +44,8 @@ class Crowd:
         self._rate_kbps = rate_kbps
         self._start = links.start.data
         self._receiver = links.receiver.data
-        self._hearers = [
-            part.astype(np.intp) for part in np.split(links.receiver, links.start[1:-1])
-        ]
-        """Row by row: numpy looks up by its own kind of index in half the time."""
+        self.hearers = links.receiver.astype(np.intp)
+        """The receivers once more: numpy looks up by its own kind of index in half the time."""
         self._rssi = links.rssi_tenths.data
         self._ranked = _ranked(links).data
         self._sensed = _sensed(links).data
@@ -103,15 +101,16 @@ class Crowd:
             chances = self._chances[length_bytes] = self.curve(length_bytes).data
         return chances[min(max(level_tenths - _CURVE_LOW, 0), len(chances) - 1)]
 
-    def chances(self, levels: NDArray[np.int64], length_bytes: int) -> NDArray[np.int64]:
+    def chances(self, levels: NDArray[np.integer[Any]], length_bytes: int) -> NDArray[np.int64]:
         """The same for a row."""
         curve = self.curve(length_bytes)
-        return curve[np.clip(levels - _CURVE_LOW, 0, len(curve) - 1)]
+        places = levels.astype(np.intp) - _CURVE_LOW
+        return curve.take(places, mode="clip")
 
     def occupy(self, now_us: int, node: int, airtime_us: int) -> None:
         """Count airtime of a node at everybody who hears it."""
         self._turn(now_us)
-        self._now[self._hearers[node - 1]] += airtime_us
+        self._now[self.hearers[self.span(node)]] += airtime_us
         self.airtime_us += airtime_us
 
     def busy(self, now_us: int, node: int) -> int:

@@ -393,8 +393,8 @@ class FusedWorld(World):
         """Who hears a broadcast, and how loud."""
         air, number = self._crowd, node.number
         span = air.span(number)
-        receivers = self.links.receiver[span].astype(np.int64) + 1
-        levels = self.links.rssi_tenths[span].astype(np.int64)
+        receivers = air.hearers[span] + 1
+        levels = self.links.rssi_tenths[span]
         if not self.weather.is_still:
             levels = levels + self.weather.shifts_tenths(self.now_us, number, receivers)
         node.sent += 1
