@@ -118,6 +118,7 @@ def serving_by(url: str, workers: int) -> Iterator[tuple[int, list[int]]]:
         for child in children:
             child.start()
         try:
+            theirs.close()  # so that a child that ends early is an error here, and no silence
             pids = [ours.recv() for _ in children]
             yield listeners[0].getsockname()[1], pids
         finally:
@@ -151,7 +152,8 @@ def _serve(url: str, listener: socket.socket, pipe: Pipe) -> None:
 
 async def _serve_on(url: str, listener: socket.socket, pipe: Pipe) -> None:
     async with db.make_pool(url) as pool:
-        app = create_app(pool, secret=bytes(16), seal_key=lambda _, key: key, requests_per_s=1e9)
+        keys: Any = {"seal_key": lambda _, key: key, "open_key": lambda _, key: key}
+        app = create_app(pool, secret=bytes(16), **keys, requests_per_s=1e9)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
         task = asyncio.create_task(server.serve([listener]))
         while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1", tags=["readings"])
 SQL: Final = Queries("headend.api.export", "export.sql")
 OFFERED: Final = (Format.CSV, Format.XLSX, Format.PARQUET, Format.ARROW)
-VALUES_A_BLOCK: Final = 500_000
+VALUES_A_BLOCK: Final = 150_000
+BLOCKS_AHEAD: Final = 2
+"""Read at the same time; each holds a connection of the pool."""
 METERS_A_BLOCK: Final = 5_000
 _INTERVAL: Final = timedelta(minutes=15)
 _PERIOD_MAX: Final = timedelta(days=3700)
@@ -118,41 +121,64 @@ _Block = tuple[dict[int, str], Columns]
 async def _blocks(
     parts: Services, who: Principal, query: ExportQuery, channels: list[int]
 ) -> AsyncIterator[_Block]:
-    """The readings, some meters at a time: each block is a short transaction of its own."""
-    per_meter = max(1, len(channels) * ((query.period_to - query.period_from) // _INTERVAL))
-    count = max(1, min(METERS_A_BLOCK, VALUES_A_BLOCK // per_meter))
+    """The readings, some meters at a time: each block is a short transaction of its own.
+
+    While one is written the next ones are read, so that store and writer are both at work.
+    """
+    ahead: deque[asyncio.Task[_Block]] = deque()
+    try:
+        async for names in _meters(parts, who, query, _meters_a_block(query, len(channels))):
+            ahead.append(asyncio.create_task(_block(parts, who, query, channels, names)))
+            if len(ahead) > BLOCKS_AHEAD:
+                yield await ahead.popleft()
+        while ahead:
+            yield await ahead.popleft()
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)
+
+
+def _meters_a_block(query: ExportQuery, channels: int) -> int:
+    per_meter = max(1, channels * ((query.period_to - query.period_from) // _INTERVAL))
+    return max(1, min(METERS_A_BLOCK, VALUES_A_BLOCK // per_meter))
+
+
+async def _meters(
+    parts: Services, who: Principal, query: ExportQuery, count: int
+) -> AsyncIterator[dict[int, str]]:
+    """Names of the meters by number, some at a time in the order of their names."""
     after = ""
     while True:
-        names, block = await parts.store.run(
-            who.tenant_id, _block(who.tenant_id, query, channels, after, count)
+        statement = SQL(
+            "meters_after",
+            tenant_id=who.tenant_id,
+            after=after,
+            names=query.meter or None,
+            prefix=query.prefix,
+            gateway=query.gateway,
+            limit=count,
         )
-        if not names:
+        rows = await parts.store.rows(who.tenant_id, statement)
+        if rows:
+            yield {row["id"]: row["name"] for row in rows}
+        if len(rows) < count:
             return
-        yield names, block
-        after = list(names.values())[-1]  # the order is the database's
+        after = rows[-1]["name"]  # the order is the database's
 
 
-def _block(
-    tenant_id: int, query: ExportQuery, channels: list[int], after: str, count: int
-) -> Plan[_Block]:
-    meters = yield SQL(
-        "meters_after",
-        tenant_id=tenant_id,
-        after=after,
-        names=query.meter or None,
-        prefix=query.prefix,
-        gateway=query.gateway,
-        limit=count,
-    )
-    rows = yield SQL(
+async def _block(
+    parts: Services, who: Principal, query: ExportQuery, channels: list[int], names: dict[int, str]
+) -> _Block:
+    statement = SQL(
         "readings_packed",
-        tenant_id=tenant_id,
-        meters=[row["id"] for row in meters],
+        tenant_id=who.tenant_id,
+        meters=list(names),
         channels=channels,
         from_ts=query.period_from,
         to_ts=query.period_to,
     )
-    return {row["id"]: row["name"] for row in meters}, columns_of(rows)
+    return names, columns_of(await parts.store.rows(who.tenant_id, statement))
 
 
 async def _file(
