@@ -39,7 +39,7 @@ from ohmesh.meter m left join ohmesh.meter_status s on s.meter_id = m.id
 where m.address = any(%(addresses)s)
 
 -- name: lock_meters
-select meter_id from ohmesh.meter_status where meter_id = any(%(meters)s)
+select meter_id from ohmesh.meter_status where meter_id = any(%(meters)s::int[])
 order by meter_id for update
 
 -- name: seen_counters

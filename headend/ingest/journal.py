@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from headend.ingest.decode import clean
-from headend.ingest.statements import SQL
+from headend.ingest.statements import SQL, numbers
 from headend.store import db
 from ohmesh.model.command import (
     FINAL,
@@ -86,12 +86,12 @@ def _touch(connection: Connection, effects: Effects) -> None:
         connection,
         SQL(
             "touch_meters",
-            meters=list(effects.touches),
-            seen_ms=[touch.seen_ms for touch in touches],
-            gateways=[touch.gateway_id for touch in touches],
-            fresh=[touch.fresh for touch in touches],
-            sealed=[meter for meter, _ in effects.counters],
-            counters=[counter for _, counter in effects.counters],
+            meters=numbers(effects.touches),
+            seen_ms=numbers(touch.seen_ms for touch in touches),
+            gateways=numbers(touch.gateway_id for touch in touches),
+            fresh=numbers(touch.fresh for touch in touches),
+            sealed=numbers(meter for meter, _ in effects.counters),
+            counters=numbers(counter for _, counter in effects.counters),
         ),
     )
 

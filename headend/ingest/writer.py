@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from headend.ingest.effects import Effects, Gateway, Item, collect
 from headend.ingest.rates import Rates
 from headend.ingest.rows import Columns, Readings
 from headend.ingest.shapes import Shapes
-from headend.ingest.statements import SQL
+from headend.ingest.statements import SQL, numbers
 from headend.store import db
 from ohmesh.model.errors import ConfigError
 from ohmesh.model.telegram import TelegramKind
@@ -75,8 +75,12 @@ class Stored:
     unknown_gateways: tuple[str, ...] = ()
 
 
+METERS_MAX: Final = 100_000
+"""Meters kept between transactions."""
+
+
 class Writer:
-    """Stores work; keeps the channel dictionary between transactions.
+    """Stores work; keeps the channel dictionary and meters between transactions.
 
     Args:
         keystore: opens meters' keys.
@@ -92,11 +96,13 @@ class Writer:
         self._open_key = lru_cache(maxsize=100_000)(keystore.open)
         self._open_market = lru_cache(maxsize=100_000)(keystore.open_market)
         self._channels: dict[Register, int] = {}
+        self._meters: dict[int, Meter] = {}
         self._shapes = Shapes()
 
     def forget(self) -> None:
-        """Learn the channels anew: the database may have been restored from a back-up."""
+        """Learn channels and meters anew: the database may have been restored from a back-up."""
         self._channels = {}
+        self._meters = {}
 
     def store(
         self, connection: Connection, work: Work, *, now_ms: int, hold: str | None = None
@@ -224,11 +230,11 @@ class Writer:
         if effects.values:
             # By identity: a profile has one object for each register, and hashing it is dear.
             known_as = {id(v.register): v.register for _, _, v in effects.values}
-            numbers = {key: channels[register] for key, register in known_as.items()}
+            ids = {key: channels[register] for key, register in known_as.items()}
             yield Columns(
                 *zip(
                     *(
-                        (place, meter, numbers[id(v.register)], v.time_us, v.value, v.status)
+                        (place, meter, ids[id(v.register)], v.time_us, v.value, v.status)
                         for place, meter, v in effects.values
                     ),
                     strict=True,
@@ -276,6 +282,15 @@ class Writer:
         return [_with_meter(item, meters.get(item.telegram.meter)) for item in items]
 
     def _meter(self, row: Row) -> Meter:
+        """The meter of a row; that of the last time while it is of the same version."""
+        known = self._meters.get(row["id"])
+        if known is None or known.version != row["version"] or known.market_keys is not None:
+            if len(self._meters) >= METERS_MAX:
+                self._meters.clear()
+            known = self._meters[row["id"]] = self._read_meter(row)
+        return known
+
+    def _read_meter(self, row: Row) -> Meter:
         key, market_keys, fault = None, None, None
         other_keys: tuple[bytes, ...] = ()
         try:
@@ -319,7 +334,7 @@ def _seen(connection: Connection, decoded: Sequence[tuple[Item, Outcome]]) -> se
     heard = sorted({item.meter.id for item in good if item.meter is not None})
     if not heard:
         return set()
-    db.execute(connection, SQL("lock_meters", meters=heard))
+    db.execute(connection, SQL("lock_meters", meters=numbers(heard)))
     sealed = [
         (item.meter.id, outcome.counter)
         for item, outcome in decoded
@@ -327,8 +342,8 @@ def _seen(connection: Connection, decoded: Sequence[tuple[Item, Outcome]]) -> se
     ]
     if not sealed:
         return set()
-    meters, counters = zip(*sealed, strict=True)
-    rows = db.rows(connection, SQL("seen_counters", meters=list(meters), counters=list(counters)))
+    meters, counters = map(numbers, zip(*sealed, strict=True))
+    rows = db.rows(connection, SQL("seen_counters", meters=meters, counters=counters))
     return {sealed[row["i"] - 1] for row in rows}
 
 
