@@ -14,7 +14,7 @@ from meter_sim.servers.process import LOOPBACK, free_port, listening, spawn, sto
 from ohmesh.model.command import CommandKind
 
 pytestmark = pytest.mark.mosquitto
-TELEGRAMS, KILLS = 1500, 10
+TELEGRAMS = 600
 
 
 class Mosquitto:
@@ -48,27 +48,33 @@ class Mosquitto:
         stop(self.process)
 
 
-def test_a_broker_that_is_killed_and_forgets_loses_and_doubles_nothing(store, kit, tmp_path):
+@pytest.mark.parametrize(
+    "kills", [10, pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+)
+def test_a_broker_that_is_killed_and_forgets_loses_and_doubles_nothing(store, kit, tmp_path, kills):
     store.gateway()
     store.meter()
-    telegrams = [kit.telegram(n) for n in range(TELEGRAMS)]
+    count = 150 * kills
+    telegrams = [kit.telegram(n) for n in range(count)]
     with (
         Mosquitto(tmp_path, queue_limit=10) as broker,
         kit.running_ingest(store, broker.url),
         kit.GatewaySide(broker.url) as gateway,
     ):
         sender = threading.Thread(
-            target=gateway.drain, args=(telegrams,), kwargs={"batch": 5, "pause_s": 0.02}
+            target=gateway.drain,
+            args=(telegrams,),
+            kwargs={"batch": 5, "pause_s": 0.02, "limit_s": 1500},
         )
         sender.start()
-        for _ in range(KILLS):
+        for _ in range(kills):
             sender.join(0.3)
             assert sender.is_alive(), "the kill came after the traffic"
             broker.kill()
             broker.start()
             sender.join(1.5)
         sender.join()
-    assert store.counts() == {"readings": TELEGRAMS, "telegrams": TELEGRAMS, "held": 0}
+    assert store.counts() == {"readings": count, "telegrams": count, "held": 0}
 
 
 def test_every_command_ends_although_the_broker_forgets(store, kit, tmp_path, until):

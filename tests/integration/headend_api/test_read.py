@@ -49,7 +49,7 @@ async def test_an_error_leaves_nothing_either(pool):
     assert await db.read(pool, THEIRS, NAMES)
 
 
-async def test_a_thousand_reads_and_transactions_on_a_pool_of_four_never_mix(site):
+async def test_ten_thousand_reads_and_transactions_on_a_pool_of_four_never_mix(site):
     async with db.make_pool(site.urls["api"], size_max=4) as pool:
 
         async def ask(number):
@@ -61,7 +61,7 @@ async def test_a_thousand_reads_and_transactions_on_a_pool_of_four_never_mix(sit
                     rows = await (await connection.execute(NAMES.sql)).fetchall()
             assert {row["tenant_id"] for row in rows} == ({tenant} if tenant else set())
 
-        for first in range(0, 1000, 50):
+        for first in range(0, 10_000, 50):
             await asyncio.gather(*(ask(n) for n in range(first, first + 50)))
 
 
