@@ -37,12 +37,12 @@ def _run(
     parser.add_argument("--json", action="store_true", help="nothing but the JSON line")
     parser.add_argument("--profile", default="no_han", help="of the meters")
     parser.add_argument("--modems", type=int, help="meters with their own modem")
+    parser.add_argument("--garbage", type=int, default=0, help="every N-th message is garbage")
     parser.add_argument("--database", metavar="URL", help="a superuser's; else one of our own")
     parser.add_argument("--broker", metavar="URL", help="else one of our own")
     options = parser.parse_args(argv)
     sizes = story.QUICK if options.quick else story.FULL
-    if options.modems:
-        sizes = replace(sizes, modems=options.modems)
+    sizes = replace(sizes, modems=options.modems or sizes.modems, garbage=options.garbage)
     with servers(options.database, options.broker) as place:
         result = measure(place, sizes, options.profile)
     if not options.json:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 import pytest
 
 from headend.ingest.work import sort
 from headend.ingest.writer import Writer
-from headend.mqtt import Delivery
+from headend.mqtt import Delivery, MqttClient
+from meter_sim.servers.mosquitto import Mosquitto
 from ohmesh.wire.sealed import SealedKind, seal
 
 NOW_MS = 1_767_225_600_000
@@ -99,3 +101,46 @@ def test_bad_senml_is_held_with_a_reason(store, publish, body):
     stored = publish(("D1", body), ("D1", good))
     assert (stored.held, stored.readings) == (1, 1)
     assert store.value("select reason from bulk.telegram_quarantine").startswith("decode:")
+
+
+@pytest.mark.mosquitto
+def test_one_message_in_ten_is_garbage_and_harms_only_itself(store, kit, tmp_path, until):
+    """Over a real broker: what is stored and what is held are together what was sent."""
+    meters, count = [f"D{n}" for n in range(40)], 2000
+    for meter in meters:
+        store.meter(meter, key=None)
+    random = Random(7)
+    garbage = [
+        lambda: random.randbytes(random.randrange(1, 200)),
+        lambda: b"[" * random.randrange(1, 3000),
+        lambda: b'[{"n":"el.energy.import","v":%d}]' % 10 ** random.randrange(20, 30),
+        lambda: b'[{"n":"el.energy.import","v":1,"must_":1}]',
+        lambda: b'[{"bn":"x/","n":"no.such","v":1}]',
+    ]
+    bodies = [
+        random.choice(garbage)()
+        if number % 10 == 0
+        else pack({"n": "el.energy.import", "v": number, "t": 1767225600 + number})
+        for number in range(count)
+    ]
+    with (
+        Mosquitto(tmp_path, queued_max=0) as broker,
+        kit.running_ingest(store, broker.url),
+    ):
+        sender = MqttClient(broker.url, client_id="modems")
+        sender.start()
+        assert sender.wait_connected(10)
+        for number, body in enumerate(bodies):
+            topic = f"ohmesh/v1/meter/{meters[number % len(meters)]}/up"
+            assert sender.publish(topic, body, qos=1)
+        until(lambda: store.counts()["telegrams"] == count, 60)
+        sender.stop()
+    assert store.counts() == {"readings": count * 9 // 10, "telegrams": count, "held": count // 10}
+    values = store.rows(
+        "select extract(epoch from ts)::bigint - 1767225600 as number,"
+        " (value * power(10::numeric, scaler))::bigint as wh"
+        " from bulk.reading r join ohmesh.channel c on c.id = r.channel"
+    )
+    assert {(row["number"], row["wh"]) for row in values} == {
+        (number, number) for number in range(count) if number % 10
+    }
