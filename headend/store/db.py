@@ -345,9 +345,16 @@ async def _read(connection: AsyncConnection, tenant_id: int, statement: Statemen
     asked = message.Question(
         text, values, transformer.types or (), transformer.formats, statement.one_plan
     )
+    try:
+        return _rows_of(await _exchange(connection, tenant, asked), transformer)
+    except psycopg.errors.InvalidSqlStatementName:  # psycopg lets all of them go at a rollback
+        _PREPARED.pop(connection, None)
+        return _rows_of(await _exchange(connection, tenant, asked), transformer)
+
+
+async def _exchange(connection: AsyncConnection, *questions: message.Question) -> list[PGresult]:
     prepared = _PREPARED.setdefault(connection, message.Prepared())
-    found = await connection.wait(message.exchange(connection.pgconn, prepared, (tenant, asked)))
-    return _rows_of(found, transformer)
+    return await connection.wait(message.exchange(connection.pgconn, prepared, questions))
 
 
 def _rows_of(found: list[PGresult], transformer: Adapter) -> list[Row]:

@@ -108,3 +108,18 @@ async def test_a_group_whose_connection_breaks_has_no_effect_and_may_be_sent_aga
     answers = await asyncio.gather(*(pay(api, name, 11, keys[name]) for name in names * 2))
     assert sorted(answer.status_code for answer in answers) == [200] * 6 + [201] * 6
     assert wallets(admin, names) == dict.fromkeys(names, 11)
+
+
+async def test_reads_go_on_after_many_refused_writes(shop):
+    """A rollback lets go of what the connection had prepared, on the server too."""
+    api, _ = shop
+    (name,) = await contracts(api, 1)
+    for number in range(40):
+        refused = await api.post(
+            f"/v1/meters/{name}/tokens",
+            json={"units": 1},
+            headers={"Idempotency-Key": f"refused-{number}"},
+        )
+        assert refused.status_code == 404
+        assert (await api.get(f"/v1/meters/{name}")).status_code == 200
+        assert (await api.get("/v1/meters?page_size=2")).status_code == 200
