@@ -202,6 +202,7 @@ def make_api(settings: Settings, pool: db.AsyncPool, shares: int | None = None) 
         secret=keys.derive(b"ohmesh api"),
         shares=shares,
         seal_key=keys.seal,
+        open_key=keys.open,
         open_reads_tenant=OPERATOR_TENANT if is_open else None,
         requests_per_s=settings.api.requests_per_s,
         provider=_provider(settings, keys),

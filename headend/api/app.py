@@ -2,7 +2,8 @@
 
 Example:
     pool = db.make_pool(url); await pool.open()
-    app = create_app(pool, secret=keystore.derive(b"ohmesh api"), seal_key=keystore.seal)
+    secret = keystore.derive(b"ohmesh api")
+    app = create_app(pool, secret=secret, seal_key=keystore.seal, open_key=keystore.open)
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from headend.api import openapi, problems
 from headend.api.access import REQUESTS_PER_S, Access
 from headend.api.cursor import Cursors
-from headend.api.gate import Gate
+from headend.api.gate import Gate, guarding_headers
 from headend.api.metrics import Counting, Metrics
 from headend.api.once import Once, kept_by_us
 from headend.api.permissions import admit, needed
@@ -57,7 +58,7 @@ from headend.api.routes import (
 from headend.api.services import Services
 from headend.api.sign_ins import SignIns
 from headend.api.store import PoolStore
-from headend.prepayment.tokens.security import SealedSecrets, StsSoftTest, UtrnSoftTest
+from headend.prepayment.tokens.security import StsSoftTest, UtrnSoftTest
 from headend.prepayment.tokens.vending import (
     PAYGO,
     STS,
@@ -105,6 +106,7 @@ def create_app(
     *,
     secret: bytes,
     seal_key: Callable[[str, bytes], bytes],
+    open_key: Callable[[str, bytes], bytes],
     open_reads_tenant: int | None = None,
     now: Callable[[], datetime] = _clock,
     pulse_s: float = PULSE_S,
@@ -121,6 +123,7 @@ def create_app(
         secret: 16 bytes or more; seals cursors, signs access tokens. All processes behind one
             address need the same.
         seal_key: (meter id, 128-bit key) -> the key as the store keeps it.
+        open_key: the inverse; for the secrets of paid devices and payment channels.
         open_reads_tenant: whose data a caller without a token may read; None: nobody's. Give it
             only when the server listens on loopback alone.
         now: the clock, UTC.
@@ -160,13 +163,14 @@ def create_app(
         cursors=Cursors(secret),
         pulses=pulses,
         seal_key=seal_key,
+        open_key=open_key,
         now=now,
-        vendings=_vendings(vendor or _software_vendor(), secret),
+        vendings=_vendings(vendor or _software_vendor(), seal_key, open_key),
         metrics=metrics,
         provider=provider,
         enroller=enroller,
     )
-    problems.install(app, error_page)
+    problems.install(app, error_page, guarding_headers)
     routed = (
         *(meters, registers, events, vee, health),  # asked most: a route is found by going along
         *(contracts, payments, rerates, tariffs, tokens, webhooks),
@@ -198,9 +202,11 @@ def create_app(
     return app
 
 
-def _vendings(sts: TokenVendor, secret: bytes) -> Mapping[str, Vending]:
+def _vendings(
+    sts: TokenVendor, seal: Callable[[str, bytes], bytes], unseal: Callable[[str, bytes], bytes]
+) -> Mapping[str, Vending]:
     """Every kind of tokens that is sold."""
-    paygo = PaygoVending(SealedSecrets(derive(secret, b"ohmesh-paygo")))
+    paygo = PaygoVending(seal, unseal)
     return {STS: StsVending(sts), PAYGO: paygo, UTRN: UtrnVending(UtrnSoftTest())}
 
 

@@ -153,6 +153,13 @@ class WaitingPayment(View, frozen=True):
     channel: str
 
 
+class NewPaymentChannel(View, frozen=True):
+    """Who sends payments, and the secret that signs them; it is shown once."""
+
+    channel: str
+    secret: str
+
+
 class Rerate(View, frozen=True):
     """A rating anew: `asked`, `weighed`, `approved`, `booked` or `failed` (`problem` says why).
 
@@ -290,6 +297,7 @@ KINDS: Final = (
     HeldRelease,
     Rerate,
     WaitingPayment,
+    NewPaymentChannel,
     GateApproval,
     Token,
     TokenMeaning,

@@ -72,10 +72,10 @@ OPERATIONS: Final[dict[Permission, tuple[str, ...]]] = {
         "set_billing_mark",
         "simulate_tariff",
         *("add_webhook", "remove_webhook", "set_token_identity"),
-        *("set_paygo_device", "set_utrn_device"),
+        *("set_paygo_device", "set_utrn_device", "set_payment_channel"),
     ),
     Permission.MONEY_VEND: (
-        *("top_up", "sell", "pay_contract", "take_emergency_credit"),
+        *("top_up", "sell", "pay_contract", "take_payment", "take_emergency_credit"),
         *("vend_token", "get_token", "verify_token", "confirm_token"),
     ),
     Permission.MONEY_ADJUST: (

@@ -62,6 +62,7 @@ class Services:
         cursors: seals the cursors of lists.
         pulses: what has changed, for the live pages.
         seal_key: a meter's key under the key-encryption key, as the store keeps it.
+        open_key: the inverse.
         now: the clock, UTC.
         vendings: make tokens, by the name of their kind.
         metrics: counts what this process does.
@@ -75,6 +76,7 @@ class Services:
     cursors: Cursors
     pulses: Pulses
     seal_key: Callable[[str, bytes], bytes]
+    open_key: Callable[[str, bytes], bytes]
     now: Callable[[], datetime]
     vendings: Mapping[str, Vending]
     metrics: Metrics

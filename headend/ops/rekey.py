@@ -28,6 +28,9 @@ PLACES: Final = (
     "key_changes",
     "webhook_secrets",
     "tokens",
+    "paygo_devices",
+    "paygo_tokens",
+    "payment_channels",
 )
 """Where the store keeps something sealed; a statement `NAME` finds it, `set_NAME` writes it."""
 BATCH_ROWS: Final = 2000

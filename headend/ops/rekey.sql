@@ -58,5 +58,37 @@ update ohmesh.token t set token_sealed = n.anew
 from unnest(%(ids)s::text[], %(old)s::bytea[], %(anew)s::bytea[]) as n (id, old, anew)
 where t.id = n.id::uuid and t.token_sealed = n.old
 
+-- name: paygo_devices
+select meter_id::text as id, params ->> 'meter' || '/paygo' as name,
+       decode(params ->> 'secret', 'hex') as sealed
+from ohmesh.token_meter where vendor = 'paygo'
+
+-- name: set_paygo_devices
+update ohmesh.token_meter t
+set params = jsonb_set(t.params, '{secret}', to_jsonb(encode(n.anew, 'hex')))
+from unnest(%(ids)s::text[], %(old)s::bytea[], %(anew)s::bytea[]) as n (id, old, anew)
+where t.meter_id = n.id::int and t.params ->> 'secret' = encode(n.old, 'hex')
+
+-- name: paygo_tokens
+select id::text as id, prepared -> 'device' ->> 'meter' || '/paygo' as name,
+       decode(prepared -> 'device' ->> 'secret', 'hex') as sealed
+from ohmesh.token where vendor = 'paygo'
+
+-- name: set_paygo_tokens
+update ohmesh.token t
+set prepared = jsonb_set(t.prepared, '{device,secret}', to_jsonb(encode(n.anew, 'hex')))
+from unnest(%(ids)s::text[], %(old)s::bytea[], %(anew)s::bytea[]) as n (id, old, anew)
+where t.id = n.id::uuid and t.prepared -> 'device' ->> 'secret' = encode(n.old, 'hex')
+
+-- name: payment_channels
+select tenant_id || '/' || name as id, 'channel/' || tenant_id || '/' || name as name,
+       secret_sealed as sealed
+from ohmesh.payment_channel
+
+-- name: set_payment_channels
+update ohmesh.payment_channel t set secret_sealed = n.anew
+from unnest(%(ids)s::text[], %(old)s::bytea[], %(anew)s::bytea[]) as n (id, old, anew)
+where t.tenant_id || '/' || t.name = n.id and t.secret_sealed = n.old
+
 -- name: audit
 select ohmesh.audit('operator', 'rekey', '', %(detail)s) from ohmesh.tenant where id = 1

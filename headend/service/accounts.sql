@@ -65,6 +65,16 @@ values (%(id)s, %(tenant_id)s, %(account)s, %(account_id)s, %(amount_mu)s, %(cur
         %(idempotency_key)s, %(state)s, %(reason)s, %(now)s, %(booked_at)s, %(wallet_mu)s,
         %(decision_seq)s)
 
+-- name: keep_channel
+insert into ohmesh.payment_channel (tenant_id, name, secret_sealed, made_at)
+values (%(tenant_id)s, %(name)s, %(sealed)s, %(now)s)
+on conflict (tenant_id, name) do update
+set secret_sealed = excluded.secret_sealed, made_at = excluded.made_at
+
+-- name: channel
+select secret_sealed from ohmesh.payment_channel
+where tenant_id = %(tenant_id)s and name = %(name)s
+
 -- name: payment_by_id
 -- `account` is what the payer wrote; `contract` is where it is booked.
 select p.id, p.account, p.account_id, p.amount_mu, p.currency, p.channel, p.state, p.reason,

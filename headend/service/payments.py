@@ -9,6 +9,7 @@ found for is in the ledger too: cash -> suspense.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -21,9 +22,11 @@ from headend.prepayment.ledger import Code, Leg, Transaction
 from headend.prepayment.terms import parse_terms
 from headend.prepayment.topup import PaymentDebt, PaymentState, Registers
 from headend.store.plan import Plan, Queries, first
+from headend.webhooks import signing
 from ohmesh.model.errors import Conflict, PrepaymentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from headend.prepayment.contract import Event
@@ -297,6 +300,29 @@ def _taken_this_week(account: Row, now: datetime) -> Plan[int]:
     )
     row = (yield SQL("taken_of_debt", account_id=account["id"], since=monday))[0]
     return int(row["taken_mu"])
+
+
+def channel_name(tenant_id: int, name: str) -> str:
+    """The name under which a channel's secret is sealed."""
+    return f"channel/{tenant_id}/{name}"
+
+
+def set_channel(
+    tenant_id: int, name: str, seal: Callable[[str, bytes], bytes], now: datetime
+) -> Plan[str]:
+    """Give a channel of payments a new secret; it is shown once."""
+    secret = secrets.token_bytes(signing.SECRET_BYTES)
+    sealed = seal(channel_name(tenant_id, name), secret)
+    yield SQL("keep_channel", tenant_id=tenant_id, name=name, sealed=sealed, now=now)
+    return signing.shown(secret)
+
+
+def channel(tenant_id: int, name: str) -> Plan[bytes]:
+    """A channel's secret, sealed. Raises PrepaymentError(unknown_channel)."""
+    row = first((yield SQL("channel", tenant_id=tenant_id, name=name)))
+    if row is None:
+        raise PrepaymentError("unknown_channel", f"the payment channel {name} has no secret")
+    return bytes(row["secret_sealed"])
 
 
 def reverse_payment(

@@ -70,6 +70,7 @@ def _serving(api_url: str, admin_url: str):
                 pool,
                 secret=TOKEN.encode(),
                 seal_key=lambda _, key: key,
+                open_key=lambda _, key: key,
                 open_reads_tenant=1,
                 pulse_s=0.1,
             )

@@ -36,12 +36,13 @@ from headend.api.money import minor_digits, mu_per_minor
 from headend.api.problems import invalid, not_found
 from headend.api.routes.accounts import code_name
 from headend.api.routes.meters import relay_name
-from headend.api.services import Caller, Parts
+from headend.api.services import Caller, Parts, Services
 from headend.gate.judging import breaker_subject, release_subject
 from headend.prepayment import ledger
 from headend.prepayment.ledger import Step
 from headend.prepayment.supplying import supply_of
 from headend.prepayment.topup import PaymentState
+from headend.security.roles import Principal
 from headend.service import accounts, payments
 from headend.service.accounts import SQL as ACCOUNT_SQL
 from headend.service.payments import Payment, TopUp
@@ -162,8 +163,13 @@ async def pay(
         currency = (await _contract(parts, who, contract))["currency"]
     amount_mu = amount_of(body.amount_mu, body.amount_minor, currency or "")
     payment = Payment(contract, amount_mu, idempotency_key, body.currency, body.channel)
+    return await book_payment(parts, who, payment)
+
+
+async def book_payment(parts: Services, who: Principal, payment: Payment) -> Response:
+    """Book a payment: 201, 200 for a repeat, 202 when it waits for a person."""
     make = partial(payments.pay, who.tenant_id, payment, parts.now(), suspend=True)
-    made = await parts.store.together(who.tenant_id, contract, make)
+    made = await parts.store.together(who.tenant_id, payment.account, make)
     booked = made.state in {PaymentState.BOOKED, PaymentState.REVERSED}
     status = 201 if booked else 202
     return accepted(payment_view(made), replayed=made.replayed and booked, status=status)

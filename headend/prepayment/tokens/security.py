@@ -11,9 +11,6 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-
 from ohmesh.model.errors import PrepaymentError
 from ohmesh.tokens import keys
 from ohmesh.tokens.ciphers import DecoderCiphers
@@ -112,29 +109,6 @@ class UtrnSoftTest:
         self.check(device)
         text = bytes.fromhex(device) + counter.to_bytes(8, "big") + body.to_bytes(4, "big")
         return int.from_bytes(hmac.digest(TEST_KEYS["test-hmac"], text, "sha256")[:4], "big")
-
-
-class SealedSecrets:
-    """Seals devices' secrets under a key derived from the server's: AES-SIV (RFC 5297).
-
-    The same secret of the same meter gives the same octets, so a repeat is recognised.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._cipher = AESSIV(key)
-
-    def close(self, meter: str, secret: bytes) -> bytes:
-        """The secret as it is kept."""
-        return self._cipher.encrypt(secret, [meter.encode()])
-
-    def open(self, meter: str, sealed: bytes) -> bytes:
-        """The secret again. Raises PrepaymentError(token_secret)."""
-        try:
-            return self._cipher.decrypt(sealed, [meter.encode()])
-        except InvalidTag as error:
-            raise PrepaymentError(
-                "token_secret", f"the secret of {meter} does not open: set its device again"
-            ) from error
 
 
 def _name(params: KeyParams) -> str:

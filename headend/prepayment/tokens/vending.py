@@ -25,7 +25,7 @@ from ohmesh.tokens.sts import TokenKind
 from ohmesh.tokens.tid import LastTid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from headend.prepayment.tokens.vendor import TokenVendor
@@ -170,14 +170,9 @@ COUNT_MAX: Final = 20_000
 """A token at this count takes about 0.3 s; a device that is paid daily is there after 27 years."""
 
 
-class Box(Protocol):
-    """Seals a meter's secret; the same secret gives the same octets, so a repeat is recognised."""
-
-    def close(self, meter: str, secret: bytes) -> bytes:
-        """The secret as it is kept."""
-
-    def open(self, meter: str, sealed: bytes) -> bytes:
-        """The secret again. Raises PrepaymentError."""
+def secret_name(meter: str) -> str:
+    """The name under which a device's secret is sealed."""
+    return f"{meter}/paygo"
 
 
 class _Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -212,15 +207,23 @@ _PAYGO_KINDS: Final = {
 
 
 class PaygoVending:
-    """OpenPAYGO tokens: time for devices that know no clock and no line."""
+    """OpenPAYGO tokens: time for devices that know no clock and no line.
 
-    def __init__(self, box: Box) -> None:
-        self._box = box
+    Args:
+        seal: (name, secret) -> what is kept; the same secret gives the same octets, so that a
+            repeat is recognised.
+        unseal: the inverse; raises ConfigError.
+    """
+
+    def __init__(
+        self, seal: Callable[[str, bytes], bytes], unseal: Callable[[str, bytes], bytes]
+    ) -> None:
+        self._seal, self._unseal = seal, unseal
 
     def device(self, meter: str, content: Mapping[str, object]) -> str:
         """The device's secret, sealed, and its way of writing."""
         given = _device(content, _Secret)
-        secret = self._box.close(meter, bytes.fromhex(given.secret_hex)).hex()
+        secret = self._seal(secret_name(meter), bytes.fromhex(given.secret_hex)).hex()
         code, count = given.starting_code, given.count
         return _text(_Paygo(meter, secret, code, given.restricted, given.extended, count))
 
@@ -244,7 +247,7 @@ class PaygoVending:
         """9 to 20 digits, by the device."""
         made = msgspec.json.decode(content, type=_PaygoContent)
         kept = made.device
-        secret = self._box.open(kept.meter, bytes.fromhex(kept.secret)).hex()
+        secret = self._unseal(secret_name(kept.meter), bytes.fromhex(kept.secret)).hex()
         key = paygo.PaygoKey(secret, kept.starting_code, kept.restricted, kept.extended)
         return paygo.issue(key, made.count, _PAYGO_KINDS[made.kind], made.value).digits
 

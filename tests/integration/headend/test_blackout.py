@@ -55,7 +55,11 @@ async def attack(client: httpx.AsyncClient, name: str, homes: int) -> dict[int, 
 async def test_all_credentials_together_darken_no_more_than_the_limit(utility):
     async with db.make_pool(utility.store.urls["api"], size_max=4) as pool:
         app = create_app(
-            pool, secret=SECRET, seal_key=utility.store.keystore.seal, now=lambda: utility.now
+            pool,
+            secret=SECRET,
+            seal_key=utility.store.keystore.seal,
+            open_key=utility.store.keystore.open,
+            now=lambda: utility.now
         )
         access = app.state.services.access
         switching = 0

@@ -57,6 +57,7 @@ async def running(site: Site, **options):
             pool,
             secret=SECRET,
             seal_key=site.keystore.seal,
+            open_key=site.keystore.open,
             pulse_s=0.02,
             **options,
         )

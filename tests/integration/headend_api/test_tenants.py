@@ -19,7 +19,7 @@ UUID_ABSENT = "00000000-0000-4000-8000-000000000000"
 UUIDS = {"rerate", "command", "approval", "payment", "token", "webhook"}
 EVERYBODYS = {"/v1/policies/{pack}/may-disconnect"}
 """Rule packs come with the program."""
-OWN = {("put", "/v1/groups/{group}")}
+OWN = {("put", "/v1/groups/{group}"), ("put", "/v1/payment-channels/{channel}")}
 """Makes the caller's own thing of that name."""
 VALUES = {
     "pan": "600727012345678977",
@@ -28,8 +28,11 @@ VALUES = {
     "secret_hex": "0" * 32,
     "device": "ffffff0000000001",
     "certificate_request_pem": "x",
+    "currency": "EUR",
 }
 """What a field of this name takes where its type does not say enough."""
+SIGNED = {"webhook-id": "matrix", "webhook-timestamp": "0", "webhook-signature": "v1,"}
+"""What operations ask for whose caller signs."""
 MARKS = ("SP-M00", "Europe/Amsterdam", "maker of operator", '"operator"')
 
 
@@ -84,7 +87,9 @@ async def prepaid_ids(api):
     hook = await api.post(
         "/v1/webhooks", json={"url": "https://hooks.example.com/o", "kinds": ["topup.booked"]}
     )
+    assert (await api.put("/v1/payment-channels/ours-only")).is_success
     return {
+        "channel": "ours-only",
         "contract": "prepaid-only",
         "payment": payment["id"],
         "token": token["id"],
@@ -154,7 +159,10 @@ async def test_every_operation_on_our_ids_answers_as_for_ids_that_are_absent(app
                     body = sample(schema, components, {})
                 theirs, nobodys = [
                     await neighbour.request(
-                        method, fill(path, which), json=body, headers={"Idempotency-Key": key}
+                        method,
+                        fill(path, which),
+                        json=body,
+                        headers={"Idempotency-Key": key} | SIGNED,
                     )
                     for which, key in ((ids, "matrix"), (absent, "matrix-absent"))
                 ]

@@ -17,7 +17,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "security.md"
 
 @pytest.fixture(scope="module")
 def operations():
-    app = create_app(cast("Any", None), secret=bytes(16), seal_key=lambda _, key: key)
+    keys: Any = {"seal_key": lambda _, key: key, "open_key": lambda _, key: key}
+    app = create_app(cast("Any", None), secret=bytes(16), **keys)
     return routes_of(app)
 
 
@@ -37,7 +38,8 @@ def test_names_of_operations_are_their_own(operations):
 
 def test_every_operation_asks_for_its_permission():
     """FastAPI asks `admit` for the whole app; a router that does not come from it would not."""
-    app = create_app(cast("Any", None), secret=bytes(16), seal_key=lambda _, key: key)
+    keys: Any = {"seal_key": lambda _, key: key, "open_key": lambda _, key: key}
+    app = create_app(cast("Any", None), secret=bytes(16), **keys)
     assert [d.dependency for d in app.router.dependencies] == [admit]
 
 
