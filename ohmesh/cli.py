@@ -41,8 +41,8 @@ def _run(entry: EntryPoint, argv: list[str]) -> int:
         return 1
     except ModuleNotFoundError as error:
         print(
-            f"ohmesh {entry.name}: the package {error.name} is missing; "
-            f"install the extra that has it, 'ohmesh[headend]' or 'ohmesh[sim]'",
+            f"ohmesh {entry.name}: the package {error.name} is missing; in a checkout 'make setup' "
+            "brings it, elsewhere the extra 'ohmesh[headend]' or 'ohmesh[sim]'",
             file=sys.stderr,
         )
         return 1
