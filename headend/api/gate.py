@@ -240,14 +240,19 @@ def _keeping(path: str, query: bytes) -> str:
     return "public, max-age=31536000, immutable" if named else "no-cache"
 
 
+def guarding_headers(scheme: str) -> dict[str, str]:
+    """What every answer tells a browser, over `http` or `https`."""
+    return _HEADERS | (_TLS_HEADERS if scheme == "https" else {})
+
+
 def _with_headers(send: Send, scope: Scope) -> Send:
     keep = _keeping(scope["path"], scope.get("query_string", b""))
-    more = _TLS_HEADERS if scope.get("scheme") == "https" else {}
+    guarding = guarding_headers(scope.get("scheme", ""))
 
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in (_HEADERS | more).items():
+            for name, value in guarding.items():
                 headers.setdefault(name, value)
             headers.setdefault(
                 "Cache-Control", keep if message["status"] < _REFUSED else "no-store"

@@ -322,8 +322,18 @@ def wants_page(path: str, accept: str) -> bool:
     return "text/html" in accept and not path.startswith("/v1/")
 
 
-def install(app: FastAPI, page: Callable[[Request, Problem], Response]) -> None:
-    """Answer every error of the app with a problem document, or with `page` to a browser."""
+def install(
+    app: FastAPI,
+    page: Callable[[Request, Problem], Response],
+    guarding: Callable[[str], Mapping[str, str]],
+) -> None:
+    """Answer every error of the app with a problem document, or with `page` to a browser.
+
+    Args:
+        app: the app.
+        page: makes a page of a problem.
+        guarding: scheme -> headers for an answer that passes no middleware, as a bug's does.
+    """
 
     def end(request: Request, problem: Problem) -> Response:
         path = request.url.path
@@ -345,7 +355,13 @@ def install(app: FastAPI, page: Callable[[Request, Problem], Response]) -> None:
 
     async def bug(request: Request, error: Any) -> Response:
         _log.error("%s failed: %s", request.method, type(error).__name__)
-        return respond(Problem(INTERNAL, "the server has failed"), request.url.path)
+        problem = Problem(INTERNAL, "the server has failed")
+        try:
+            response = end(request, problem)
+        except Exception:  # noqa: BLE001 - drawing pages may be what fails; the bug is told above
+            response = respond(problem, request.url.path)
+        response.headers.update({"Cache-Control": "no-store", **guarding(request.url.scheme)})
+        return response
 
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(RequestValidationError, validation_error)

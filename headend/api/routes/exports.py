@@ -128,7 +128,9 @@ async def _blocks(
     ahead: deque[asyncio.Task[_Block]] = deque()
     try:
         async for names in _meters(parts, who, query, _meters_a_block(query, len(channels))):
-            ahead.append(asyncio.create_task(_block(parts, who, query, channels, names)))
+            ahead.append(
+                asyncio.create_task(_block(parts, who, query, channels, names), name="export")
+            )
             if len(ahead) > BLOCKS_AHEAD:
                 yield await ahead.popleft()
         while ahead:

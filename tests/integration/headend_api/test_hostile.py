@@ -208,3 +208,27 @@ async def test_many_at_once_share_the_pool(api):
     answers = await asyncio.gather(*(api.get("/v1/meters?page_size=5") for _ in range(100)))
     assert {a.status_code for a in answers} == {200}
     assert len({a.content for a in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    ("accept", "path", "kind"),
+    [
+        ("text/html", "/quarantine", "text/html"),
+        ("application/json", "/quarantine", "application/problem+json"),
+        ("text/html", "/v1/meters", "application/problem+json"),
+    ],
+)
+async def test_a_bug_is_told_in_the_caller_s_form_and_tells_nothing(
+    app, api, monkeypatch, accept, path, kind
+):
+    async def broken(*_):
+        raise RuntimeError("a secret at /etc/passwd")
+
+    monkeypatch.setattr(type(app.state.services.store), "rows", broken)
+    answer = await api.get(path, headers={"Accept": accept})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"].startswith(kind)
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
+    assert "the server has failed" in answer.text
+    assert "secret" not in answer.text
