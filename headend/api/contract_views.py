@@ -123,7 +123,10 @@ class MayDisconnect(View, frozen=True):
 
 
 class Reconciliation(View, frozen=True):
-    """The ledger held against itself on one day; it is stopped while `ok` is false."""
+    """The ledger held against itself on one day; it is stopped while `ok` is false.
+
+    A finding `metered` is one contract's: the energy counted is not what its register advanced.
+    """
 
     day: date
     ok: bool

@@ -49,6 +49,25 @@ select coalesce(p.account_id, k.account_id) as account_id,
 from posted p full join kept k on k.account_id = p.account_id
 where coalesce(p.mu, 0) <> coalesce(k.mu, 0)
 
+-- name: metered
+-- What was counted of a contract against the advance of its register, from where charging began to
+-- the newest interval charged, modulo where the register begins anew. Without both registers: nothing.
+select a.id as account_id, (l.wh - f.wh - k.wh)::bigint as difference_wh
+from ohmesh.account a
+join ohmesh.rating_state r on r.account_id = a.id and r.rated_to > r.base_at
+join ohmesh.channel c on c.name = a.rated_channel and c.unit = 'Wh'
+join lateral (select coalesce(sum(m.counter_wh - m.opening_wh), 0) as wh from ohmesh.charge_month m
+              where m.account_id = a.id) k on true
+join lateral (select floor(b.value * power(10::numeric, c.scaler)) as wh from bulk.reading b
+              where b.meter_id = a.meter_id and b.channel = c.id and b.ts = r.base_at
+                and b.status & 41 = 0) f on true
+join lateral (select floor(b.value * power(10::numeric, c.scaler)) as wh from bulk.reading b
+              where b.meter_id = a.meter_id and b.channel = c.id and b.ts = r.rated_to
+                and b.status & 41 = 0) l on true
+where a.tenant_id = %(tenant_id)s
+  and case when a.register_modulus_wh is null then l.wh - f.wh - k.wh
+      else mod(l.wh - f.wh - k.wh, a.register_modulus_wh) end <> 0
+
 -- name: save
 insert into ohmesh.reconciliation (tenant_id, day, ok, findings, made_at)
 values (%(tenant_id)s, %(day)s, %(ok)s, %(findings)s::jsonb, %(now)s)

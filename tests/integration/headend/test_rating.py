@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from headend.ingest.writer import Writer
 from headend.mqtt import Delivery
 from headend.prepayment import rerate
 from headend.prepayment.engine import visit
+from headend.prepayment.reconciliation import reconcile
 from headend.service.accounts import add_tariff, add_version, open_account, top_up
 from headend.service.payments import BroughtOver, bring_over
 from ohmesh.model.errors import Conflict, PrepaymentError
@@ -84,6 +86,22 @@ def test_what_was_used_before_the_opening_is_not_charged(home):
     assert home.rate() == PRICE_MU
     home.reads(3)
     assert home.rate() == PRICE_MU, "an interval before the opening comes late: nothing"
+
+
+def test_what_was_counted_is_what_the_register_advanced_to_the_last_wh(home):
+    """A13: through gaps, corrections, a late reading and a day's turn the difference is 0."""
+    home.open(rated_from=datetime(2026, 1, 1, tzinfo=UTC))
+    home.reads(0, wh=500)
+    for numbers, wh in (((10,), 7_654), ((4, 5), 2_001), ((97,), 90_001), ((96,), 88_888)):
+        home.reads(*numbers, wh=wh)
+        home.rate()
+        assert home.store.work(reconcile(1, NOW.date(), NOW))
+        assert home.store.value("select findings::text from ohmesh.reconciliation") == "[]"
+    home.store.as_admin_all("update ohmesh.charge_month set counter_wh = counter_wh - 3")
+    assert home.store.work(reconcile(1, NOW.date(), NOW)), "one contract's matter stops nobody"
+    (found,) = json.loads(home.store.value("select findings::text from ohmesh.reconciliation"))
+    assert (found["check"], found["difference_wh"]) == ("metered", 3)
+    assert home.store.value("select count(*) from ohmesh.ledger_stop") == 0
 
 
 def test_an_account_that_opens_before_any_reading_begins_with_the_first(home):

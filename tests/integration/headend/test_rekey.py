@@ -6,13 +6,15 @@ import base64
 import random
 import secrets
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from headend.keystore import Keystore, market_name
 from headend.ops.rekey import PLACES, rekey
+from headend.prepayment.tokens.vending import PAYGO, PaygoVending
+from headend.service import payments, tokens
 from headend.service.commands import NewCommand, create_command
 from headend.store import db
 from ohmesh.model.command import CommandKind
@@ -89,8 +91,34 @@ def fill(store, owner, now):
     )
 
 
+def fill_payments(store):
+    """A paid device, a token of it, and a channel of payments."""
+    paygo = PaygoVending(store.keystore.seal, store.keystore.open)
+    device = {"secret_hex": "a29ab82edc5fbbc41ec9530f6dac86b1"}
+    store.ask(tokens.set_device(1, "M1", PAYGO, device, {PAYGO: paygo}))
+    wish = tokens.NewToken("M1", "add_time", 5, "days")
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    made = store.ask(tokens.prepare(1, wish, {PAYGO: paygo}, now))
+    store.ask(payments.set_channel(1, "bank", store.keystore.seal, now))
+    return made, paygo.issue(made.content)
+
+
+def test_days_that_were_sold_before_are_shown_after_and_a_repeat_keeps_the_count(store, owner, old):
+    store.meter()
+    made, digits = fill_payments(store)
+    rekey(owner, Keystore(NEW, old))
+    alone = Keystore(NEW)
+    vendings = {PAYGO: PaygoVending(alone.seal, alone.open)}
+    kept = store.ask(tokens.find(1, vendings, token_id=made.id))
+    assert vendings[PAYGO].issue(kept.content) == digits
+    device = {"secret_hex": "a29ab82edc5fbbc41ec9530f6dac86b1"}
+    store.ask(tokens.set_device(1, "M1", PAYGO, device, vendings))
+    assert store.value("select last_tid from ohmesh.token_meter") == 2
+
+
 def test_every_place_is_sealed_anew_and_only_once(store, kit, owner, old):
     fill(store, owner, kit.START)
+    fill_payments(store)
     both = Keystore(NEW, old)
     assert {place: (c.found, c.anew, c.unreadable) for place, c in rekey(owner, both).items()} == (
         dict.fromkeys(PLACES, (1, 1, 0))
@@ -123,6 +151,7 @@ def test_no_sealed_column_is_forgotten(owner):
         "meter.next_key_sealed",
         "meter.old_key_sealed",
         "webhook.secret_sealed",
+        "payment_channel.secret_sealed",
         "token.token_sealed",
         "kept_answer.sealed",  # under the API's own secret, for a day
     }
