@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[3]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(\w*)( run)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(
-    r"(?:^|`|\$ |[;&|] )(ohmesh(?: [a-z][a-z-]*(?:\\?\|[a-z][a-z-]*)*){1,3})([^`\n]*)", re.MULTILINE
+    r"(?:^|`|\$ |[;&|] )(ohmesh(?: [a-z][a-z0-9-]*(?:\\?\|[a-z][a-z0-9-]*)*){1,3})([^`\n]*)",
+    re.MULTILINE,
 )
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 MAKE = re.compile(r"^make (\w+)", re.MULTILINE)

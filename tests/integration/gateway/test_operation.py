@@ -130,8 +130,9 @@ def _samples(text):
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-def test_the_gateway_s_unit_is_sound_and_tight(tmp_path):
-    unit = tmp_path / "ohmesh-gateway.service"
+@pytest.mark.parametrize("program", ["gateway", "headend"])
+def test_a_program_s_unit_is_sound_and_tight(program, tmp_path):
+    unit = tmp_path / f"ohmesh-{program}.service"
     unit.write_text((UNITS / unit.name).read_text().replace("/opt/ohmesh/bin/ohmesh", "/bin/true"))
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)],
