@@ -27,7 +27,7 @@ from meter_sim.radio import SURE, reception
 from ohmesh.mesh.frames import FrameType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from meter_sim.radio import Links
 
@@ -86,6 +86,7 @@ class Medium:
         self._quiet_from_us: dict[int, int] = {}
         self._dead: set[int] = set()
         self._loss_percent: dict[frozenset[int], int] = {}
+        self._near: dict[int, frozenset[int]] = {}
         self.given_up = 0
         """Frames that found no gap in the channel."""
 
@@ -176,15 +177,22 @@ class Medium:
 
     def _free_at(self, now_us: int, node: int, slots: int, duration_us: int) -> int:
         start_us = max(now_us, self._quiet_from_us.get(node, 0))
-        heard = [sent for sent in self._pending if self._senses(node, sent.node)]
+        near = self._sensed(node)
+        heard = [sent for sent in self._pending if sent.node in near]
         backoff_us = slots * SLOT_US // self._time_divisor
         while blockers := [s for s in heard if s.meets(start_us, start_us + duration_us)]:
             start_us = max(sent.end_us for sent in blockers) + backoff_us
         return start_us
 
     def _senses(self, node: int, transmitter: int) -> bool:
-        rssi = self._links.rssi_tenths(transmitter, node)
-        return rssi is not None and rssi >= SENSE_DBM_TENTHS
+        return transmitter in self._sensed(node)
+
+    def _sensed(self, node: int) -> frozenset[int]:
+        """Whose frames hold a node's own back; found once a node, asked for every frame."""
+        near = self._near.get(node)
+        if near is None:
+            near = self._near[node] = frozenset(self._links.senders(node, SENSE_DBM_TENTHS))
+        return near
 
     def _receptions(self, sent: _OnAir) -> Iterable[Arrival]:
         if sent.node in self._dead:
@@ -195,15 +203,25 @@ class Medium:
             for other in group
             if other.meets(sent.start_us, sent.end_us)
         ]
+        senders = {rival.node for rival in rivals}
+        rows = [self._links.receivers(rival.node) for rival in rivals]
         for receiver, rssi in self._links.receivers(sent.node).items():
-            if receiver not in self._dead and self._hears(sent, receiver, rssi, rivals):
+            if receiver not in self._dead and self._hears(sent, receiver, rssi, senders, rows):
                 yield Arrival(sent.end_us, receiver, round(rssi / 10), sent.frame)
 
-    def _hears(self, sent: _OnAir, receiver: int, rssi: int, rivals: list[_OnAir]) -> bool:
-        if any(rival.node == receiver for rival in rivals):
+    def _hears(
+        self,
+        sent: _OnAir,
+        receiver: int,
+        rssi: int,
+        rivals: set[int],
+        rows: list[Mapping[int, int]],
+    ) -> bool:
+        """Args: rivals: who is on the air at the same time; rows: who hears them, and how loud."""
+        if receiver in rivals:
             return False
-        noise = [self._links.rssi_tenths(rival.node, receiver) for rival in rivals]
-        if rssi - _sum_tenths([n for n in noise if n is not None]) < CAPTURE_DB_TENTHS:
+        noise = [row[receiver] for row in rows if receiver in row]
+        if noise and rssi - _sum_tenths(noise) < CAPTURE_DB_TENTHS:
             return False
         chance = self._chance(sent, receiver, rssi)
         return self._coin.toss(sent.node, receiver, sent.number) < chance

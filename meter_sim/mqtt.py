@@ -65,6 +65,8 @@ class AirClient:
         self._hear = hear
         self._greet = greet
         self._outgoing: deque[MQTTMessageInfo] = deque()
+        self._heard: deque[tuple[str, bytes]] = deque()
+        self._awaited = False
         self._loop: asyncio.AbstractEventLoop
         self._failed: asyncio.Future[None]
         self._properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's own
@@ -105,6 +107,11 @@ class AirClient:
         client.on_message = self._on_message
         return client
 
+    def _hear_all(self) -> None:
+        self._awaited = False
+        while self._heard:
+            self._hear(*self._heard.popleft())
+
     def _start_anew(self) -> None:
         self._outgoing.clear()  # what the old connection did not send is lost
         self._greet()
@@ -141,7 +148,11 @@ class AirClient:
             _log.warning("the broker at %s is lost: %s", self._place, reason)
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        self._in_loop(self._hear, message.topic, message.payload)
+        self._heard.append((message.topic, bytes(message.payload)))
+        if not self._awaited:
+            # Waking the loop costs more than a message: where many come, once for all of them.
+            self._awaited = True
+            self._in_loop(self._hear_all)
 
     @property
     def _place(self) -> str:

@@ -102,6 +102,14 @@ class Links:
         """Receiver -> RSSI in tenths of a dBm."""
         return self._heard.get(transmitter, {})
 
+    def senders(self, receiver: int, least_tenths: int) -> list[int]:
+        """Whom a node hears with that strength or more."""
+        return [
+            transmitter
+            for transmitter, row in self._heard.items()
+            if row.get(receiver, least_tenths - 1) >= least_tenths
+        ]
+
     def rssi_tenths(self, transmitter: int, receiver: int) -> int | None:
         """RSSI in tenths of a dBm, None when the link is too weak to matter."""
         return self.receivers(transmitter).get(receiver)

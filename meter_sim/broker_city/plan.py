@@ -16,7 +16,7 @@ from meter_sim.city.profiles import profile_named
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROLLOUT_US = 2 * MINUTE_US
+ROLLOUT_US = 6 * MINUTE_US
 """Meters are powered on within this time."""
 
 

@@ -71,11 +71,11 @@ class Story:
         gateway_dead, gateway_back: a gateway is away; is back.
     """
 
-    calm: float = 15
-    part_dead: float = 5
-    part_back: float = 5
-    gateway_dead: float = 8
-    gateway_back: float = 8
+    calm: float = 8
+    part_dead: float = 4
+    part_back: float = 4
+    gateway_dead: float = 5
+    gateway_back: float = 5
 
 
 QUICK = Story(calm=1, part_dead=1, part_back=2, gateway_dead=2, gateway_back=3)
