@@ -9,7 +9,9 @@ import pytest
 from headend.ingest.work import sort
 from headend.ingest.writer import Writer
 from headend.mqtt import Delivery
+from headend.ops import backup
 from headend.store import bootstrap, db, guard, migrate
+from meter_sim.servers.database import wheel_install
 from ohmesh.model.errors import SchemaMismatch
 from ohmesh.wire.uplink import encode_batch
 
@@ -115,3 +117,50 @@ def test_the_extension_may_come_later_than_the_data(hyper, timescale):
     finally:
         with db.connect(timescale.admin_url, name="test", autocommit=True) as admin:
             admin.execute("drop database late with (force)")
+
+
+FACTS = {
+    "readings": "select meter_id, channel, ts, value, status from bulk.reading order by 1, 2, 3",
+    "chunks": "select hypertable_name as name, count(*) as n from timescaledb_information.chunks"
+    " group by 1 order by 1",
+}
+
+
+def test_a_back_up_of_hypertables_is_restored_whole(hyper, timescale, tmp_path):
+    """Both steps of TimescaleDB's own way are run: chunks are chunks again, and take new rows."""
+    hyper.meter()
+    _as_admin(
+        timescale,
+        "insert into ohmesh.channel (name, obis, unit, scaler) values ('c', '1-0:1.8.0', 'Wh', 0)",
+    )
+    _as_admin(
+        timescale,
+        "insert into bulk.reading select m.id, c.id, t, 7, 0 from ohmesh.meter m, ohmesh.channel c,"
+        " generate_series(timestamptz '2026-01-01+00', '2026-04-01+00', interval '1 hour') t",
+    )
+    before = {name: hyper.rows(sql, "owner") for name, sql in FACTS.items()}
+    assert len(before["readings"]) == 90 * 24 + 1
+    file, tools = tmp_path / "ohmesh.dump", wheel_install() / "bin"
+    backup.back_up(_admin_url(timescale), file, tools=tools)
+    with db.connect(timescale.admin_url, name="test", autocommit=True) as admin:
+        admin.execute("drop database ohmesh with (force)")
+    held = backup.restore(
+        file, timescale.admin_url, "ohmesh", tmp_path / "headend.toml", tools=tools
+    )
+    assert (held["meters"], held["readings"]) == (1, len(before["readings"]))
+    assert {name: hyper.rows(sql, "owner") for name, sql in FACTS.items()} == before
+    _as_admin(
+        timescale,
+        "insert into bulk.reading select meter_id, channel, now(), 8, 0 from bulk.reading limit 1",
+    )
+    assert len(hyper.rows(FACTS["readings"], "owner")) == len(before["readings"]) + 1
+    assert hyper.rows("select * from ohmesh.meter", "api") == [], "no tenant, no rows"
+
+
+def _admin_url(timescale):
+    return urlsplit(timescale.admin_url)._replace(path="/ohmesh").geturl()
+
+
+def _as_admin(timescale, sql):
+    with db.connect(_admin_url(timescale), name="test", autocommit=True) as admin:
+        admin.execute(sql)

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from urllib.parse import quote
 
 import httpx
 import psutil
@@ -20,6 +22,11 @@ from test_stream import happen
 from meter_sim.servers.process import free_port, spawn, stop, wait_until
 
 WORKERS = 2
+YEARS = range(1900, 2900, 15)
+WORDS = [
+    quote(word * 50)
+    for word in ("%00", "\u202e", "\ufdfa", "a\u0301", "'; drop--", "{{7*7}}", "\U0001f4a9")
+]
 LINK = re.compile(r"/setup\?link=")
 
 
@@ -63,7 +70,7 @@ def running(site, headend_base, folder, *, requests_per_s=500):
         )
     programs = Programs(process, port, log, (secrets / "api-token").read_text().strip())
     try:
-        wait_until(lambda: len(programs.serving()) == WORKERS, process, log)
+        wait_until(lambda: len(programs.serving()) == WORKERS, process, log, limit_s=120)
         yield programs
     finally:
         stop(process, sig=signal.SIGKILL)
@@ -155,6 +162,40 @@ def test_a_second_head_end_on_the_port_is_refused(programs):
     ended = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{programs.port}" in ended.stderr.splitlines()[-1]
+
+
+CSV = "/v1/readings?period_from={}-01-01T00:00:00Z&period_to={}-01-01T00:00:00Z&format="
+HOSTILE = (
+    *("/v1/meters?page_size=1000&prefix=" + "M" * n for n in range(1, 31)),
+    *(f"/v1/meters/M0001/readings?page_size=10000&period_from={y}-01-01T00:00:00Z" for y in YEARS),
+    *(
+        f"/v1/readings?format=csv&period_from={y}-01-01T00:00:00Z&period_to={y + 9}-01-01T00:00:00Z"
+        for y in YEARS
+    ),
+    *(
+        "/v1/readings?format=parquet&period_from=2026-01-01T00:00:00Z&period_to=2026-02-01T00:00:00Z"
+        + "".join(f"&meter=M{i:04d}" for i in range(n))
+        for n in range(10, 200, 10)
+    ),
+    *(f"/v1/events?kind={word}" for word in WORDS),
+    *(f"/v1/meters?cursor={word}" for word in WORDS),
+    *(f"/v1/meters/{word}" for word in WORDS),
+)
+
+
+def test_hostile_but_valid_questions_cost_no_memory_and_stop_nobody(programs):
+    """A5: 200 of them, four at a time; meanwhile an ordinary question is answered each time."""
+    before = [one.memory_info().rss for one in programs.workers]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda path: programs.get(path).status_code, HOSTILE[:200]))
+        between = [programs.get("/v1/meters/M0001").status_code for _ in range(20)]
+    assert len(answers) == 200
+    assert {code for code in answers if code >= 500} == set()
+    assert between == [200] * 20
+    after = [one.memory_info().rss for one in programs.workers]
+    assert max(b - a for a, b in zip(before, after, strict=True)) < 100 * 2**20
+    file = programs.log.read_text()
+    assert "Traceback" not in file
 
 
 def test_shares_are_one_and_a_killed_supervisor_leaves_nobody(own_site, headend_base, tmp_path):
