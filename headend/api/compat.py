@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    _Judge: TypeAlias = Callable[[str, "Schema", "Schema"], Iterator[str]]
 
 Schema: TypeAlias = "dict[str, Any]"
 _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems")
@@ -57,7 +59,7 @@ def _operation(name: str, old: Schema, new: Schema, pair: _Pair) -> Iterator[str
             yield f"{name}: the parameter {key[1]} is gone"
         else:
             place = f"{name}: parameter {key[1]}"
-            yield from _sent(place, parameter["schema"], after[key]["schema"], pair)
+            yield from _walk(place, parameter["schema"], after[key]["schema"], pair, _sent)
     for key, parameter in after.items():
         was = before.get(key, {}).get("required", False)
         if parameter.get("required") and not was:
@@ -75,7 +77,7 @@ def _bodies(name: str, old: Schema, new: Schema, pair: _Pair) -> Iterator[str]:
             yield f"{name}: takes no {kind} any more"
         else:
             newer = after["content"][kind].get("schema", {})
-            yield from _sent(f"{name}: body", content.get("schema", {}), newer, pair)
+            yield from _walk(f"{name}: body", content.get("schema", {}), newer, pair, _sent)
 
 
 def _answers(name: str, old: Schema, new: Schema, pair: _Pair) -> Iterator[str]:
@@ -91,17 +93,30 @@ def _answers(name: str, old: Schema, new: Schema, pair: _Pair) -> Iterator[str]:
                 yield f"{name}: gives no {kind} any more"
             else:
                 schema = newer["content"][kind].get("schema", {})
-                yield from _got(f"{name}: {status}", content.get("schema", {}), schema, pair)
+                yield from _walk(f"{name}: {status}", content.get("schema", {}), schema, pair, _got)
 
 
-def _sent(
-    place: str, old: Schema, new: Schema, pair: _Pair, seen: tuple[str, ...] = ()
+def _walk(
+    place: str, old: Schema, new: Schema, pair: _Pair, judge: _Judge, *, seen: tuple[str, ...] = ()
 ) -> Iterator[str]:
-    """What callers send: the new schema must take all that the old one took."""
+    """What a judge says of a schema, and of each field and item that stayed."""
     if str(old.get("$ref")) in seen:
         return
     seen = (*seen, str(old.get("$ref", "-" * len(seen))))
     old, new = pair.resolved(old, new)
+    yield from judge(place, old, new)
+    for field, schema in old.get("properties", {}).items():
+        newer = new.get("properties", {}).get(field)
+        if newer is None:
+            yield f"{place}/{field}: gone"
+        else:
+            yield from _walk(f"{place}/{field}", schema, newer, pair, judge, seen=seen)
+    if "items" in old and "items" in new:
+        yield from _walk(f"{place}/-", old["items"], new["items"], pair, judge, seen=seen)
+
+
+def _sent(place: str, old: Schema, new: Schema) -> Iterator[str]:
+    """What callers send: the new schema must take all that the old one took."""
     if lost := _types(old) - _types(new):
         yield f"{place}: takes no {', '.join(sorted(lost))} any more"
     if "enum" in new and (gone := set(old.get("enum", ())) - set(new["enum"])):
@@ -111,14 +126,6 @@ def _sent(
     yield from _narrower(place, old, new)
     for field in sorted(set(new.get("required", ())) - set(old.get("required", ()))):
         yield f"{place}/{field}: required now"
-    for field, schema in old.get("properties", {}).items():
-        newer = new.get("properties", {}).get(field)
-        if newer is None:
-            yield f"{place}/{field}: gone"
-        else:
-            yield from _sent(f"{place}/{field}", schema, newer, pair, seen)
-    if "items" in old and "items" in new:
-        yield from _sent(f"{place}/-", old["items"], new["items"], pair, seen)
 
 
 def _narrower(place: str, old: Schema, new: Schema) -> Iterator[str]:
@@ -132,26 +139,12 @@ def _narrower(place: str, old: Schema, new: Schema) -> Iterator[str]:
         yield f"{place}: another pattern, {new['pattern']}"
 
 
-def _got(
-    place: str, old: Schema, new: Schema, pair: _Pair, seen: tuple[str, ...] = ()
-) -> Iterator[str]:
+def _got(place: str, old: Schema, new: Schema) -> Iterator[str]:
     """What callers get: the new schema must promise all that the old one promised."""
-    if str(old.get("$ref")) in seen:
-        return
-    seen = (*seen, str(old.get("$ref", "-" * len(seen))))
-    old, new = pair.resolved(old, new)
     if more := _types(new) - _types(old):
         yield f"{place}: may be {', '.join(sorted(more))} now"
     for field in sorted(set(old.get("required", ())) - set(new.get("required", ()))):
         yield f"{place}/{field}: comes no more for certain"
-    for field, schema in old.get("properties", {}).items():
-        newer = new.get("properties", {}).get(field)
-        if newer is None:
-            yield f"{place}/{field}: gone"
-        else:
-            yield from _got(f"{place}/{field}", schema, newer, pair, seen)
-    if "items" in old and "items" in new:
-        yield from _got(f"{place}/-", old["items"], new["items"], pair, seen)
 
 
 def _types(schema: Schema) -> set[str]:
