@@ -140,7 +140,8 @@ class MqttClient:
         self._connected = threading.Event()
         self._stopped = threading.Event()
         self._bell = Bell()
-        self._thread = threading.Thread(target=self._run, name=client_id)
+        # A daemon: a program that fails before it says `stop` is not held by a broker.
+        self._thread = threading.Thread(target=self._run, name=client_id, daemon=True)
 
     def start(self) -> None:
         """Connect in the background and keep connected."""

@@ -76,7 +76,7 @@ class Stored:
 
 
 METERS_MAX: Final = 100_000
-"""Meters kept between transactions."""
+"""Meters kept between transactions: the first ones, for those of a fleet come round and round."""
 
 
 class Writer:
@@ -284,11 +284,12 @@ class Writer:
     def _meter(self, row: Row) -> Meter:
         """The meter of a row; that of the last time while it is of the same version."""
         known = self._meters.get(row["id"])
-        if known is None or known.version != row["version"] or known.market_keys is not None:
-            if len(self._meters) >= METERS_MAX:
-                self._meters.clear()
-            known = self._meters[row["id"]] = self._read_meter(row)
-        return known
+        if known is not None and known.version == row["version"] and known.market_keys is None:
+            return known
+        meter = self._read_meter(row)
+        if known is not None or len(self._meters) < METERS_MAX:
+            self._meters[meter.id] = meter
+        return meter
 
     def _read_meter(self, row: Row) -> Meter:
         key, market_keys, fault = None, None, None

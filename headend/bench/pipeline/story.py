@@ -220,7 +220,7 @@ def fleets(place: Servers, sizes: Sizes, profile: str) -> dict[str, Any]:
     """A backlog of a large fleet, and what a reading costs there and in a thirtieth of it."""
     few = sizes.fleet // 30
     # A gateway for a thousand meters, and no meter twice in a transaction.
-    large = Street(place.broker, profile, 4, sizes.fleet // 1000, sizes.fleet, 1, 500, window=2)
+    large = Street(place.broker, profile, 4, sizes.fleet // 1000, sizes.fleet, 2, 500, window=2)
     small = Street(place.broker, profile, 4, max(1, few // 1000), few, 6, 500, window=2)
     before = drained(made(place, "small", small), small)
     after = drained(made(place, "large", large), large)
