@@ -77,8 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_api_arguments(command: argparse.ArgumentParser, *, a_child: bool) -> None:
     command.add_argument(
         "--workers",
-        type=int,
-        choices=range(1, config.WORKERS_MAX + 1),
+        type=_count,
         metavar="N",
         help="processes for API and pages; else api.workers",
     )
@@ -86,6 +85,12 @@ def _add_api_arguments(command: argparse.ArgumentParser, *, a_child: bool) -> No
         for name in ("--listener", "--shares"):
             command.add_argument(name, type=int, help=argparse.SUPPRESS)
         command.add_argument("--with-parent", action="store_true", help=argparse.SUPPRESS)
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text[:3]) <= config.WORKERS_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 to {config.WORKERS_MAX}")
+    return int(text)
 
 
 def _add_gate(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -152,7 +157,7 @@ def _api(arguments: argparse.Namespace) -> int:
 
     settings = _with_workers(arguments)
     log_to_stderr()
-    if arguments.with_parent:
+    if arguments.with_parent and None not in {arguments.listener, arguments.shares}:
         app.run_api_child(settings, arguments.listener, arguments.shares)
     else:
         app.run_api(settings, _announce, arguments.config)
