@@ -22,7 +22,7 @@ def vend(argv: list[str]) -> int:
         return prepaid.vend(10 * count) | wallet.api_vend(count, database)
 
     text = "Build STS tokens, and sell some through the API."
-    return _on_database("vend", text, measure, argv, (5000, 500))
+    return _on_database("vend", text, measure, argv, (1500, 500))
 
 
 def rating(argv: list[str]) -> int:
@@ -34,7 +34,7 @@ def topup(argv: list[str]) -> int:
     """Run `ohmesh bench topup`."""
     from headend.bench import wallet  # noqa: PLC0415 - the others need no database
 
-    return _on_database("topup", "Book top-ups through the API.", wallet.topup, argv, (4000, 1000))
+    return _on_database("topup", "Book top-ups through the API.", wallet.topup, argv, (3000, 1000))
 
 
 def sweep(argv: list[str]) -> int:

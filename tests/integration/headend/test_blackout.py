@@ -59,7 +59,7 @@ async def test_all_credentials_together_darken_no_more_than_the_limit(utility):
             secret=SECRET,
             seal_key=utility.store.keystore.seal,
             open_key=utility.store.keystore.open,
-            now=lambda: utility.now
+            now=lambda: utility.now,
         )
         access = app.state.services.access
         switching = 0
