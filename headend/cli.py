@@ -88,7 +88,7 @@ def _add_api_arguments(command: argparse.ArgumentParser, *, a_child: bool) -> No
 
 
 def _count(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text[:3]) <= config.WORKERS_MAX):
+    if not (text.isdecimal() and len(text) < 4 and 1 <= int(text) <= config.WORKERS_MAX):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 to {config.WORKERS_MAX}")
     return int(text)
 
