@@ -38,7 +38,7 @@ _CREDIT_INTERVALS = 6
 """The customer's first credit lasts about so many intervals of what the meter used last."""
 _TOP_UP_MU = 2_000_000
 """20.00 EUR."""
-_TIMEOUT_S = 90
+_TIMEOUT_S = 300
 
 
 class DemoError(Exception):
