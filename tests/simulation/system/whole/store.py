@@ -8,6 +8,7 @@ commit. Statements that are not played raise KeyError: nothing passes by being i
 from __future__ import annotations
 
 import copy
+import re
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -145,7 +146,8 @@ class Connection:
 
     def execute(self, sql, params=None):
         self._fault("statement")
-        rows = _STATEMENTS[sql](self, **dict(params or {})) or ()
+        given = {name: _parsed(value) for name, value in (params or {}).items()}
+        rows = _STATEMENTS[sql](self, **given) or ()
         return Answer(row.copy() if isinstance(row, dict) else row for row in rows)
 
     def cursor(self):
@@ -253,6 +255,13 @@ def _advance_progress(c, gateways, epochs, firsts, ends):
         c.store.put("progress", (g, e), got)
         rows.append({"gateway_id": g, "epoch": e, "through": through(got)})
     return rows
+
+
+def _parsed(value):
+    """The list of an array that `headend.ingest.statements.numbers` wrote; else the value."""
+    if not (isinstance(value, str) and re.fullmatch(r"\{(-?\d+|NULL|,)*\}", value)):
+        return value
+    return [None if text == "NULL" else int(text) for text in value[1:-1].split(",") if text]
 
 
 @answers(INGEST, "meters")
