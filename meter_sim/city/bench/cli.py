@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meter_sim.city.bench.compiled import compile_copy
-from meter_sim.city.bench.load import Load, joint_digest, run_part
+from meter_sim.city.bench.load import Load, form, joint_digest
 from meter_sim.city.build import MINUTE_US, SECOND_US, Radio, build_city
 from meter_sim.city.profiles import LIMITS, profile_named
 from ohmesh.usage import Parser
@@ -61,6 +61,19 @@ def run_bench(load: Load, jobs: int = 1) -> dict[str, float | str | None]:
         "rss_mib": max(part.rss_mib for part in parts),
         "wall_s": round(time.perf_counter() - began_s, 1),
     }
+
+
+def run_part(load: Load) -> Part:
+    """Form a city, or a shard, then measure some minutes of reports."""
+    formed = form(load)
+    world = formed.city.world
+    gc.collect()
+    gc.freeze()
+    before, cpu_s, wall_s = world.events, time.process_time(), time.perf_counter()
+    world.run(world.now_us + load.minutes * MINUTE_US)
+    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
+    gc.unfreeze()
+    return formed.part(load, world.events - before, cpu_s=cpu_s, wall_s=wall_s)
 
 
 def _parts(load: Load, jobs: int) -> Iterator[Part]:

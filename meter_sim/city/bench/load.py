@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import resource
-import time
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from meter_sim.city.build import City
     from meter_sim.city.world import World
 
 FORMING_MINUTES, SETTLING_MINUTES = 30, 30
@@ -68,8 +67,35 @@ class Part:
     digest: str
 
 
-def run_part(load: Load) -> Part:
-    """Form a city, or a shard, then measure some minutes of reports."""
+@dataclass(frozen=True, slots=True)
+class Formed:
+    """A city, or a shard, that has formed and settled and begins to report; `own`: meters."""
+
+    city: City
+    own: NDArray[np.int64]
+    joined: int
+
+    def part(self, load: Load, events: int, *, cpu_s: float, wall_s: float) -> Part:
+        """What it came to, after the minutes that cost so much."""
+        world = self.city.world
+        made, in_time = _readings(world, self.own, load.minutes)
+        return Part(
+            meters=len(world.meters()),
+            own=len(self.own),
+            joined=self.joined,
+            made=made,
+            in_time=in_time,
+            events=events,
+            cpu_s=cpu_s,
+            wall_s=wall_s,
+            links=len(self.city.links.receiver),
+            rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            digest=world.digest,
+        )
+
+
+def form(load: Load) -> Formed:
+    """Build a city, or its shard, and let it form and settle."""
     streets = profile_named(load.profile)
     whole = build_layout(streets, load.nodes, load.seed)
     shard = cut(whole, streets.radio, load.shards)[load.shard]
@@ -79,26 +105,7 @@ def run_part(load: Load) -> Part:
     world.run((FORMING_MINUTES + SETTLING_MINUTES) * MINUTE_US)
     joined = sum(world.station(int(node)).joined for node in shard.own)
     world.start_reports()
-    gc.collect()
-    gc.freeze()
-    before, cpu_s, wall_s = world.events, time.process_time(), time.perf_counter()
-    world.run(world.now_us + load.minutes * MINUTE_US)
-    cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
-    gc.unfreeze()
-    made, in_time = _readings(world, shard.own, load.minutes)
-    return Part(
-        meters=len(world.meters()),
-        own=len(shard.own),
-        joined=joined,
-        made=made,
-        in_time=in_time,
-        events=world.events - before,
-        cpu_s=cpu_s,
-        wall_s=wall_s,
-        links=len(city.links.receiver),
-        rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        digest=world.digest,
-    )
+    return Formed(city, shard.own, joined)
 
 
 def _readings(world: World, own: NDArray[np.int64], minutes: int) -> tuple[int, int]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from meter_sim.city.bench.load import Load, joint_digest, run_part
+from meter_sim.city.bench.cli import run_part
+from meter_sim.city.bench.load import Load, joint_digest
 from meter_sim.city.build import MINUTE_US, Radio, city_on
 from meter_sim.city.layout import build_layout
 from meter_sim.city.links import build_link_table
