@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 from decimal import Decimal
@@ -24,6 +23,7 @@ from headend.api.routes.meters import LAST_NAME, meter_view, span
 from headend.api.routes.reports import ReadSuccessQuery, read_success_plan
 from headend.api.services import Caller, Parts, Services
 from headend.service.accounts import top_up
+from headend.web.abreast import abreast
 from headend.web.deeds import note
 from headend.web.happenings import Happening, newest_first
 from headend.web.load import LoadCurve, load_curve
@@ -69,7 +69,7 @@ async def fleet(
 ) -> Response:
     """Is the fleet all right, and if not, where first?"""
     report = read_success_plan(who.tenant_id, ReadSuccessQuery(worst=5), parts.now())
-    counts, rows, success, topology, happened, curve = await asyncio.gather(
+    counts, rows, success, topology, happened, curve = await abreast(
         parts.rows(who.tenant_id, "fleet_counts"),
         _meters(parts, who, q, after),
         parts.store.run(who.tenant_id, report),
@@ -93,7 +93,7 @@ async def fleet(
 
 async def _happened(parts: Services, who: Principal) -> list[Happening]:
     """The newest events and commands in one list."""
-    events, commands = await asyncio.gather(
+    events, commands = await abreast(
         parts.rows(who.tenant_id, "events", **NO_FILTER, meter=None, limit=HAPPENINGS),
         command_routes.find_commands(parts, who, limit=HAPPENINGS),
     )

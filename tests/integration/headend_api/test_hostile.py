@@ -213,6 +213,7 @@ async def test_many_at_once_share_the_pool(api):
 @pytest.mark.parametrize(
     ("accept", "path", "kind"),
     [
+        ("text/html", "/", "text/html"),
         ("text/html", "/quarantine", "text/html"),
         ("application/json", "/quarantine", "application/problem+json"),
         ("text/html", "/v1/meters", "application/problem+json"),
