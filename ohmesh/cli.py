@@ -8,6 +8,7 @@ function `main(argv: list[str]) -> int` as the value. Exit codes: 0 success, 1 a
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
 
@@ -34,6 +35,8 @@ def _usage(commands: dict[str, EntryPoint]) -> str:
 
 
 def _run(entry: EntryPoint, argv: list[str]) -> int:
+    if entry.name.startswith("bench "):  # it has servers running, which end with it
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return int(entry.load()(argv))
     except OhmeshError as error:

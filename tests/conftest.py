@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
 
 from meter_sim.servers.broker import Broker
 from meter_sim.servers.database import Database
@@ -21,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 TIMESCALE = ROOT / ".timescaledb"
 ORDER = ("architecture", "unit", "property", "simulation", "integration", "browser")
+
+settings.register_profile("counts")  # counts decide, not the clock
+settings.load_profile("counts")
 
 
 def pytest_collection_modifyitems(items):

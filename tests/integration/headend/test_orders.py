@@ -35,9 +35,7 @@ def test_any_delivery_order_ends_in_the_same_store(store, kit):
             topics.gateway_topic("gw1", "up"), encode_batch("gw1", epoch, span[0], rows)
         )
 
-    @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(transactions)
     def check(history):
         epoch, taken = next(epochs), set()

@@ -89,7 +89,6 @@ def hold_one(operation, url, examples):
     @given(cases)
     @settings(
         max_examples=examples,
-        deadline=None,
         database=None,
         derandomize=examples == EXAMPLES,
         phases=[Phase.generate],

@@ -37,7 +37,6 @@ def _plain(text: str) -> str:
 @given(data=st.data())
 @settings(
     max_examples=80,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 async def test_no_question_makes_it_fail(site, data):

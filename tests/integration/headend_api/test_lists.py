@@ -41,9 +41,7 @@ _moments = st.integers(-40, 40 * 96).map(lambda n: START + timedelta(minutes=n))
     channels=st.sets(st.sampled_from([c[0] for c in CHANNELS])),
     bounds=st.tuples(_moments, _moments).map(sorted),
 )
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_readings_come_once_each_whatever_the_page(site, size, order, channels, bounds):
     """The pages together are the rows of the table, in order."""
     low, high = bounds

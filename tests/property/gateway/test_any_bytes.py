@@ -40,7 +40,7 @@ class Refusing:
 
 
 @given(any_bytes | almost_a_command)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_command(octets):
     decision = Downlink(mesh_payload_max=140, guard=Refusing()).receive(1_000, octets)
     assert decision is None or isinstance(decision, MeshCommand | DeliveryReport)
@@ -49,7 +49,7 @@ def test_any_command(octets):
 
 
 @given(any_bytes)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_bench_line(octets):
     with contextlib.suppress(ModelError):
         parse_line(octets, 0)
@@ -64,7 +64,7 @@ def test_any_bench_line(octets):
         max_size=20,
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_acknowledgement(messages):
     """Nothing was sent, so nothing can be acknowledged."""
 

@@ -26,7 +26,7 @@ noise = st.lists(st.sampled_from(MARKS) | st.binary(max_size=12), max_size=60).m
 
 @pytest.mark.parametrize("name", SPLITTERS)
 @given(stream=noise, size=st.integers(1, 40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_in_any_pieces_give_the_same_telegrams(name, stream, size):
     whole, pieces = SPLITTERS[name](), SPLITTERS[name]()
     found = [t for at in range(0, len(stream), size) for t in pieces.feed(stream[at : at + size])]
@@ -36,7 +36,7 @@ def test_any_bytes_in_any_pieces_give_the_same_telegrams(name, stream, size):
 
 
 @given(heard=noise, count=st.integers(1, 125))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_answer(heard, count):
     request = ReadHoldingRegistersRequest(address=0, count=count, dev_id=1, transaction_id=1)
     lengths = [
@@ -58,7 +58,7 @@ def test_any_answer(heard, count):
     count=st.integers(1, 6),
     turns=st.lists(st.tuples(st.booleans(), st.integers(0, 30_000)), min_size=20, max_size=120),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_nobody_is_forgotten(count, turns):
     """Whatever fails and however long it takes: who is due is asked, and who waits is due soon."""
     schedule, now_ms = Schedule(count, 1_000, 0), 0

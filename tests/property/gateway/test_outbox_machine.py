@@ -138,6 +138,6 @@ class OutboxMachine(RuleBasedStateMachine):
 
 
 OutboxMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, derandomize=False
+    max_examples=40, stateful_step_count=30, derandomize=False
 )
 TestOutbox = OutboxMachine.TestCase

@@ -81,7 +81,7 @@ def play(world, events):
 
 
 @given(EVENTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_happened_all_arrives_once_the_head_end_hears_again(events):
     world = World()
     play(world, events)
@@ -100,7 +100,7 @@ def test_whatever_happened_all_arrives_once_the_head_end_hears_again(events):
 
 
 @given(EVENTS, st.integers(1, 50))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_dead_head_end_costs_one_batch_per_cap(events, hours):
     world = World()
     play(world, events)

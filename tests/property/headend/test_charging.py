@@ -72,7 +72,7 @@ def run(versions, batches):
     return {k: v for k, v in ledger.items() if v}, pending, state
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(tariffs(), readings, st.randoms(use_true_random=False), st.integers(1, 5))
 def test_any_order_in_any_batches_gives_the_same_ledger(versions, intervals, dice, size):
     once, pending, state = run(versions, [intervals])
@@ -85,7 +85,7 @@ def test_any_order_in_any_batches_gives_the_same_ledger(versions, intervals, dic
     assert posted == once
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.tuples(st.integers(0, 1300), st.integers(0, 999)), min_size=1, max_size=40,
              unique_by=lambda pair: pair[0]),
@@ -113,7 +113,7 @@ def test_the_posted_total_is_the_floor_of_the_exact_total(pairs, price, bp):
     assert state.months[date(2026, 3, 1)].counter_wh == sum(wh for _, wh in pairs)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(ZONES), st.integers(1, 12), st.integers(1, 28))
 def test_each_interval_of_a_local_day_is_priced_once(zone_name, month, day):
     zone = ZoneInfo(zone_name)

@@ -166,7 +166,7 @@ def check_state(world):
         assert s.state is State.HOLD
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps, st.booleans())
 def test_no_cut_without_right_and_paid_supply_comes_back(history, cut):
     world = begin(cut=cut)
@@ -195,7 +195,7 @@ def heal(world):
         world.step(contract.RelayRead(world.relay))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps, st.booleans())
 def test_whoever_is_exhausted_noticed_and_unprotected_is_cut_in_the_end(history, cut):
     world = begin(cut=cut)

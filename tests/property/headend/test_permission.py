@@ -31,7 +31,7 @@ instants = st.integers(0, 2 * 365 * 24 * 60).map(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(places, instants)
 def test_the_next_opening_is_the_first_open_minute(place, at):
     pack, zone = load_pack(place[0]), ZoneInfo(place[1])
@@ -45,7 +45,7 @@ def test_the_next_opening_is_the_first_open_minute(place, at):
         minute -= timedelta(minutes=1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(places, instants)
 def test_a_window_is_open_until_it_closes(place, at):
     pack, zone = load_pack(place[0]), ZoneInfo(place[1])
@@ -58,7 +58,7 @@ def test_a_window_is_open_until_it_closes(place, at):
         assert pack.closed((opening + timedelta(minutes=10 * step)).astimezone(zone)) is None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(places, instants, st.integers(0, 600), st.booleans())
 def test_what_time_heals_is_healed_then(place, at, notice, grace):
     pack, zone = load_pack(place[0]), ZoneInfo(place[1])

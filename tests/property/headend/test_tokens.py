@@ -128,7 +128,7 @@ def test_a_top_up_number_there_and_back(counter, value_class, value, mac):
     assert 73 <= int(token.to_digits()[:2]) <= 96
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_days_of_a_solar_device_count_once_in_any_order(values, dice):
     key = paygo.PaygoKey("bc41ec9530f6dac86b1a29ab82edc5fb")

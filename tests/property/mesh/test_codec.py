@@ -118,7 +118,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.booleans(), st.lists(STEPS, max_size=60), st.integers(0, 5))
 def test_a_station_survives_anything_and_stays_bounded(is_root, steps, seed):
     config = StationConfig(node=9, net=1, is_root=is_root, epoch=5, store_limit=50)
@@ -148,7 +148,7 @@ def test_a_station_survives_anything_and_stays_bounded(is_root, steps, seed):
     assert sizes["roots"] <= 4
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.booleans(), FRAMES, st.booleans()), max_size=25), st.integers(0, 3))
 def test_lies_of_a_trusted_neighbour_raise_nothing(lies, seed):
     """Frames with a right seal from known ids, into a meter and a root that have joined."""

@@ -31,13 +31,13 @@ def step(frame, src, counter, *, broadcast):
     return bytes([7, len(rest)]) + rest
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=2_000))
 def test_any_bytes_as_steps(octets):
     FUZZ.hear_anything(octets)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 60))
 def test_steps_near_real_frames(seed, count):
     chance = random.Random(seed)

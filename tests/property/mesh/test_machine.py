@@ -177,6 +177,5 @@ TestMesh = MeshMachine.TestCase
 TestMesh.settings = settings(
     max_examples=12,
     stateful_step_count=25,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )

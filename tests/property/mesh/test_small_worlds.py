@@ -72,7 +72,7 @@ def check_bounds(world):
         assert sizes["roots"] <= 4
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 99), st.lists(PAIRS, min_size=6, max_size=20), st.lists(ACTIONS, max_size=25))
 def test_switches_of_tier_one_close_no_loop(seed, links, actions):
     world = build(seed, links)
@@ -83,7 +83,7 @@ def test_switches_of_tier_one_close_no_loop(seed, links, actions):
         check_bounds(world)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(
     st.integers(0, 99),
     st.lists(PAIRS, min_size=6, max_size=20),

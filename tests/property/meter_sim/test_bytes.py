@@ -43,7 +43,7 @@ def test_orders_survive_their_json(order):
     assert decode_control(encode_control(order)) == order
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(st.integers(0, 200), st.binary(max_size=300), st.integers(0, 10**6)), max_size=30

@@ -98,4 +98,4 @@ class MeterUnderCommands(RuleBasedStateMachine):
 
 
 TestMeterUnderCommands = MeterUnderCommands.TestCase
-TestMeterUnderCommands.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestMeterUnderCommands.settings = settings(max_examples=40, stateful_step_count=30)

@@ -116,5 +116,5 @@ class PowerCuts(RuleBasedStateMachine):
             assert meter.relay is not RelayState.READY_FOR_RECONNECTION
 
 
-PowerCuts.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+PowerCuts.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestPowerCuts = PowerCuts.TestCase

@@ -37,7 +37,7 @@ TELEGRAMS = st.builds(
 
 
 @given(st.binary(max_size=400), st.sampled_from(DECODERS), st.booleans())
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_any_bytes(octets, decode, headed):
     with contextlib.suppress(WireError):
         decode(b"\x01\x00" + octets if headed else octets)
@@ -46,7 +46,6 @@ def test_any_bytes(octets, decode, headed):
 @given(
     IDS, st.integers(0, 2**62), st.integers(0, 2**62), st.lists(TELEGRAMS, min_size=1, max_size=20)
 )
-@settings(deadline=None)
 def test_batches_come_back(gateway, epoch, first_seq, telegrams):
     octets = uplink.encode_batch(gateway, epoch, first_seq, telegrams)
     batch = uplink.decode_batch(octets)
@@ -55,7 +54,6 @@ def test_batches_come_back(gateway, epoch, first_seq, telegrams):
 
 
 @given(st.lists(TELEGRAMS, min_size=1, max_size=30), st.data())
-@settings(deadline=None)
 def test_a_cut_batch_is_never_taken_for_a_whole_one(telegrams, data):
     octets = uplink.encode_batch("gw", 1, 0, telegrams)
     cut = data.draw(st.integers(0, len(octets) - 1))
@@ -73,7 +71,6 @@ def test_a_cut_batch_is_never_taken_for_a_whole_one(telegrams, data):
     st.binary(max_size=160),
     st.data(),
 )
-@settings(deadline=None)
 def test_one_flipped_bit_breaks_the_seal(key, kind, counter, body, data):
     octets = seal(key, "meter-1", kind, counter, body)
     opened = unseal(key, "meter-1", octets)

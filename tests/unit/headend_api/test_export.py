@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headend.api.export import tables
@@ -60,7 +60,6 @@ def expected(groups):
 
 
 @given(GROUPS)
-@settings(deadline=None)
 def test_parquet_and_arrow_hold_what_the_store_holds(groups):
     block = columns_of(packed(groups))
     files = [whole(ArrowWriter(CHANNELS, parquet=p), block, block) for p in (True, False)]
@@ -70,7 +69,6 @@ def test_parquet_and_arrow_hold_what_the_store_holds(groups):
 
 
 @given(GROUPS, st.sampled_from([Dialect(), Dialect(";", ",", bom=True)]))
-@settings(deadline=None)
 def test_a_csv_is_exact_in_its_unit(groups, dialect):
     text = whole(CsvWriter(CHANNELS, dialect), columns_of(packed(groups))).decode()
     assert text.startswith("\ufeff") == dialect.bom
