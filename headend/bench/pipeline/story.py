@@ -49,7 +49,7 @@ class Sizes:
     garbage: int = 0
 
 
-FULL = Sizes(telegrams=48_000, fleet=300_000, messages=100_000, modems=20_000)
+FULL = Sizes(telegrams=160_000, fleet=300_000, messages=100_000, modems=20_000)
 QUICK = Sizes(telegrams=8_000, fleet=30_000, messages=20_000, modems=2_000)
 
 

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STEP = timedelta(minutes=15)
-WINDOW = 4
-"""Batches of one gateway under way."""
+WINDOW = 16
+"""Batches of one gateway under way, as a gateway has them (`gateway/sending.py`)."""
 UNDER_WAY_MAX = 600
 """Batches of all gateways under way: Mosquitto drops what exceeds 1000 in a queue."""
 RESEND_S = 5
@@ -97,27 +97,48 @@ def telegram(profile: str, chosen: tuple[str, ...], interval: int, variant: int)
     return found.encode(Report("M1234567", at, readings))
 
 
+class _Packer:
+    """Cuts what one gateway tells into messages of its outbox, whatever the interval."""
+
+    def __init__(self, street: Street, gateway: str) -> None:
+        self.made: list[tuple[int, bytes]] = []
+        self._street, self._gateway = street, gateway
+        self._waiting: list[Telegram] = []
+        self._end = 0
+
+    def add(self, rows: list[Telegram]) -> None:
+        self._waiting += rows
+        while len(self._waiting) >= self._street.batch:
+            self.cut()
+
+    def cut(self) -> None:
+        """The next message, of what waits."""
+        part = self._waiting[: self._street.batch]
+        if part:
+            del self._waiting[: len(part)]
+            begin, self._end = self._end, self._end + len(part)
+            packed = encode_batch(self._gateway, self._street.epoch, begin, part)
+            self.made.append((self._end, packed))
+
+
 def messages(street: Street) -> dict[str, list[tuple[int, bytes]]]:
     """Gateway -> (end, message) of its outbox."""
     chosen = channels(street.profile, street.registers)
-    made: dict[str, list[tuple[int, bytes]]] = {f"gw{g}": [] for g in range(street.gateways)}
-    ends = dict.fromkeys(made, 0)
+    packers = [_Packer(street, f"gw{g}") for g in range(street.gateways)]
     for interval in range(street.intervals):
         at_ms = int((START + STEP * (interval + 1)).timestamp() * 1000)
         bodies = [telegram(street.profile, chosen, interval, v) for v in range(VARIETY)]
-        for g in range(street.gateways):
-            rows = [
-                Telegram(TelegramKind.METER, "bench", Address(f"M{m}"), "", at_ms, body)
-                for m in street.meters_of(g)
-                for body in (bodies[m % VARIETY],)
-            ]
-            for first in range(0, len(rows), street.batch):
-                part = rows[first : first + street.batch]
-                begin = ends[f"gw{g}"]
-                ends[f"gw{g}"] = begin + len(part)
-                packed = encode_batch(f"gw{g}", street.epoch, begin, part)
-                made[f"gw{g}"].append((begin + len(part), packed))
-    return made
+        for g, packer in enumerate(packers):
+            packer.add(
+                [
+                    Telegram(TelegramKind.METER, "bench", Address(f"M{m}"), "", at_ms, body)
+                    for m in street.meters_of(g)
+                    for body in (bodies[m % VARIETY],)
+                ]
+            )
+    for packer in packers:
+        packer.cut()
+    return {f"gw{g}": packer.made for g, packer in enumerate(packers)}
 
 
 class _Line:

@@ -193,7 +193,7 @@ def test_a_day_twice_shuffled_and_in_pieces_of_any_size(house, kit, seed):
 def test_a_foreign_batch_in_a_gateways_name_is_not_accepted(house, kit):
     """A captured batch of one gateway, replayed on another one's topic."""
     captured = message(0, mixed(kit))
-    foreign = replace(captured, topic=topics.gateway_topic("gw2", "up"))
+    foreign = captured._replace(topic=topics.gateway_topic("gw2", "up"))
     stored = save(house, Writer(house.keystore), foreign)
     assert stored.acks == []
     assert house.counts()["readings"] == 0
