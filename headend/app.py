@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from headend.api.app import create_app
+from headend.api.app import create_app, rest_memory
 from headend.api.metrics import COUNTS
 from headend.children import Child
 from headend.config import Settings, required
@@ -146,6 +146,7 @@ def _serve_here(
     roles.on_stop = lambda: setattr(server, "should_exit", True)
     if roles.stopped.is_set():
         return
+    rest_memory()
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(_serve_on(server, pool, listeners))
 

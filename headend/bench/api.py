@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import uvicorn
 
-from headend.api.app import create_app
+from headend.api.app import create_app, rest_memory
 from headend.api.services import SQL as API_SQL
 from headend.bench.pipeline.servers import servers
 from headend.ports import listening
@@ -155,6 +155,7 @@ async def _serve_on(url: str, listener: socket.socket, pipe: Pipe) -> None:
         keys: Any = {"seal_key": lambda _, key: key, "open_key": lambda _, key: key}
         app = create_app(pool, secret=bytes(16), **keys, requests_per_s=1e9)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        rest_memory()
         task = asyncio.create_task(server.serve([listener]))
         while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event
             await asyncio.sleep(0.02)
