@@ -449,8 +449,9 @@ def _run(shop, *, examples, steps):
     )
 
 
+@pytest.mark.timeout(900)
 def test_the_invariants_hold(shop):
-    _run(shop, examples=8, steps=12)
+    _run(shop, examples=100, steps=50)
     assert min(shop.executed[kind] for kind in (CommandKind.RELAY_OFF, CommandKind.RELAY_ON)) > 3
 
 
