@@ -140,12 +140,13 @@ class Worker:
         self._transmit(self._ask(connection, sending.begin(due, self._now(), _chance())))
 
     def _transmit(self, attempt: Attempt | None) -> None:
-        if attempt is None or attempt.due.not_after <= self._now():
-            return  # its time may have ended while the store took the attempt
+        if attempt is None:
+            return
         due = attempt.due
         try:
             key = self._keystore.open(due.meter, due.key_sealed)
-            messages = sending.messages(attempt, key, partial(self._keystore.open, due.meter))
+            open_key = partial(self._keystore.open, due.meter)
+            messages = sending.messages(attempt, key, open_key, self._now())
         except ConfigError as error:
             _log.error("command %s cannot be sealed: %s", due.id, error)
             return

@@ -227,14 +227,21 @@ def _refusal(account: Row, decision_seq: int, now: datetime, *, decided_here: bo
     return None
 
 
-def messages(attempt: Attempt, key: bytes, open_key: Callable[[bytes], bytes]) -> list[bytes]:
+def messages(
+    attempt: Attempt, key: bytes, open_key: Callable[[bytes], bytes], now: datetime
+) -> list[bytes]:
     """The DownMessages of an attempt, sealed for its meter, blocks before the command itself.
+
+    None when its time has ended while the store took it: nothing leaves behind its deadline.
 
     Args:
         attempt: what to send.
         key: of the meter's seal.
         open_key: opens a key that stands sealed in the store.
+        now: when they leave.
     """
+    if attempt.due.not_after <= now:
+        return []
     due, first = attempt.due, attempt.counter - len(attempt.blocks)
     made = []
     for place, (number, octets) in enumerate(attempt.blocks):

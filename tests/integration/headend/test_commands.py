@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from headend.commands import sending
 from headend.gate.judging import Signer
 from headend.gate.process import Gate
 from headend.ingest.work import sort
@@ -116,6 +117,21 @@ def test_nothing_is_sent_before_its_time_to_try(field):
     field.ask()
     assert len(field.step()) == 1
     assert field.step(seconds=1) == []
+
+
+def test_what_runs_out_while_the_store_takes_it_does_not_leave(field, monkeypatch):
+    begin = sending.begin
+
+    def slow(*given):
+        attempt = yield from begin(*given)
+        field.now += timedelta(minutes=1)
+        return attempt
+
+    field.ask(CommandKind.RELAY_ON, life=timedelta(seconds=30))
+    monkeypatch.setattr(sending, "begin", slow)
+    assert field.step() == []
+    field.step()
+    assert field.state() == "expired"
 
 
 def test_a_relay_command_is_done_only_when_the_relay_is_read_back(field):

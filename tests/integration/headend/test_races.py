@@ -185,10 +185,10 @@ class Street:
         yield engine.SQL("add_news", account_id=self.account)
 
     def leave(self, attempt):
-        if attempt is None or attempt.due.not_after <= self.now:  # as the worker
+        if attempt is None:
             return
         key = self.store.keystore.open(attempt.due.meter, attempt.due.key_sealed)
-        for payload in sending.messages(attempt, key, lambda sealed: sealed):
+        for payload in sending.messages(attempt, key, lambda sealed: sealed, self.now):
             self.check(attempt, payload)
             self.air.append(payload)
 
