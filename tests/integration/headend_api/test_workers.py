@@ -82,8 +82,8 @@ def programs(own_site, headend_base, tmp_path_factory):
         yield made
         workers = made.workers
         made.process.send_signal(signal.SIGTERM)
-        assert made.process.wait(10) == 0
-        assert not psutil.wait_procs(workers, timeout=10)[1]
+        assert made.process.wait(60) == 0
+        assert not psutil.wait_procs(workers, timeout=60)[1]
 
 
 def test_all_answer_and_their_counts_are_added_up(programs):
@@ -209,4 +209,4 @@ def test_shares_are_one_and_a_killed_supervisor_leaves_nobody(own_site, headend_
         assert set(codes) == {200, 429}
         workers = programs.workers
         programs.process.kill()
-        assert not psutil.wait_procs(workers, timeout=10)[1]
+        assert not psutil.wait_procs(workers, timeout=60)[1]
