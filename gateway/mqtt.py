@@ -164,7 +164,7 @@ class Link:
         broker, will = self._broker, self._settings.will
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.MaximumPacketSize = _PACKET_BYTES_MAX
-        return aiomqtt.Client(
+        client = aiomqtt.Client(
             broker.host,
             broker.port,
             username=broker.user,
@@ -180,6 +180,9 @@ class Link:
             will=_will(will()) if will else None,
             max_queued_incoming_messages=_INCOMING_MAX,
         )
+        # Cut and ended at once, nobody reads why, and asyncio would report it as forgotten.
+        client._disconnected.add_done_callback(_heard)  # noqa: SLF001 - there is no public word
+        return client
 
     def _connected(self, client: aiomqtt.Client) -> None:
         self._client = client
@@ -206,6 +209,11 @@ def _cancel_if_asked(error: Exception | None = None) -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError from error
+
+
+def _heard(ended: asyncio.Future[None]) -> None:
+    if not ended.cancelled():
+        ended.exception()
 
 
 def _will(message: Message) -> aiomqtt.Will:
