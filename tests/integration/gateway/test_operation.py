@@ -38,7 +38,7 @@ async def test_systemd_and_prometheus_see_a_gateway_at_work(
             await client.put()
         assert await wait_until(lambda: len(head_end.rows) == 12)
         found = {}
-        async with httpx.AsyncClient() as http, asyncio.timeout(20):
+        async with httpx.AsyncClient() as http, asyncio.timeout(60):
             while found.get("ohmesh_gateway_outbox_telegrams") != 0 or not found.get(
                 "ohmesh_gateway_uplink_ack_seconds_count"
             ):

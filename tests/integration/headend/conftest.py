@@ -233,7 +233,7 @@ class GatewaySide:
     def publish(self, topic: str, payload: bytes) -> None:
         """QoS 1, acknowledged by the broker when this returns."""
         assert self._client.publish(topic, payload, qos=1)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self._client.unsettled:
             assert time.monotonic() < deadline, "the broker acknowledges nothing"
             time.sleep(0.001)
@@ -263,7 +263,7 @@ class GatewaySide:
         payload = encode_batch(self.name, 1, first_seq, telegrams)
         self._client.publish(topics.gateway_topic(self.name, "up"), payload)
 
-    def wait_ack(self, through: int, *, epoch: int = 1, limit_s: float = 20) -> None:
+    def wait_ack(self, through: int, *, epoch: int = 1, limit_s: float = 60) -> None:
         """Wait until everything below `through` is acknowledged."""
         deadline = time.monotonic() + limit_s
         while True:
@@ -396,7 +396,7 @@ def until():
     return wait_for
 
 
-def wait_for(condition, limit_s: float = 20) -> None:
+def wait_for(condition, limit_s: float = 60) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"

@@ -52,7 +52,7 @@ def test_credit_runs_out_supply_is_cut_and_a_top_up_restores_it(store, shared_br
         until(lambda: store.value("select base_at is not null from ohmesh.rating_state"))
         gateway.send(1, [kit.telegram(n) for n in range(1, 4)])  # 3 kWh, 3 kWh paid
         gateway.wait_ack(4)
-        answer = meter.obey(gateway.downs.get(timeout=10))
+        answer = meter.obey(gateway.downs.get(timeout=60))
         assert meter.relay is RelayState.DISCONNECTED
         supply = store.rows("select desired, reason from ohmesh.supply")[0]
         assert supply == {"desired": 0, "reason": "credit_exhausted"}
@@ -63,7 +63,7 @@ def test_credit_runs_out_supply_is_cut_and_a_top_up_restores_it(store, shared_br
         assert store.value("select relay from ohmesh.meter_status") == 0
         done = store.ask(top_up(1, "anna", amount_mu=1, idempotency_key="second", now=now()))
         assert done.wallet_mu == 1
-        answer = meter.obey(gateway.downs.get(timeout=10))
+        answer = meter.obey(gateway.downs.get(timeout=60))
         assert meter.relay is RelayState.CONNECTED
         gateway.send(5, [answer])
         until(lambda: store.value("select relay from ohmesh.meter_status") == 1)

@@ -34,7 +34,7 @@ class Gateway:
         with (self._folder / "gateway.log").open("ab") as log:
             argv = [sys.executable, "-m", "ohmesh", "gateway", "run"]
             self.process = spawn(argv, log=log, cwd=self._folder, env=self._env)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", self.port)) as connection:

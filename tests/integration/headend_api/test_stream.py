@@ -29,7 +29,7 @@ class Listener:
         self._news.set()
 
     async def until(self, words: str) -> str:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while words not in self.text:
                 self._news.clear()
                 await self._news.wait()

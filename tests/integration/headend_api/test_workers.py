@@ -50,7 +50,7 @@ class Programs:
         """On a connection of its own, so that the kernel may give it to any process."""
         headers = {"Authorization": f"Bearer {token or self.token}"}
         transport = httpx.HTTPTransport(verify=False)  # of nothing here; a context costs 0.1 s
-        with httpx.Client(transport=transport, headers=headers, timeout=20) as client:
+        with httpx.Client(transport=transport, headers=headers, timeout=60) as client:
             return client.get(f"http://127.0.0.1:{self.port}{path}")
 
 
@@ -116,7 +116,7 @@ async def test_a_stream_goes_on_at_any_process(programs, own_site):
         found: list[int] = []
         url = f"http://127.0.0.1:{programs.port}/v1/stream"
         async with (
-            httpx.AsyncClient(timeout=20) as client,
+            httpx.AsyncClient(timeout=60) as client,
             client.stream("GET", url, headers=headers) as answer,
         ):
             async for line in answer.aiter_lines():
