@@ -82,7 +82,7 @@ class RealHeadEnd:
 
     async def _answer(self, method, path, **options):
         headers = {"Authorization": f"Bearer {self.token}"}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers) as client:
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60) as client:
             return await client.request(method, path, **options)
 
     async def ask(self, method, path, **options):

@@ -137,7 +137,9 @@ def test_cursors_and_keys_of_one_hold_at_another(programs):
     assert len(pages) == len(set(pages)) > 30
     headers = {"Authorization": f"Bearer {programs.token}", "Idempotency-Key": "workers-1"}
     url = f"http://127.0.0.1:{programs.port}/v1/gateways"
-    answers = [httpx.post(url, headers=headers, json={"gateway": "gw-w"}) for _ in range(8)]
+    answers = [
+        httpx.post(url, headers=headers, json={"gateway": "gw-w"}, timeout=60) for _ in range(8)
+    ]
     assert len({one.content for one in answers}) == 1
     assert sum("idempotent-replayed" not in one.headers for one in answers) == 1
 
