@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
 from headend.api.app import create_app
 from headend.security import people
 from headend.store import bootstrap, db
 
+expect.set_options(timeout=60_000)
 HERE = Path(__file__).parent
 CHROMIUM = Path("/usr/bin/chromium")
 TOKEN = "browser-token-0123456789-0123456789"
@@ -92,7 +93,7 @@ def _serving(api_url: str, admin_url: str):
         yield HeadEnd(f"http://127.0.0.1:{box['port']}", admin_url)
     finally:
         box["server"].should_exit = True
-        thread.join(20)
+        thread.join(60)
 
 
 @pytest.fixture(scope="module")

@@ -153,7 +153,6 @@ def containers(database, tmp_path):
 
 
 @pytest.mark.mosquitto
-@pytest.mark.timeout(300)
 def test_the_scripts_bring_the_stack_up(containers, database):
     c = containers
     c.start("headend", "program/headend.sh")

@@ -125,7 +125,6 @@ HALF_OPEN_S = 60
 
 @pytest.mark.mosquitto
 @pytest.mark.soak
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(30))
 async def test_flipped_bits_resets_and_half_open_lines_lose_nothing(
     secure, gateway_process, bench, tmp_path, wait_until, seed

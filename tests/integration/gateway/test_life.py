@@ -20,7 +20,7 @@ import pytest
 from headend.store import db
 from meter_sim.servers.process import LOOPBACK, free_port, spawn, stop
 
-pytestmark = [pytest.mark.mosquitto, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.mosquitto
 DATABASE = "gateway_life"
 OUT_S = 60
 """Within which a revoked gateway must be out (G11)."""

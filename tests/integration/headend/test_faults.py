@@ -251,7 +251,6 @@ def children_of(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("stall_s", [4, pytest.param(60, marks=pytest.mark.soak)])
-@pytest.mark.timeout(300)
 def test_a_database_that_stalls_is_waited_for(
     own_database, shared_broker, kit, tmp_path, store, stall_s
 ):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import paho.mqtt.client
 import paho.mqtt.publish
-import pytest
 
 from meter_sim.demo import bench_port
 from meter_sim.demo.records import BenchRecord, read_records
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def publish(port, topic, payload):

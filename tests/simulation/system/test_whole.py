@@ -126,7 +126,6 @@ BREAKS = {
 }
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_break_is_seen(play, monkeypatch, name):
     for broken in BREAKS[name]:
