@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 END: Final = START + timedelta(days=31)
 DEEP_METERS: Final = 90
+EXPORTED: Final = DEEP_METERS * 31 * 96
 CALLERS: Final = 16
 _FILL: Final = (
     (
@@ -227,7 +228,8 @@ async def _measure(
             for kind, path in zip(("meter", "registers", "page", "events"), KINDS, strict=True)
         }
         usage = [await _timed(client, _USAGE) for _ in range(3)]
-        export_s, rows = await _export(client)
+        await _export(client)  # the first one loads pyarrow
+        exports = [await _export(client) for _ in range(5)]
         memory = await _streams(client, pids, streams)
     return {
         "month_p50_ms": _p_ms(month, 0.5),
@@ -237,7 +239,7 @@ async def _measure(
         "mixed_p99_ms": _p_ms(mixed),
         **cpu,
         "usage_of_fleet_day_ms": _p_ms(usage, 0.5),
-        "parquet_rows_per_s": round(rows / export_s),
+        "parquet_rows_per_s": round(EXPORTED / sorted(exports)[2]),
         **memory,
     }
 
@@ -295,14 +297,12 @@ def _paths(kinds: Sequence[str], requests: int) -> Iterator[str]:
         yield kinds[i % len(kinds)].format(_name(i % DEEP_METERS))
 
 
-async def _export(client: httpx.AsyncClient) -> tuple[float, int]:
-    began = time.perf_counter()
-    answer = await client.get(
+async def _export(client: httpx.AsyncClient) -> float:
+    return await _timed(
+        client,
         "/v1/readings?format=parquet&prefix=M0000"
-        "&period_from=2026-01-01T00:00:00Z&period_to=2026-02-01T00:00:00Z"
+        "&period_from=2026-01-01T00:00:00Z&period_to=2026-02-01T00:00:00Z",
     )
-    answer.raise_for_status()
-    return time.perf_counter() - began, DEEP_METERS * 31 * 96
 
 
 async def _streams(client: httpx.AsyncClient, pids: list[int], streams: int) -> dict[str, int]:

@@ -1,4 +1,5 @@
--- What exports read. The tenant is named in every query although the views guard the data too.
+-- What exports read. The tenant is named in every query although views and functions guard the
+-- data too.
 
 -- name: meters_after
 select m.id, m.name
@@ -13,11 +14,5 @@ order by m.name
 limit %(limit)s
 
 -- name: readings_packed
-select r.meter_id, r.channel, string_agg(timestamptz_send(r.ts), ''::bytea) as times,
-       string_agg(int8send(r.value), ''::bytea) as amounts,
-       string_agg(int4send(r.status), ''::bytea) as flags
-from api.reading r
-where r.tenant_id = %(tenant_id)s and r.meter_id = any(%(meters)s) and r.channel = any(%(channels)s)
-  and r.ts >= %(from_ts)s and r.ts < %(to_ts)s
-group by r.meter_id, r.channel
-order by r.meter_id, r.channel
+select p.meter_id, p.channel, p.times, p.amounts, p.flags
+from api.readings_packed(%(meters)s::int[], %(channels)s::int[], %(from_ts)s, %(to_ts)s) p

@@ -180,7 +180,7 @@ async def _block(
         from_ts=query.period_from,
         to_ts=query.period_to,
     )
-    return names, columns_of(await parts.store.rows(who.tenant_id, statement))
+    return names, columns_of(await parts.store.rows(who.tenant_id, statement), names)
 
 
 async def _file(

@@ -57,6 +57,18 @@ def test_the_api_role_sees_one_tenant_and_nothing_without_one(store, two_tenants
     assert seen(store, None, "select * from api.reading") == []
 
 
+def test_readings_of_many_meters_are_those_of_the_own_ones(store, two_tenants):
+    everybody = [row["id"] for row in store.rows("select id from ohmesh.meter order by id")]
+    assert len(everybody) == 2
+    packed = (
+        f"select meter_id from api.readings_packed(array{everybody}, array[1],"
+        " '-infinity', 'infinity')"
+    )
+    assert seen(store, None, packed) == []
+    for tenant, meter in zip(two_tenants, everybody, strict=True):
+        assert [row["meter_id"] for row in seen(store, tenant, packed)] == [meter]
+
+
 @pytest.mark.parametrize(
     "sql",
     [

@@ -61,7 +61,7 @@ def expected(groups):
 
 @given(GROUPS)
 def test_parquet_and_arrow_hold_what_the_store_holds(groups):
-    block = columns_of(packed(groups))
+    block = columns_of(packed(groups), METERS)
     files = [whole(ArrowWriter(CHANNELS, parquet=p), block, block) for p in (True, False)]
     for table in (pq.read_table(io.BytesIO(files[0])), pa.ipc.open_stream(files[1]).read_all()):
         rows = [(r["meter"], r["channel"], r["time"], r["value"]) for r in table.to_pylist()]
@@ -70,7 +70,7 @@ def test_parquet_and_arrow_hold_what_the_store_holds(groups):
 
 @given(GROUPS, st.sampled_from([Dialect(), Dialect(";", ",", bom=True)]))
 def test_a_csv_is_exact_in_its_unit(groups, dialect):
-    text = whole(CsvWriter(CHANNELS, dialect), columns_of(packed(groups))).decode()
+    text = whole(CsvWriter(CHANNELS, dialect), columns_of(packed(groups), METERS)).decode()
     assert text.startswith("\ufeff") == dialect.bom
     lines = list(csv.reader(io.StringIO(text.removeprefix("\ufeff")), delimiter=dialect.delimiter))
     assert tuple(lines[0]) == tables.HEADINGS
@@ -90,8 +90,17 @@ def sheet_of(octets):
     ]
 
 
+@given(GROUPS)
+def test_meters_come_in_the_order_of_their_names_and_not_of_their_numbers(groups):
+    block = columns_of(packed(groups), [5, 1])
+    keys = list(
+        zip(block.meter.tolist(), block.channel.tolist(), block.ts_us.tolist(), strict=True)
+    )
+    assert keys == sorted(keys, key=lambda key: (-key[0], *key[1:]))
+
+
 def one_group(count):
-    return columns_of(packed({(1, 3): {i: (i, 0) for i in range(count)}}))
+    return columns_of(packed({(1, 3): {i: (i, 0) for i in range(count)}}), METERS)
 
 
 def test_a_workbook_has_numbers_and_dates():
@@ -110,7 +119,7 @@ def test_a_full_sheet_says_so(monkeypatch):
 
 
 def test_nothing_is_a_file_too():
-    block = columns_of([])
+    block = columns_of([], [])
     assert len(block) == 0
     assert whole(CsvWriter(CHANNELS, Dialect()), block).decode().strip() == ",".join(
         tables.HEADINGS
