@@ -240,6 +240,8 @@ async def run(settings: GatewaySettings) -> None:
     state = outbox.state
     path = settings.outbox.path.absolute()
     _log.info("outbox %s of epoch %d: %d telegrams wait", path, state.epoch, state.backlog)
+    if not settings.source_names:
+        _log.warning("no source of telegrams is enabled; 'ohmesh gateway doctor' says more")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -125,6 +125,14 @@ class GatewaySettings(FieldSections):
         """The broker of the air; the head-end's if none is set. Raises ConfigError."""
         return BrokerUrl.parse(self.mesh.air_url or self.broker.url)
 
+    @property
+    def source_names(self) -> list[str]:
+        """Of everything that telegrams come from, such as `modbus bus1`."""
+        enabled = [name for name in ("mesh", "bench") if getattr(self, name).enabled]
+        return enabled + [
+            f"{kind} {section.name}" for kind in field.KINDS for section in getattr(self, kind)
+        ]
+
 
 def load(path: Path | None) -> GatewaySettings:
     """Read the settings. Raises ConfigError with the setting's name and what is wrong."""

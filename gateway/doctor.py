@@ -9,6 +9,8 @@ import shutil
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from gateway.drivers.line import Line, LineSettings
@@ -18,8 +20,10 @@ from gateway.mqtt import reachable
 from gateway.outbox_start import inspect_outbox
 from gateway.sqlite import BusyError, DamagedError
 from ohmesh.model.errors import ConfigError, DriverError, OhmeshError
+from ohmesh.wire.meshkeys import read_mesh_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from gateway.config import GatewaySettings
@@ -33,6 +37,8 @@ _TIMEX_BYTES = 256
 """Enough for the kernel's struct timex, 208 bytes at most."""
 _TIME_ERROR = 5
 """adjtimex(2): the clock is not synchronised."""
+_PROFILES = "ohmesh.profiles"
+"""The entry points of profiles; a gateway needs their names alone."""
 _RENEWAL_LATE = timedelta(days=7)
 
 
@@ -62,12 +68,14 @@ async def examine(settings: GatewaySettings, now: datetime) -> list[Check]:
         checks.append(await _broker("air", settings.air_url, settings))
     if any(broker.tls for broker in settings.broker_urls):
         checks.append(_certificate(Identity(settings.broker.identity), now))
-    if settings.bench.enabled:
-        checks.append(_bench(settings, running=running))
+    for name in ("bench", "metrics"):
+        section = getattr(settings, name)
+        if section.enabled:
+            checks.append(_port_free(name, section.host, section.port, running=running))
     if settings.mesh.enabled:
-        checks.append(_limiter(settings))
+        checks += [_mesh_keys(settings.mesh.keys_file), _limiter(settings)]
     lines = [await _line(line, running=running) for line in _lines(settings)]
-    return [*checks, *lines, _sources(settings)]
+    return [*checks, *lines, *_profiles(settings), _sources(settings)]
 
 
 def _certificate(identity: Identity, now: datetime) -> Check:
@@ -85,6 +93,19 @@ def _certificate(identity: Identity, now: datetime) -> Check:
         fix = "look for 'not renewed' in the log of the gateway: can it reach the head-end's API?"
         return Check(name, ok=False, detail=f"{detail}: its renewal is late", fix=fix)
     return Check(name, ok=True, detail=detail)
+
+
+def _mesh_keys(file: Path | None) -> Check:
+    name = "mesh keys"
+    if file is None:
+        fix = "set mesh.keys_file, unless this is meant"
+        return Check(name, ok=True, detail="without keys anybody in range may join", fix=fix)
+    try:
+        read_mesh_keys(file)
+    except ConfigError as error:
+        fix = "correct mesh.keys_file, or bring the file here: it goes with the meters' own keys"
+        return Check(name, ok=False, detail=str(error), fix=fix)
+    return Check(name, ok=True, detail=f"{file} is read")
 
 
 def _limiter(settings: GatewaySettings) -> Check:
@@ -133,11 +154,22 @@ def _port(line: LineSettings) -> Check:
     return Check("line", ok=False, detail=f"{line.line} is not there", fix=fix)
 
 
+def _profiles(settings: GatewaySettings) -> Iterator[Check]:
+    """Warnings of profiles that this installation does not know; the head-end's may."""
+    known = sorted(entry_points(group=_PROFILES).names)
+    for kind in KINDS:
+        for section in getattr(settings, kind):
+            profile = getattr(section, "profile", "")
+            if profile and profile not in known:
+                near = get_close_matches(profile, known, n=1)
+                detail = f"{kind} {section.name}: {profile} is not known here"
+                fix = f"write {near[0]}" if near else "'ohmesh profiles list' names those there are"
+                yield Check("profile", ok=True, detail=detail, fix=fix)
+
+
 def _sources(settings: GatewaySettings) -> Check:
-    enabled = [name for name in ("mesh", "bench") if getattr(settings, name).enabled]
-    enabled += [f"{kind} {section.name}" for kind in KINDS for section in getattr(settings, kind)]
-    if enabled:
-        return Check("sources", ok=True, detail=", ".join(enabled))
+    if settings.source_names:
+        return Check("sources", ok=True, detail=", ".join(settings.source_names))
     return Check(
         "sources",
         ok=False,
@@ -232,16 +264,18 @@ async def _broker(name: str, broker: BrokerUrl, settings: GatewaySettings) -> Ch
     return Check(name, ok=False, detail=f"{address}: {wrong}", fix=fix)
 
 
-def _bench(settings: GatewaySettings, *, running: bool) -> Check:
-    host, port = settings.bench.host, settings.bench.port
+def _port_free(name: str, host: str, port: int, *, running: bool) -> Check:
     if running:
-        return Check("bench", ok=True, detail="a matter of the running gateway")
+        return Check(name, ok=True, detail="a matter of the running gateway")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
+    except socket.gaierror as error:
+        detail, fix = f"{host}: {error.strerror}", f"correct {name}.host"
+        return Check(name, ok=False, detail=detail, fix=fix)
     except OSError as error:
-        fix = "stop the program that has the port, or choose another bench.port"
-        return Check("bench", ok=False, detail=f"{host}:{port}: {error.strerror}", fix=fix)
-    return Check("bench", ok=True, detail=f"{host}:{port} is free")
+        fix = f"stop the program that has the port, or choose another {name}.port"
+        return Check(name, ok=False, detail=f"{host}:{port}: {error.strerror}", fix=fix)
+    return Check(name, ok=True, detail=f"{host}:{port} is free")

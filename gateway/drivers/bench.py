@@ -94,7 +94,7 @@ class BenchPort:
                 self._serve, host, port, limit=LINE_BYTES_MAX, start_serving=False
             )
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             raise DriverPermanent(
                 f"the bench port {host}:{port} cannot be opened: {reason};"
                 " stop the program that has it, or choose another bench.port"

@@ -14,6 +14,7 @@ import asyncio
 import fcntl
 import glob
 import os
+import socket
 import termios
 import time
 from dataclasses import dataclass
@@ -269,17 +270,27 @@ def set_speed(port: int, baud: int, mode: str) -> None:
             raise
 
 
+_FIXES = {
+    FileNotFoundError: "plug it in, or correct `line` (ls /dev/serial/by-id)",
+    PermissionError: "add this user to the group dialout",
+    socket.gaierror: "correct the host in `line`",
+}
+
+
 def _reason(error: Exception) -> str:
     """What is wrong, and what to do where that can be told."""
     if isinstance(error, termios.error):
         return "it is no serial port; correct `line`"
-    text = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-    if isinstance(error, FileNotFoundError):
-        return f"{text}; plug it in, or correct `line` (ls /dev/serial/by-id)"
-    if isinstance(error, PermissionError):
-        return f"{text}; add this user to the group dialout"
     if isinstance(error, BlockingIOError):
         return "another program has it open; stop that first"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; start the device server, or correct the port in `line`"
-    return text
+    fix = _FIXES.get(type(error))
+    return f"{_text(error)}; {fix}" if fix else _text(error)
+
+
+def _text(error: Exception) -> str:
+    """The system's words; a resolver's numbers are its own."""
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error)

@@ -9,6 +9,7 @@ is refused with its name and the nearest right one.
 from __future__ import annotations
 
 import os
+import re
 from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, TypeVar, get_args
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 FROZEN: Final = ConfigDict(frozen=True, extra="forbid")
 """Of every section."""
 _CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
+_CHOICE: Final = re.compile(r"\^\(([\w|]+)\)\$")
+_CHARACTERS: Final = re.compile(r"\^\[([^\]]+)\]\{(\d+),(\d+)\}\$")
 
 
 class ProgramSettings(BaseSettings):
@@ -142,8 +145,21 @@ def _explain(settings: type[ProgramSettings], error: ErrorDetails) -> str:
     where = [str(part) for part in error["loc"]]
     name = ".".join(where) or "configuration"
     if error["type"] != "extra_forbidden":
-        return f"{name}: {error['msg']}"
+        return f"{name}: {_in_words(error, name)}"
     return f"{name}: {_no_such(settings, where[-1], where[:-1])}"
+
+
+def _in_words(error: ErrorDetails, name: str) -> str:
+    """What is wrong with a value, for people who read no regular expressions."""
+    if error["type"] == "tuple_type" and isinstance(error["input"], dict):
+        return f"it may stand there more than once: write [[{name}]]"
+    pattern = error.get("ctx", {}).get("pattern", "")
+    if choice := _CHOICE.fullmatch(pattern):
+        return f"it is none of {', '.join(choice[1].split('|'))}"
+    if name_like := _CHARACTERS.fullmatch(pattern):
+        characters, least, most = name_like.groups()
+        return f"it takes {least} to {most} characters, each of {characters}"
+    return error["msg"]
 
 
 def _no_such(settings: type[ProgramSettings], name: str, where: list[str]) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from gateway import config, doctor
 from gateway.drivers.line import LineSettings
 from gateway.identity import Enrolment, Identity, NewKey
 from headend.security import ca
+from ohmesh.wire.meshkeys import MeshKeys, write_mesh_keys
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -106,6 +108,47 @@ async def test_lines_of_a_running_gateway_are_left_alone(with_lines, tmp_path):
     assert [check.ok for check in checks] == [False, True, True]
     assert checks[0].detail == f"{tmp_path}/ttyACM0 is not there"
     assert "detect" in checks[0].fix
+
+
+async def test_a_host_that_nobody_knows(monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    check = await doctor._line(LineSettings("tcp://nowhere.example:502"), running=False)
+    assert check.detail == "tcp://nowhere.example:502: Name or service not known"
+    assert check.fix == "correct the host in `line`"
+    check = doctor._port_free("metrics", "nowhere.example", 9108, running=False)
+    assert (check.ok, check.fix) == (False, "correct metrics.host")
+
+
+def test_mesh_keys_are_read_before_the_mesh_needs_them(tmp_path):
+    file = tmp_path / "mesh-keys.json"
+    assert doctor._mesh_keys(None).verdict == "warn"
+    assert "No such file" in doctor._mesh_keys(file).detail
+    write_mesh_keys(file, MeshKeys(1, {1: "00" * 16}, {}))
+    assert doctor._mesh_keys(file).verdict == "ok"
+    file.chmod(0o644)
+    assert "chmod 600" in doctor._mesh_keys(file).detail
+
+
+def test_a_profile_that_nobody_here_knows_is_a_warning(settings):
+    found = settings(
+        """
+        [[p1]]
+        name = "a"
+        line = "/dev/ttyUSB0"
+        meter = "M1"
+        profile = "nl_dmsr"
+        [[sml]]
+        name = "b"
+        line = "/dev/ttyUSB1"
+        meter = "M2"
+        """
+    )
+    (check,) = doctor._profiles(found)
+    assert (check.verdict, check.fix) == ("warn", "write nl_dsmr")
+    assert check.detail == "p1 a: nl_dmsr is not known here"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open anything")
