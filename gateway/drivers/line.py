@@ -270,7 +270,7 @@ def set_speed(port: int, baud: int, mode: str) -> None:
             raise
 
 
-_FIXES = {
+_FIXES: dict[type[Exception], str] = {
     FileNotFoundError: "plug it in, or correct `line` (ls /dev/serial/by-id)",
     PermissionError: "add this user to the group dialout",
     socket.gaierror: "correct the host in `line`",
