@@ -9,7 +9,7 @@ from typing import Final
 from ohmesh.model.reading import Quality
 
 SERVICES: Final = {"el": 0, "gas": 1, "water": 2, "heat": 4}
-_COMMODITIES: Final = {"el": 1, "gas": 7, "water": 9, "heat": 13}
+_COMMODITIES: Final = {"el": 1, "gas": 7, "water": 9, "heat": 12}
 _UNITS: Final = {"Wh": 72, "varh": 73, "VAh": 71, "m3": 42, "J": 31}
 _PHASES: Final = {"l1": 128, "l2": 64, "l3": 32}
 _QUADRANTS: Final = {"q1": 15, "q2": 16, "q3": 17, "q4": 18}

@@ -1,6 +1,6 @@
 """The Atom feed: one entry a resource, tied by links and not by nesting.
 
-Source: NAESB REQ.21 (ESPI 4.0); elements stand in the order of its schema. Times are seconds since
+Source: NAESB REQ.21 (ESPI 4.0); elements stand in the order of its schema (usage.xsd). Times are seconds since
 1970 of an interval's START (ours are named by their END); a value is our integer, with the
 channel's power of ten as `powerOfTenMultiplier`.
 """
@@ -29,6 +29,7 @@ MEDIA_TYPE: Final = "application/atom+xml"
 _BASE: Final = "/espi/1_1/resource"
 _NAMESPACE: Final = uuid.UUID("6f686d65-7368-5000-8000-677265656e62")
 _REVENUE: Final = "0010"
+_INT48_MAX: Final = 2**47 - 1
 ET.register_namespace("", ATOM)
 ET.register_namespace("espi", ESPI)
 
@@ -193,7 +194,7 @@ def _block(content: ET.Element, intervals: Sequence[Interval]) -> None:
         reading = _espi(block, "IntervalReading")
         _espi(_espi(reading, "ReadingQuality"), "quality", one.quality)
         _period(reading, "timePeriod", _start_s(one), one.length_s)
-        _espi(reading, "value", one.value)
+        _value(reading, one.value)
 
 
 def _summaries(
@@ -208,5 +209,12 @@ def _summaries(
         total = _espi(summary, "overallConsumptionLastPeriod")
         _espi(total, "powerOfTenMultiplier", curve.scaler)
         _espi(total, "uom", codes.uom)
-        _espi(total, "value", sum(one.value for one in curve.intervals))
+        _value(total, sum(one.value for one in curve.intervals))
         _espi(summary, "statusTimeStamp", int(now.timestamp()))
+        _espi(summary, "commodity", codes.commodity)
+
+
+def _value(parent: ET.Element, value: int) -> None:
+    """A value, which may be left away, as is one that ESPI's 48 bits do not hold."""
+    if abs(value) <= _INT48_MAX:
+        _espi(parent, "value", value)

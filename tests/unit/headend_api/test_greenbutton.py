@@ -1,7 +1,7 @@
-"""The Green Button feed against its structure: a schema of our own after ESPI's order of elements.
+"""The Green Button feed against its structure: a schema of our own after NAESB's usage.xsd.
 
-The official schema is not on hand here; what this one holds are the elements that we write, their
-order, and the types of their content.
+NAESB's file (version 3.3.20200320, of ESPI 4.0) is not carried here. This one says of the resources
+that we write what that one says: elements and their order, which may be absent, types and ranges.
 """
 
 from __future__ import annotations
@@ -28,66 +28,91 @@ def _sequence(name, *fields):
     return f'<xs:complexType name="{name}"><xs:sequence>{parts}</xs:sequence></xs:complexType>'
 
 
+def _restricted(name, base, **facets):
+    limits = "".join(f'<xs:{facet} value="{value}"/>' for facet, value in facets.items())
+    return (
+        f'<xs:simpleType name="{name}"><xs:restriction base="xs:{base}">{limits}</xs:restriction>'
+        "</xs:simpleType>"
+    )
+
+
+UINT16, INT16, UINT32, TIME = "xs:unsignedShort", "xs:short", "xs:unsignedInt", "xs:long"
 XSD = (
     '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns="http://naesb.org/espi"'
     ' targetNamespace="http://naesb.org/espi" elementFormDefault="qualified">'
-    '<xs:simpleType name="hex4"><xs:restriction base="xs:hexBinary"><xs:length value="2"/>'
-    "</xs:restriction></xs:simpleType>"
-    '<xs:simpleType name="hex8"><xs:restriction base="xs:hexBinary"><xs:length value="4"/>'
-    "</xs:restriction></xs:simpleType>"
-    + _sequence("Kind", ("kind", "xs:unsignedShort"))
-    + _sequence("Period", ("duration", "xs:unsignedInt"), ("start", "xs:long"))
-    + _sequence("Quality", ("quality", "xs:unsignedShort"))
+    + _restricted("HexBinary16", "hexBinary", maxLength=2)
+    + _restricted("DstRuleType", "hexBinary", maxLength=4)
+    + _restricted("Int48", "long", minInclusive=-(2**47), maxInclusive=2**47)
+    + _restricted("Connected", "string", pattern="connected|(logically|physically)Disconnected")
+    + _sequence("ServiceCategory", ("kind", UINT16))
+    + _sequence("DateTimeInterval", ("duration", UINT32), ("start", TIME))
+    + _sequence("ReadingQuality", ("quality", UINT16))
     + _sequence(
-        "Sum",
-        ("powerOfTenMultiplier", "xs:short"),
-        ("uom", "xs:unsignedShort"),
-        ("value", "xs:long"),
+        "SummaryMeasurement",
+        ("powerOfTenMultiplier?", INT16),
+        ("timeStamp?", TIME),
+        ("uom?", UINT16),
+        ("value?", "Int48"),
+        ("readingTypeRef?", "xs:anyURI"),
     )
     + _sequence(
         "UsagePoint",
-        ("roleFlags", "hex4"),
-        ("ServiceCategory", "Kind"),
-        ("status", "xs:unsignedByte"),
-        ("connectionState?", "xs:string"),
+        ("roleFlags?", "HexBinary16"),
+        ("ServiceCategory?", "ServiceCategory"),
+        ("status?", "xs:unsignedByte"),
+        ("checkBilling?", "xs:boolean"),
+        ("connectionState?", "Connected"),
+        ("estimatedLoad?", "SummaryMeasurement"),
     )
     + _sequence(
         "LocalTimeParameters",
-        ("dstEndRule", "hex8"),
-        ("dstOffset", "xs:long"),
-        ("dstStartRule", "hex8"),
-        ("tzOffset", "xs:long"),
+        ("dstEndRule", "DstRuleType"),
+        ("dstOffset", TIME),
+        ("dstStartRule", "DstRuleType"),
+        ("tzOffset", TIME),
     )
     + _sequence("MeterReading")
     + _sequence(
         "ReadingType",
-        ("accumulationBehaviour", "xs:unsignedShort"),
-        ("commodity", "xs:unsignedShort"),
-        ("currency?", "xs:unsignedShort"),
-        ("dataQualifier", "xs:unsignedShort"),
-        ("flowDirection", "xs:unsignedShort"),
-        ("intervalLength", "xs:unsignedInt"),
-        ("kind", "xs:unsignedShort"),
-        ("phase", "xs:unsignedShort"),
-        ("powerOfTenMultiplier", "xs:short"),
-        ("timeAttribute", "xs:unsignedShort"),
-        ("uom", "xs:unsignedShort"),
+        ("accumulationBehaviour?", UINT16),
+        ("commodity?", UINT16),
+        ("consumptionTier?", INT16),
+        ("currency?", UINT16),
+        ("dataQualifier?", UINT16),
+        ("defaultQuality?", UINT16),
+        ("flowDirection?", UINT16),
+        ("intervalLength?", UINT32),
+        ("kind?", UINT16),
+        ("phase?", UINT16),
+        ("powerOfTenMultiplier?", INT16),
+        ("timeAttribute?", UINT16),
+        ("tou?", INT16),
+        ("uom?", UINT16),
+        ("cpp?", INT16),
     )
     + _sequence(
         "IntervalReading",
-        ("cost?", "xs:long"),
-        ("ReadingQuality*", "Quality"),
-        ("timePeriod", "Period"),
-        ("value", "xs:long"),
-        ("tou?", "xs:short"),
+        ("cost?", "Int48"),
+        ("ReadingQuality*", "ReadingQuality"),
+        ("timePeriod?", "DateTimeInterval"),
+        ("value?", "Int48"),
+        ("consumptionTier?", INT16),
+        ("tou?", INT16),
+        ("cpp?", INT16),
     )
-    + _sequence("IntervalBlock", ("interval", "Period"), ("IntervalReading*", "IntervalReading"))
+    + _sequence(
+        "IntervalBlock", ("interval?", "DateTimeInterval"), ("IntervalReading*", "IntervalReading")
+    )
     + _sequence(
         "UsageSummary",
-        ("billingPeriod", "Period"),
-        ("currency?", "xs:unsignedShort"),
-        ("overallConsumptionLastPeriod", "Sum"),
-        ("statusTimeStamp", "xs:long"),
+        ("billingPeriod?", "DateTimeInterval"),
+        ("billLastPeriod?", "Int48"),
+        ("currency?", UINT16),
+        ("overallConsumptionLastPeriod?", "SummaryMeasurement"),
+        ("qualityOfReading?", UINT16),
+        ("statusTimeStamp", TIME),
+        ("commodity?", UINT16),
+        ("tariffProfile?", "xs:string"),
     )
     + "".join(
         f'<xs:element name="{name}" type="{name}"/>'
@@ -155,6 +180,17 @@ def test_the_schema_can_refuse():
     kind = next(resource(one) for one in found if name(resource(one)) == "ReadingType")
     kind.insert(0, kind[-1])
     assert not schema.is_valid(kind)
+
+
+def test_a_value_beyond_48_bits_is_left_away():
+    schema = xmlschema.XMLSchema(XSD)
+    far = Interval(START + timedelta(minutes=15), 900, 2**62, 17)
+    _, found = entries(feed(usage(curves=[Curve("el.energy.import", "Wh", 0, [far])]), NOW))
+    for one in found:
+        schema.validate(resource(one))
+    (block,) = (resource(one) for one in found if name(resource(one)) == "IntervalBlock")
+    (reading,) = block.iter(f"{{{ESPI}}}IntervalReading")
+    assert [name(part) for part in reading] == ["ReadingQuality", "timePeriod"]
 
 
 def test_every_link_leads_to_an_entry():
@@ -226,6 +262,7 @@ def test_codes():
     assert codes_of("el.energy.l2.export", "Wh").phase == 64
     assert codes_of("el.reactive.q3", "varh").flow == 17
     assert (codes_of("gas.volume", "m3").kind, codes_of("gas.volume", "m3").commodity) == (58, 7)
+    assert codes_of("heat.energy", "Wh").commodity == 12
     assert codes_of("el.voltage.l1", "V") is None
     assert codes_of("raw.1-0:99.9.9", "Wh") is None
     assert quality_of(Quality.EDITED | Quality.ESTIMATED, 0) == 7
