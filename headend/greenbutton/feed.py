@@ -1,8 +1,8 @@
 """The Atom feed: one entry a resource, tied by links and not by nesting.
 
-Source: NAESB REQ.21 (ESPI 4.0); elements stand in the order of its schema (usage.xsd). Times are seconds since
-1970 of an interval's START (ours are named by their END); a value is our integer, with the
-channel's power of ten as `powerOfTenMultiplier`.
+Source: NAESB REQ.21 (ESPI 4.0); elements stand in the order of its schema (usage.xsd). Times are
+seconds since 1970 of an interval's START (ours are named by their END); a value is our integer,
+with the channel's power of ten as `powerOfTenMultiplier`.
 """
 
 from __future__ import annotations
