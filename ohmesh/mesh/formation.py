@@ -161,11 +161,14 @@ class Formation:
         if uplink.is_known:
             # Lost and found again: what the root holds still stands, and a storm is spared.
             return
-        if not change.root and not change.gained:
-            uplink.register_within(now_ms, self._core.scaled(c.REG_CHANGE_MS))
-        elif uplink.registered_root == self._core.root:
-            uplink.register_within(now_ms, self._spread_ms(c.REG_AGAIN_MS))
-        else:
+        new_way = change.root or change.gained
+        if uplink.registered_root == self._core.root:
+            again_ms = self._spread_ms(c.REG_AGAIN_MS)
+            change_ms = self._core.scaled(c.REG_CHANGE_MS)
+            uplink.register_within(now_ms, again_ms if new_way else change_ms)
+        elif new_way:
+            # While the first one is planned, a better parent does not hurry it: in a cold start
+            # everybody changes, and a second each is a storm.
             uplink.register_within(now_ms, self._spread_ms(self._first_ms()))
 
     def _first_ms(self) -> int:
