@@ -92,26 +92,29 @@ def _run_api(
     file: Path | None,
     others: Sequence[Callable[[Settings, Roles], AbstractContextManager[None]]],
 ) -> None:
-    _prepare_api(settings, announce)
-    roles = Roles()
-    stop_on_signals(roles)
-    with ExitStack() as stack:
+    api = settings.api
+    # The port first: a second head-end, started by mistake, must not take the first one's sessions.
+    with listening(api.host, api.port, api.workers) as listeners, ExitStack() as stack:
+        _prepare_api(settings, announce)
+        roles = Roles()
+        stop_on_signals(roles)
         for other in others:
             stack.enter_context(other(settings, roles))
-        if settings.api.workers == 1:
-            _serve_here(settings, roles)
+        _log.info("API and pages on %s, processes: %d", _address(settings), api.workers)
+        if api.workers == 1:
+            _serve_here(settings, roles, listeners)
         else:
-            stack.enter_context(_api_processes(settings, roles, file))
+            stack.enter_context(_api_processes(roles, file, listeners))
             roles.stopped.wait()
     roles.finish()
 
 
 @contextmanager
-def _api_processes(settings: Settings, roles: Roles, file: Path | None) -> Iterator[None]:
+def _api_processes(
+    roles: Roles, file: Path | None, listeners: Sequence[socket.socket]
+) -> Iterator[None]:
     """The API as processes of its own behind one port."""
-    api = settings.api
     with (
-        listening(api.host, api.port, api.workers) as listeners,
         tempfile.TemporaryFile() as shares,
         tempfile.TemporaryDirectory(prefix="ohmesh-counts-") as counts,
     ):
@@ -127,7 +130,6 @@ def _api_processes(settings: Settings, roles: Roles, file: Path | None) -> Itera
                 environment={COUNTS: counts},
             )
             roles.start(f"api-{number}", child.run)
-        _log.info("running on %s in %d processes", _address(settings), api.workers)
         try:
             yield
         finally:
@@ -137,7 +139,7 @@ def _api_processes(settings: Settings, roles: Roles, file: Path | None) -> Itera
 def _serve_here(
     settings: Settings,
     roles: Roles,
-    listeners: list[socket.socket] | None = None,
+    listeners: list[socket.socket],
     shares: int | None = None,
 ) -> None:
     """The API in this process, until the roles stop."""
@@ -152,7 +154,7 @@ def _serve_here(
 
 
 async def _serve_on(
-    server: uvicorn.Server, pool: db.AsyncPool, listeners: list[socket.socket] | None
+    server: uvicorn.Server, pool: db.AsyncPool, listeners: list[socket.socket]
 ) -> None:
     async with pool:
         await server.serve(listeners)
@@ -183,8 +185,6 @@ def _server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
     api = settings.api
     return uvicorn.Config(
         app,
-        host=api.host,
-        port=api.port,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -114,7 +114,7 @@ def _add_gate(commands: argparse._SubParsersAction[Parser]) -> None:
     approver.set_defaults(run=_approver)
     approve = commands.add_parser(
         "approve",
-        help="sign an approval; POST what it prints to /v1/approvals",
+        help="sign an approval; POST what it prints to /v1/releases/approvals",
         epilog="example: ohmesh headend approve --key anna.key --name anna close-breaker:1:1790000",
     )
     approve.add_argument("subject", help="what to approve, as the API shows it")

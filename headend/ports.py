@@ -8,6 +8,7 @@ addresses; other systems may give all to one.
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -44,5 +45,13 @@ def _open(host: str, port: int, count: int, opened: list[socket.socket]) -> None
         )
     except OSError as error:
         raise ConfigError(
-            f"api.host, api.port: cannot listen on {host}:{port}: {error.strerror}"
+            f"api.host, api.port: cannot listen on {host}:{port}: {_reason(error)}; stop the"
+            " program that has the port, or choose another"
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    """The system's words without Python's; a resolver's numbers are its own."""
+    if error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)
+    return str(error.strerror)

@@ -199,7 +199,8 @@ def test_two_ingest_processes_share_the_uplinks(store, broker, kit):
 
 
 @pytest.mark.parametrize(
-    ("role", "ready"), [("ingest", b"connected"), ("worker", b"connected"), ("serve", b"running")]
+    ("role", "ready"),
+    [("ingest", b"connected"), ("worker", b"connected"), ("serve", b"startup complete")],
 )
 def test_the_head_end_ends_on_sigterm(configured, tmp_path, role, ready):
     log_file = tmp_path / "log"
