@@ -1,13 +1,14 @@
 """`ohmesh headend bootstrap`: database, roles, schema, secrets, configuration file.
 
-Safe to repeat: an existing file's passwords and secrets are kept and set again. Nothing that it
-makes has a default: passwords, the API token and the key-encryption key are random, in files that
-their owner alone may read.
+Safe to repeat: an existing file keeps its passwords, which are set again, and every setting but the
+addresses of the database. Nothing that it makes has a default: passwords, the API token and the
+key-encryption key are random, in files that their owner alone may read.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tomllib
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from headend import config
 from headend.keystore import KEK_BYTES
 from headend.store import db, migrate
 from headend.store.plan import Queries
+from ohmesh.wire.brokerurl import BrokerUrl
 from ohmesh.wire.release import KEY_BYTES, public_key
 
 if TYPE_CHECKING:
@@ -54,12 +56,13 @@ def bootstrap(
         admin_url: address of a superuser; used here and nowhere else.
         database: name of the database to make.
         file: the configuration to write, mode 0600; token and KEK go beside it.
-        broker_url: address of the broker, for the file.
-        api_port: port of the API, for the file.
-        open_reads: whether everybody on this machine may read, for the file.
+        broker_url: address of the broker, for a file that names none of its own.
+        api_port: port of the API, likewise.
+        open_reads: whether everybody on this machine may read, likewise.
 
     Raises: StoreError, ConfigError, SchemaMismatch.
     """
+    BrokerUrl.parse(broker_url)
     passwords = passwords_of(file)
     make_home(admin_url, database, passwords)
     urls = {role: _url(admin_url, database, role, passwords[role]) for role in ROLES}
@@ -139,10 +142,9 @@ def _write_files(
     token_file, kek_file = file.with_name("api-token"), file.with_name("kek")
     write_secret(token_file, secrets.token_urlsafe(32))
     write_secret(kek_file, secrets.token_bytes(KEK_BYTES).hex())
-    text = config.DEFAULT
+    text = file.read_text(encoding="utf-8") if file.exists() else config.DEFAULT
     for role in SERVING:
-        url = urls[role]
-        text = text.replace(f'{role}_url = ""', f'{role}_url = "{url}"')
+        text = _addressed(text, f"{role}_url", urls[role])
     text = text.replace('mqtt://127.0.0.1:1883"  ', f'{broker_url}"  ')
     text = text.replace("port = 8080", f"port = {api_port}")
     text = text.replace("open_reads = false", f"open_reads = {str(open_reads).lower()}")
@@ -154,6 +156,12 @@ def _write_files(
         '# gate_keys_file = "gate.pub"', f'gate_keys_file = "{file.with_name("gate.pub")}"'
     )
     write_private(file, text)
+
+
+def _addressed(text: str, setting: str, url: str) -> str:
+    """The configuration with another address in one line."""
+    line = re.compile(rf'^{setting} = "[^"]*"', re.MULTILINE)
+    return line.sub(lambda _: f'{setting} = "{url}"', text)
 
 
 def _write_gate(file: Path, url: str) -> Path:
