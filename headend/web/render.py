@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 from headend.api import money
 from headend.web import format as fmt
-from headend.web import navigation, words
+from headend.web import navigation, sentences, words
 from headend.web.speech import COOKIE, LANGUAGES, catalogue, language
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def _environment(name: str) -> Environment:
         price=money.format_price,
         reason=lambda name: texts.gettext(words.reason(name)),
         word=lambda name: words.word(name, texts),
+        said=lambda text: sentences.said(text, texts),
         supply=words.supply,
     )
     found.globals.update(
@@ -99,5 +100,5 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
 
 
 def error_page(request: Request, problem: Problem) -> Response:
-    """A problem for a person: the same words as in the problem document."""
+    """A problem for a person: what the problem document says, in the page's language."""
     return render(request, "error.html", status=problem.status_code, problem=problem)
