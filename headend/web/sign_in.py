@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(include_in_schema=False)
 _FIELDS_MAX: Final = 10
+_USER_CHARACTERS_MAX: Final = 120
 _DEVICE_S: Final = 400 * 86_400
 _SESSION_S: Final = int(SESSION_LIFE.total_seconds())
 
@@ -60,14 +61,18 @@ def give(response: Response, request: Request, session: Session) -> Response:
 @router.get("/login")
 async def show_sign_in(request: Request, parts: Parts) -> Response:
     """The form."""
-    return _form(request, parts, local(request.query_params.get("next", "/")))
+    return _form(request, parts, dict(request.query_params))
 
 
 def _form(
-    request: Request, parts: Services, target: str, status: int = 200, why: str = ""
+    request: Request, parts: Services, fields: dict[str, str], status: int = 200, why: str = ""
 ) -> Response:
-    provider = parts.provider.name if parts.provider else ""
-    values = {"next": target, "why": why, "provider": provider}
+    values = {
+        "next": local(fields.get("next", "/")),
+        "user": fields.get("user", "")[:_USER_CHARACTERS_MAX],
+        "provider": parts.provider.name if parts.provider else "",
+        "why": why,
+    }
     return render(request, "login.html", status=status, **values)
 
 
@@ -75,16 +80,15 @@ def _form(
 async def sign_in(request: Request, parts: Parts) -> Response:
     """Give a cookie for a user's password, or for a key."""
     form = await form_of(request)
-    target = local(form.get("next", "/"))
     try:
         session = await _session(request, parts, form)
     except Problem as problem:
-        response = _form(request, parts, target, problem.status_code, problem.detail)
+        response = _form(request, parts, form, problem.status_code, problem.detail)
         response.headers.update(problem.headers or {})
         return response
     if session is None:
-        return _form(request, parts, target, 401, mark("This is not known here."))
-    return give(RedirectResponse(target, 303), request, session)
+        return _form(request, parts, form, 401, mark("This is not known here."))
+    return give(RedirectResponse(local(form.get("next", "/")), 303), request, session)
 
 
 async def _session(request: Request, parts: Services, form: dict[str, str]) -> Session | None:
@@ -126,12 +130,14 @@ async def set_up(request: Request, parts: Parts) -> Response:
     form = await form_of(request)
     link, password = form.get("link", "")[:200], form.get("password", "")
     why = _password_fault(password, form.get("again", ""))
-    if not why and await parts.sign_ins.set_up(link, password) is None:
-        why = mark("This link is unknown, used or too old. Ask an administrator for another.")
-    if why:
+    user = None if why else await parts.sign_ins.set_up(link, password)
+    if user is None:
+        why = why or mark(
+            "This link is unknown, used or too old. Ask an administrator for another."
+        )
         return render(request, "setup.html", status=422, link=link, why=why)
     parts.access.forget()
-    return RedirectResponse("/login", 303)
+    return RedirectResponse(f"/login?{urlencode({'user': user})}", 303)
 
 
 def _password_fault(password: str, again: str) -> str:

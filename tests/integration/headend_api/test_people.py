@@ -40,7 +40,11 @@ async def test_a_user_chooses_a_password_signs_in_works_and_is_shut_out(app, api
     async with client_of(app, None) as browser:
         assert (await sign_in(browser, "ann")).status_code == 401
         assert (await set_up(browser, link, "short")).status_code == 422
-        assert (await set_up(browser, link)).status_code == 303
+        done = await set_up(browser, link)
+        assert (done.status_code, done.headers["location"]) == (303, "/login?user=ann")
+        assert 'value="ann"' in (await browser.get(done.headers["location"])).text
+        hostile = await browser.get('/login?user="><script>')
+        assert "&#34;&gt;&lt;script&gt;" in hostile.text
         assert (await set_up(browser, link)).status_code == 422, "a link works once"
         assert (await sign_in(browser, "ann", PASSWORD + "x")).status_code == 401
         assert (await sign_in(browser, "ann")).status_code == 303
