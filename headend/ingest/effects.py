@@ -51,11 +51,10 @@ class Item(NamedTuple):
 
 
 class Touch(NamedTuple):
-    """A meter was heard: by which gateway last, when, and whether it had readings."""
+    """A meter was heard: when, and by which gateway last."""
 
     seen_ms: int
     gateway_id: int | None
-    fresh: int
 
 
 class Held(NamedTuple):
@@ -141,15 +140,12 @@ def _of_gateway(effects: Effects, item: Item, outcome: Outcome) -> None:
         effects.deliveries.append((gateway, outcome.delivery))
 
 
-def _touch(effects: Effects, item: Item, meter_id: int, *, fresh: int) -> None:
+def _touch(effects: Effects, item: Item, meter_id: int) -> None:
     seen_ms = min(item.telegram.received_at_ms, RECEIVED_MS_MAX)
     gateway_id = item.gateway.id if item.gateway else None
     known = effects.touches.get(meter_id)
-    if known is not None:
-        fresh |= known.fresh
-        if known.seen_ms > seen_ms:
-            seen_ms, gateway_id = known.seen_ms, known.gateway_id
-    effects.touches[meter_id] = Touch(seen_ms, gateway_id, fresh)
+    if known is None or known.seen_ms <= seen_ms:
+        effects.touches[meter_id] = Touch(seen_ms, gateway_id)
 
 
 def _of_meter(effects: Effects, item: Item, meter: Meter, outcome: Outcome, place: int) -> None:
@@ -157,7 +153,7 @@ def _of_meter(effects: Effects, item: Item, meter: Meter, outcome: Outcome, plac
     if outcome.row is not None:
         block, row = outcome.row
         effects.rows.setdefault(block, []).append((row, place, meter.id))
-    _touch(effects, item, meter.id, fresh=int(bool(outcome.values or outcome.row)))
+    _touch(effects, item, meter.id)
     if outcome.result is not None and outcome.counter is not None:
         at_ms = min(item.telegram.received_at_ms, RECEIVED_MS_MAX)
         effects.results.append(Result(meter, outcome.counter, outcome.result, at_ms))

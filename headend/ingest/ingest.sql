@@ -30,13 +30,23 @@ where p.gateway_id = n.g and p.epoch = n.e
 returning p.gateway_id, p.epoch,
     coalesce((select upper(r) from unnest(p.got) as r where r @> 0::bigint), 0) as through
 
+-- Meters are looked up one by one along an index, whatever the planner thinks: a transaction's cost
+-- must follow its telegrams, and not the fleet.
+
+-- name: changed_meters
+-- Which meters are not of the version that is known of them, or gone.
+select u.m from unnest(%(meters)s::int[], %(versions)s::int[]) as u(m, v)
+left join (select id, version from ohmesh.meter where id = any(%(meters)s::int[])) as k on k.id = u.m
+where k.version is distinct from u.v
+
 -- name: meters
 -- counter_floor: the highest counter taken, null when none was.
 select m.id, m.tenant_id, m.name, m.address, m.profile, m.version, m.key_sealed, m.market_keys_sealed,
        array_remove(array[m.next_key_sealed, m.old_key_sealed], null) as other_keys_sealed,
-       upper(s.up_seen) - 1 as counter_floor
-from ohmesh.meter m left join ohmesh.meter_status s on s.meter_id = m.id
-where m.address = any(%(addresses)s)
+       case when m.market_keys_sealed is not null then
+           (select upper(s.up_seen) - 1 from ohmesh.meter_status s where s.meter_id = m.id) end as counter_floor
+from unnest(%(addresses)s::text[]) as u(a)
+cross join lateral (select * from ohmesh.meter k where k.address = u.a limit 1) as m
 
 -- name: lock_meters
 select meter_id from ohmesh.meter_status where meter_id = any(%(meters)s::int[])
@@ -53,16 +63,14 @@ update ohmesh.meter_status s
 set gateway_id = case when s.last_seen is null or n.seen >= s.last_seen
                       then coalesce(n.home, s.gateway_id) else s.gateway_id end,
     last_seen = greatest(s.last_seen, n.seen),
-    up_seen = s.up_seen + coalesce(n.counters, '{}'::int8multirange),
-    batches = s.batches + n.fresh
+    up_seen = s.up_seen + coalesce(n.counters, '{}'::int8multirange)
 from (select u.*, c.counters
-      from (select m, g as home, f as fresh, least(to_timestamp(t / 1000.0), now()) as seen
-            from unnest(%(meters)s::int[], %(gateways)s::int[], %(seen_ms)s::bigint[],
-                        %(fresh)s::int[]) as v(m, g, t, f)) u
+      from (select m, g as home, least(to_timestamp(t / 1000.0), now()) as seen
+            from unnest(%(meters)s::int[], %(gateways)s::int[], %(seen_ms)s::bigint[]) as v(m, g, t)) u
       left join (select m, range_agg(int8range(c, c, '[]')) as counters
                  from unnest(%(sealed)s::int[], %(counters)s::bigint[]) as w(m, c)
                  group by m) c on c.m = u.m) n
-where s.meter_id = n.m
+where s.meter_id = n.m and s.meter_id = any(%(meters)s::int[])
 
 -- name: channels
 select id, name, obis, unit, scaler from ohmesh.channel where name = any(%(names)s)

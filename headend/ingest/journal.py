@@ -89,7 +89,6 @@ def _touch(connection: Connection, effects: Effects) -> None:
             meters=numbers(effects.touches),
             seen_ms=numbers(touch.seen_ms for touch in touches),
             gateways=numbers(touch.gateway_id for touch in touches),
-            fresh=numbers(touch.fresh for touch in touches),
             sealed=numbers(meter for meter, _ in effects.counters),
             counters=numbers(counter for _, counter in effects.counters),
         ),

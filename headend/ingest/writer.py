@@ -37,6 +37,7 @@ from ohmesh.model.telegram import TelegramKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from firmware_profiles.api import Keys
     from headend.ingest.progress import Ack
@@ -96,7 +97,7 @@ class Writer:
         self._open_key = lru_cache(maxsize=100_000)(keystore.open)
         self._open_market = lru_cache(maxsize=100_000)(keystore.open_market)
         self._channels: dict[Register, int] = {}
-        self._meters: dict[int, Meter] = {}
+        self._meters: dict[str, Meter] = {}
         self._shapes = Shapes()
 
     def forget(self) -> None:
@@ -277,19 +278,35 @@ class Writer:
         addresses = {i.telegram.meter for i in items if i.telegram.kind is TelegramKind.METER}
         if not addresses:
             return list(items)
-        rows = db.rows(connection, SQL("meters", addresses=sorted(addresses)))
-        meters = {row["address"]: self._meter(row) for row in rows}
+        known = self._known(connection, addresses)
+        meters = known | self._found(connection, addresses - known.keys())
         return [_with_meter(item, meters.get(item.telegram.meter)) for item in items]
 
-    def _meter(self, row: Row) -> Meter:
-        """The meter of a row; that of the last time while it is of the same version."""
-        known = self._meters.get(row["id"])
-        if known is not None and known.version == row["version"] and known.market_keys is None:
+    def _known(self, connection: Connection, addresses: AbstractSet[str]) -> dict[str, Meter]:
+        """The meters of the last time that have not changed since; forgets those that have."""
+        known = {at: self._meters[at] for at in addresses & self._meters.keys()}
+        if not known:
             return known
-        meter = self._read_meter(row)
-        if known is not None or len(self._meters) < METERS_MAX:
-            self._meters[meter.id] = meter
-        return meter
+        versions = sorted((meter.id, meter.version) for meter in known.values())
+        meters, numbered = map(numbers, zip(*versions, strict=True))
+        rows = db.rows(connection, SQL("changed_meters", meters=meters, versions=numbered))
+        changed = {row["m"] for row in rows}
+        for at in [at for at, meter in known.items() if meter.id in changed]:
+            del known[at], self._meters[at]
+        return known
+
+    def _found(self, connection: Connection, addresses: AbstractSet[str]) -> dict[str, Meter]:
+        """Meters as the store has them.
+
+        Kept for the next time, unless the counter that they must exceed rises with each telegram.
+        """
+        if not addresses:
+            return {}
+        rows = db.rows(connection, SQL("meters", addresses=sorted(addresses)))
+        found = {row["address"]: self._read_meter(row) for row in rows}
+        steady = [one for one in found.items() if one[1].market_keys is None]
+        self._meters.update(steady[: METERS_MAX - len(self._meters)])
+        return found
 
     def _read_meter(self, row: Row) -> Meter:
         key, market_keys, fault = None, None, None

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headend.bench.pipeline.servers import Child, Servers, cpu_s, ingest, peak_mib
-from headend.bench.pipeline.traffic import Street, channels
+from headend.bench.pipeline.traffic import START, Street, channels
 from headend.store import bootstrap, db
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ def made(place: Servers, name: str, street: Street) -> Home:
         )
         admin.execute(  # a fleet that was heard before, not one that is seen for the first time
             "insert into ohmesh.meter_status (meter_id, gateway_id, last_seen)"
-            " select m.id, g.id, now() from ohmesh.meter m join ohmesh.gateway g"
+            " select m.id, g.id, %s from ohmesh.meter m join ohmesh.gateway g"
             " on g.name = 'gw' || substr(m.name, 2)::int %% %s",
-            (street.gateways,),
+            (START, street.gateways),
         )
         admin.execute("vacuum analyze")
     return home

@@ -264,6 +264,13 @@ def _parsed(value):
     return [None if text == "NULL" else int(text) for text in value[1:-1].split(",") if text]
 
 
+@answers(INGEST, "changed_meters")
+def _changed_meters(c, meters, versions):
+    known = c.store.table("meter")
+    pairs = zip(meters, versions, strict=True)
+    return [{"m": m} for m, v in pairs if known[m]["version"] != v]
+
+
 @answers(INGEST, "meters")
 def _meters(c, addresses):
     rows = []
@@ -282,11 +289,11 @@ def _seen_counters(c, meters, counters):
 
 
 @answers(INGEST, "touch_meters")
-def _touch_meters(c, meters, gateways, seen_ms, fresh, sealed, counters):
+def _touch_meters(c, meters, gateways, seen_ms, sealed, counters):
     new = {}
     for meter, counter in zip(sealed, counters, strict=True):
         new.setdefault(meter, set()).add(counter)
-    for meter, gateway, at_ms, _ in zip(meters, gateways, seen_ms, fresh, strict=True):
+    for meter, gateway, at_ms in zip(meters, gateways, seen_ms, strict=True):
         row = c.store.table("meter_status")[meter]
         seen = min(datetime.fromtimestamp(at_ms / 1000, UTC), c.now())
         seen_by = {"gateway_id": gateway or row["gateway_id"], "last_seen": seen}
