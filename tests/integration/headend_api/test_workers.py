@@ -6,11 +6,13 @@ import asyncio
 import json
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_stream import happen
 
 from headend.api.metrics import COUNTS
+from headend.security import ca
 from meter_sim.servers.process import free_port, spawn, stop, wait_until
 
 WORKERS = 2
@@ -37,8 +40,9 @@ LINK = re.compile(r"/setup\?link=")
 class Programs:
     """A supervisor and the processes that it has started."""
 
-    def __init__(self, process, port, log, token):
-        self.process, self.port, self.log, self.token = process, port, log, token
+    def __init__(self, process, url, log, token, trusted):
+        self.process, self.url, self.log, self.token = process, url, log, token
+        self._trusted = trusted
 
     @property
     def workers(self) -> list[psutil.Process]:
@@ -53,13 +57,32 @@ class Programs:
     def get(self, path, token="") -> httpx.Response:
         """On a connection of its own, so that the kernel may give it to any process."""
         headers = {"Authorization": f"Bearer {token or self.token}"}
-        transport = httpx.HTTPTransport(verify=False)  # of nothing here; a context costs 0.1 s
+        transport = httpx.HTTPTransport(verify=self._trusted)  # made once: it costs 0.1 s
         with httpx.Client(transport=transport, headers=headers, timeout=60) as client:
-            return client.get(f"http://127.0.0.1:{self.port}{path}")
+            return client.get(self.url + path)
+
+
+def _certified(folder, authority):
+    """Settings for a certificate of 127.0.0.1."""
+    key, certificate, secret = ca.new_key(), folder / "server.crt", folder / "server.key"
+    issued = authority.issue(
+        ca.request(key, "api"),
+        "api",
+        datetime.now(UTC),
+        use=ca.Use.SERVER,
+        hosts=("127.0.0.1",),
+    )
+    certificate.write_bytes(ca.pem(issued))
+    secret.write_bytes(ca.key_pem(key))
+    return {
+        "OHMESH_HEADEND__API__TLS_CERTIFICATE_FILE": str(certificate),
+        "OHMESH_HEADEND__API__TLS_KEY_FILE": str(secret),
+    }
 
 
 @contextmanager
-def running(site, headend_base, folder, *, requests_per_s=500):
+def running(site, headend_base, folder, *, requests_per_s=500, authority=None):
+    """The programs; over TLS when there is an authority to issue their certificate."""
     _, secrets = headend_base
     port, file, log = free_port(), folder / "headend.toml", folder / "log"
     text = (secrets / "headend.toml").read_text().replace("port = 8080", f"port = {port}")
@@ -70,9 +93,14 @@ def running(site, headend_base, folder, *, requests_per_s=500):
         process = spawn(
             [*command, "--workers", str(WORKERS)],
             log=stream,
-            env={"OHMESH_HEADEND__API__REQUESTS_PER_S": str(requests_per_s)},
+            env={
+                "OHMESH_HEADEND__API__REQUESTS_PER_S": str(requests_per_s),
+                **(_certified(folder, authority) if authority else {}),
+            },
         )
-    programs = Programs(process, port, log, (secrets / "api-token").read_text().strip())
+    url = f"http{'s' if authority else ''}://127.0.0.1:{port}"
+    trusted = ssl.create_default_context(cadata=authority.pem.decode()) if authority else False
+    programs = Programs(process, url, log, (secrets / "api-token").read_text().strip(), trusted)
     try:
         wait_until(lambda: len(programs.serving()) == WORKERS, process, log, limit_s=120)
         yield programs
@@ -125,7 +153,7 @@ async def test_a_stream_goes_on_at_any_process(programs, own_site):
 
     async def heard() -> list[int]:
         found: list[int] = []
-        url = f"http://127.0.0.1:{programs.port}/v1/stream"
+        url = f"{programs.url}/v1/stream"
         async with (
             httpx.AsyncClient(timeout=60) as client,
             client.stream("GET", url, headers=headers) as answer,
@@ -147,7 +175,7 @@ def test_cursors_and_keys_of_one_hold_at_another(programs):
         path = page["next"] and f"/v1/meters?page_size=7&cursor={page['next']}"
     assert len(pages) == len(set(pages)) > 30
     headers = {"Authorization": f"Bearer {programs.token}", "Idempotency-Key": "workers-1"}
-    url = f"http://127.0.0.1:{programs.port}/v1/gateways"
+    url = f"{programs.url}/v1/gateways"
     answers = [
         httpx.post(url, headers=headers, json={"gateway": "gw-w"}, timeout=60) for _ in range(8)
     ]
@@ -176,7 +204,9 @@ def test_a_second_head_end_on_the_port_is_refused(programs, words):
     command = (sys.executable, "-m", "ohmesh", "headend", *words, "--config", file)
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{programs.port}: Address already" in ended.stderr
+    assert (
+        f"cannot listen on {programs.url.removeprefix('http://')}: Address already" in ended.stderr
+    )
     assert len(ended.stderr.splitlines()) == 1
 
 
@@ -215,9 +245,13 @@ def test_hostile_but_valid_questions_cost_no_memory_and_stop_nobody(programs):
 
 
 def test_shares_are_one_and_a_killed_supervisor_leaves_nobody(own_site, headend_base, tmp_path):
-    """One key's burst is its burst, not one in each process."""
+    """One key's burst is its burst, not one in each process; all of them speak TLS."""
     burst = 20
-    with running(own_site, headend_base, tmp_path, requests_per_s=burst / 2) as programs:
+    authority = ca.Authority.create("test", datetime.now(UTC))
+    more = {"requests_per_s": burst / 2, "authority": authority}
+    with running(own_site, headend_base, tmp_path, **more) as programs:
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(programs.url.replace("https", "http"), timeout=60)
         began = time.monotonic()
         codes = [programs.get("/v1/me", READER).status_code for _ in range(3 * burst)]
         most = burst + burst / 2 * (time.monotonic() - began)
