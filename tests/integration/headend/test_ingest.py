@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from headend.ingest.statements import SQL, numbers
 from headend.ingest.work import sort
 from headend.ingest.writer import Writer
 from headend.mqtt import Delivery
@@ -293,3 +294,49 @@ def test_without_the_archive_readings_and_quarantine_are_kept(store, kit):
     stored = writer.store(connection, work_of((0, batch)), now_ms=1_767_225_600_000)
     assert stored.acks == [("gw1", 1, 3, 0)]
     assert store.counts() == {"readings": 2, "telegrams": 0, "held": 1}
+
+
+def looked_up(plan):
+    """The nodes of a plan that read meters or their status."""
+    if (
+        plan.get("Relation Name") in {"meter", "meter_status"}
+        and plan["Node Type"] != "ModifyTable"
+    ):
+        yield plan
+    for part in plan.get("Plans", ()):
+        yield from looked_up(part)
+
+
+def test_a_transaction_looks_at_its_own_meters_however_large_the_fleet(store):
+    store.as_admin_all(
+        "set session_replication_role = replica;"
+        "insert into ohmesh.meter (tenant_id, name, address, profile, interval_s)"
+        " select 1, 'F' || n, 'F' || n, 'no_han', 900 from generate_series(1, 30000) n;"
+        "insert into ohmesh.meter_status (meter_id) select id from ohmesh.meter;"
+        "analyze ohmesh.meter; analyze ohmesh.meter_status"
+    )
+    some = range(7, 30_000, 60)
+    ids, ones = numbers(some), numbers(1 for _ in some)
+    ingest = store.connect("ingest")
+    for statement in (
+        SQL("changed_meters", meters=ids, versions=ones),
+        SQL("meters", addresses=[f"F{n}" for n in some]),
+        SQL("lock_meters", meters=ids),
+        SQL("touch_meters", meters=ids, seen_ms=ones, gateways=ones, sealed="{}", counters="{}"),
+    ):
+        (row,) = ingest.execute("explain (format json) " + statement.sql, statement.params)
+        nodes = list(looked_up(row["QUERY PLAN"][0]["Plan"]))
+        assert nodes
+        assert all("Index Cond" in node for node in nodes), row
+
+
+def test_a_known_meter_that_changed_is_read_anew(store, save, kit):
+    store.gateway()
+    store.meter()
+    assert save(work_of((0, [kit.telegram(0)]))).readings == 1
+    store.as_admin_all("update ohmesh.meter set address = 'elsewhere'")
+    assert save(work_of((1, [kit.telegram(1)]))).held == 1
+    store.as_admin_all(f"update ohmesh.meter set address = '{kit.telegram(0).meter}'")
+    assert save(work_of((2, [kit.telegram(2)]))).readings == 1
+    store.as_admin_all("delete from ohmesh.meter")
+    assert save(work_of((3, [kit.telegram(3)]))).held == 1
