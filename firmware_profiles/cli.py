@@ -154,6 +154,8 @@ def _decode(options: argparse.Namespace) -> int:
     try:
         with open(options.file, encoding="utf-8", errors="replace") as stream:  # noqa: PTH123 - a name from the command line, as given
             return _decode_lines(stream, verify=not options.no_verify)
+    except BrokenPipeError:  # of the output, and no fault of the file
+        raise
     except OSError as error:
         print(f"ohmesh profiles decode: {options.file}: {error.strerror}", file=sys.stderr)
         return _WRONG_USE

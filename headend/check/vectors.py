@@ -38,7 +38,9 @@ def load(path: Path) -> dict[str, list[Vector]]:
         content = json.loads(path.read_text(encoding="utf-8"))
         schema, groups = content["schema"], content["groups"]
         vectors = {name: [dict(v) for v in group["vectors"]] for name, group in groups.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: no file of prepayment vectors: {error!r}") from error
     if schema != SCHEMA:
         raise ConfigError(f"{path}: schema {schema!r} is not {SCHEMA!r}")

@@ -18,7 +18,7 @@ from meter_sim.capture.format import CaptureError
 from meter_sim.capture.reader import CaptureReader
 from meter_sim.capture.record import Clock, Header, Record
 from meter_sim.capture.summary import Summary, line_of
-from meter_sim.capture.writer import CaptureWriter
+from meter_sim.capture.writer import CaptureWriter, check_apart
 from ohmesh.model.errors import ConfigError
 from ohmesh.model.reading import utc
 from ohmesh.wire import topics
@@ -243,6 +243,8 @@ def _say(options: argparse.Namespace, text: str) -> None:
 
 def _show(options: argparse.Namespace) -> int:
     damages: list[Damage] = []
+    if options.salvage:
+        check_apart(options.salvage, options.file)
     with CaptureReader(options.file, damaged=bool(options.salvage)) as reader:
         found = Summary()
         records: Iterable[Record] = reader.salvage(damages)
@@ -277,6 +279,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _copy(options: argparse.Namespace, take: Callable[[CaptureReader], Iterable[Record]]) -> int:
     """Read one, write another; what is damaged is refused, with the way to what is not."""
+    check_apart(options.out, options.file)
     with CaptureReader(options.file) as reader:
         records = take(reader)
         with CaptureWriter(options.out, reader.header) as writer:
@@ -302,6 +305,7 @@ def _cut(options: argparse.Namespace) -> int:
 
 
 def _merge(options: argparse.Namespace) -> int:
+    check_apart(options.out, *options.files)
     with ExitStack() as stack:
         readers = [stack.enter_context(CaptureReader(path)) for path in options.files]
         header = Header(made_by=made_by(), note="merged", base_us=readers[0].header.base_us)
@@ -337,6 +341,7 @@ def _key(path: Path | None) -> bytes:
 
 
 def _import(options: argparse.Namespace) -> int:
+    check_apart(options.out, options.file)
     header = Header(made_by=made_by(), note=f"imported from {options.file.name}")
     with CaptureWriter(options.out, header) as writer:
         writer.extend(_imported(options))
@@ -367,6 +372,7 @@ def _imported(options: argparse.Namespace) -> Iterable[Record]:
 def _export(options: argparse.Namespace) -> int:
     from meter_sim.capture.mcap_file import write_mcap  # noqa: PLC0415 - start lean
 
+    check_apart(options.out, options.file)
     with CaptureReader(options.file) as reader:
         count = write_mcap(options.out, reader.header, reader.records())
     print(json.dumps({"records": count}))

@@ -20,6 +20,12 @@ BLOCK_RECORDS = 4096
 BLOCK_BYTES = 4 * 1024 * 1024
 
 
+def check_apart(out: Path, *sources: Path) -> None:
+    """Raises ConfigError: writing would empty the file that is read."""
+    if any(out.exists() and source.exists() and out.samefile(source) for source in sources):
+        raise ConfigError(f"{out} is the capture that is read; name another file to write")
+
+
 class CaptureWriter:
     """A capture being written; a context manager.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -92,7 +93,9 @@ def _run(options: argparse.Namespace) -> int:
         asyncio.run(_serve(options, new))
     except OSError as error:
         place = options.pty or f"127.0.0.1:{options.tcp}"
-        print(f"ohmesh sim: {place}: {error.strerror}; choose another", file=sys.stderr)
+        print(
+            f"ohmesh sim: {place}: {os.strerror(error.errno or 0)}; choose another", file=sys.stderr
+        )
         return 1
     return 0
 

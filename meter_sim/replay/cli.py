@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from meter_sim.capture.cli import Told
 from meter_sim.capture.reader import CaptureReader
 from meter_sim.capture.taps import now_us
-from meter_sim.capture.writer import CaptureWriter
+from meter_sim.capture.writer import CaptureWriter, check_apart
 from meter_sim.replay.bench_target import BenchTarget
 from meter_sim.replay.broker_target import BrokerTarget
 from meter_sim.replay.link import LinkError
@@ -89,6 +89,8 @@ def _count(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.undelivered:
+        check_apart(options.undelivered, options.file)
     if options.realtime:
         in_real_time()
     with CaptureReader(options.file) as reader:

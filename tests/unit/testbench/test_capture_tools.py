@@ -6,11 +6,13 @@ import itertools
 import pytest
 
 from firmware_profiles import registry
+from meter_sim import cli
 from meter_sim.capture import importers, tools
 from meter_sim.capture.anonymise import Pseudonyms, anonymise
 from meter_sim.capture.benchline import decode_line
 from meter_sim.capture.record import Header, Record, digest
 from meter_sim.capture.telegrams import bench_record, of_curve, of_file, read_curve
+from meter_sim.capture.writer import CaptureWriter
 from ohmesh.model.errors import ConfigError
 from ohmesh.model.ids import Address
 from ohmesh.model.telegram import Telegram, TelegramKind
@@ -223,3 +225,30 @@ def test_the_digest_depends_on_every_field():
     ]
     assert len({digest([one]) for one in (base, *others)}) == 5
     assert Header() == Header()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("filter", "day.ohmcap", "./day.ohmcap"),
+        ("cut", "day.ohmcap", "link.ohmcap"),
+        ("anonymise", "day.ohmcap", "day.ohmcap"),
+        ("merge", "link.ohmcap", "other.ohmcap", "day.ohmcap"),
+        ("export", "day.ohmcap", "link.ohmcap"),
+        ("import", "telegrams", "day.ohmcap", "link.ohmcap"),
+        ("show", "day.ohmcap", "--salvage", "day.ohmcap"),
+        ("replay", "day.ohmcap", "--to", "bench://127.0.0.1:1", "--undelivered", "link.ohmcap"),
+    ],
+)
+def test_no_capture_is_written_over_itself(tmp_path, monkeypatch, words):
+    pytest.importorskip("mcap")
+    monkeypatch.chdir(tmp_path)
+    day = tmp_path / "day.ohmcap"
+    for file in (day, tmp_path / "other.ohmcap"):
+        with CaptureWriter(file, Header()) as writer:
+            writer.write(uplink("gw1", 1, telegram("M1")))
+    (tmp_path / "link.ohmcap").symlink_to(day)
+    before = day.read_bytes()
+    with pytest.raises(ConfigError, match="is the capture that is read; name another file"):
+        cli.main(list(words))
+    assert day.read_bytes() == before

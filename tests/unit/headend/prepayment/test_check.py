@@ -71,8 +71,9 @@ def test_another_file_is_wrong_use(tmp_path, capsys, text):
     assert "no file of prepayment vectors" in (err := capsys.readouterr().err) or "schema" in err
 
 
-def test_a_missing_file_is_wrong_use(tmp_path):
+def test_a_missing_file_is_wrong_use(tmp_path, capsys):
     assert main([str(tmp_path / "missing.json")]) == 2
+    assert capsys.readouterr().err.endswith("missing.json: No such file or directory\n")
 
 
 @pytest.mark.parametrize("group", sorted(CHECKS))
