@@ -102,7 +102,8 @@ class Room:
                     self.waiting[node].pop(oseq, None)
 
     async def _pump(self, client):
-        while True:
+        me = asyncio.current_task()
+        while not me.cancelling():  # a publish that ends at that moment swallows a cancellation
             for node, meter in self.meters.items():
                 due_ms = meter.next_wake_ms
                 if due_ms is not None and due_ms <= now_ms():
