@@ -8,29 +8,23 @@ quarter-hours for a few of them.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 import secrets
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
-import uvicorn
 
-from headend.api.app import create_app, rest_memory
 from headend.api.services import SQL as API_SQL
+from headend.bench.beside import beside
 from headend.bench.pipeline.servers import servers
-from headend.ports import listening
+from headend.bench.serving import answered, cpu_s, loop_factory, serving_by
 from headend.security.secrets import digest
 from headend.store import bootstrap, db
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Iterator, Sequence
-    from multiprocessing.connection import Connection as Pipe
+    from collections.abc import Iterator, Sequence
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 END: Final = START + timedelta(days=31)
@@ -78,12 +72,13 @@ def api(
             broker_url="mqtt://127.0.0.1:1883",
             api_port=8080,
         ).urls
-        token = secrets.token_urlsafe(32)
-        _fill(lent.database, meters, token)
+        token, hostile, other = tokens = [secrets.token_urlsafe(32) for _ in range(3)]
+        _fill(lent.database, meters, tokens)
         with serving_by(urls["api"], workers) as (port, pids):
             raw_s = _raw(urls["api"], requests)
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 measured = runner.run(_measure(port, token, pids, (requests, streams)))
+        measured |= beside(urls["api"], (token, hostile, other), requests)
     raw = {"raw_month_p50_ms": _p_ms(raw_s, 0.5), "raw_month_p99_ms": _p_ms(raw_s)}
     sizes = {"meters": meters, "workers": workers}
     return {**sizes, **_headline(raw, measured), **raw, **measured}
@@ -99,75 +94,22 @@ def _headline(raw: dict[str, float], measured: dict[str, Any]) -> dict[str, Any]
     }
 
 
-@contextmanager
-def serving(url: str) -> Iterator[tuple[int, int]]:
-    """The API on a database, in a process of its own: its port and its process id."""
-    with serving_by(url, 1) as (port, pids):
-        yield port, pids[0]
-
-
-@contextmanager
-def serving_by(url: str, workers: int) -> Iterator[tuple[int, list[int]]]:
-    """The API on a database, in processes of its own: their port and their process ids."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = multiprocessing.Pipe()
-    with listening("127.0.0.1", 0, workers) as listeners:
-        children = [
-            context.Process(target=_serve, args=(url, one, theirs), daemon=True)
-            for one in listeners
-        ]
-        for child in children:
-            child.start()
-        try:
-            theirs.close()  # so that a child that ends early is an error here, and no silence
-            pids = [ours.recv() for _ in children]
-            yield listeners[0].getsockname()[1], pids
-        finally:
-            for child in children:
-                child.terminate()
-                child.join()
-
-
-def _fill(database_url: str, meters: int, token: str) -> None:
+def _fill(database_url: str, meters: int, tokens: Sequence[str]) -> None:
+    """A fleet of one tenant, and keys: two of its own and one of another tenant."""
     url = database_url.rpartition("/")[0] + "/ohmesh_bench"
     with db.connect(url, name="bench", autocommit=True) as admin:
         for statement, count in zip(_FILL, (meters, None, meters, DEEP_METERS), strict=True):
             admin.execute(statement, None if count is None else (count,))
-        admin.execute(
-            "insert into ohmesh.api_key (tenant_id, name, digest, scopes, person)"
-            " values (1, 'bench', %s, array['fleet:read'], 'bench')",
-            (digest(token),),
-        )
+        other = admin.execute(
+            "insert into ohmesh.tenant (name) values ('other') returning id"
+        ).fetchall()[0]["id"]
+        for number, (tenant, token) in enumerate(zip((1, 1, other), tokens, strict=True)):
+            admin.execute(
+                "insert into ohmesh.api_key (tenant_id, name, digest, scopes, person)"
+                " values (%s, %s, %s, array['fleet:read'], 'bench')",
+                (tenant, f"bench-{number}", digest(token)),
+            )
         admin.execute("analyze")
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The event loop that the API runs on: uvloop where it is installed."""
-    return uvicorn.Config("", log_config=None).get_loop_factory()
-
-
-def _serve(url: str, listener: socket.socket, pipe: Pipe) -> None:
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve_on(url, listener, pipe))
-
-
-async def _serve_on(url: str, listener: socket.socket, pipe: Pipe) -> None:
-    async with db.make_pool(url) as pool:
-        keys: Any = {"seal_key": lambda _, key: key, "open_key": lambda _, key: key}
-        app = create_app(pool, secret=bytes(16), **keys, requests_per_s=1e9)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
-        rest_memory()
-        task = asyncio.create_task(server.serve([listener]))
-        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event
-            await asyncio.sleep(0.02)
-        pipe.send(os.getpid())
-        await task
-
-
-def cpu_s(pid: int) -> float:
-    """Seconds that a process has computed (proc_pid_stat(5): utime and stime)."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _raw(url: str, requests: int) -> list[float]:
@@ -267,21 +209,6 @@ async def _mixed(port: int, token: str, paths: Iterator[str]) -> tuple[float, li
     began = time.perf_counter()
     taken = await asyncio.gather(*(caller() for _ in range(CALLERS)))
     return time.perf_counter() - began, [one for part in taken for one in part]
-
-
-async def answered(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    request: bytes,
-    status: bytes = b"200",
-) -> float:
-    """Seconds from a request to the last octet of its answer, on a connection that stays."""
-    began = time.perf_counter()
-    writer.write(request)
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    assert head.startswith(b"http/1.1 " + status), head
-    await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r")[0]))
-    return time.perf_counter() - began
 
 
 async def _cpu_ms(port: int, token: str, pids: list[int], paths: Iterator[str]) -> float:

@@ -13,7 +13,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from headend.bench.api import answered, cpu_s, serving
+from headend.bench.serving import answered, cpu_s, serving
 from headend.security.secrets import digest
 from headend.store import db
 
@@ -51,11 +51,11 @@ def measure(
     requests = [_request(token, number, *writes(number)) for number in range(2 * count + CALLERS)]
     warm, fast, paced = requests[:CALLERS], requests[CALLERS:-count], requests[-count:]
     with serving(urls["api"]) as (port, pid):
-        asyncio.run(_drive(port, warm, None))
+        asyncio.run(drive(port, warm, None))
         begun_s = cpu_s(pid)
-        fast_s, _ = asyncio.run(_drive(port, fast, None))
+        fast_s, _ = asyncio.run(drive(port, fast, None))
         computed_s = cpu_s(pid) - begun_s
-        _, taken_s = asyncio.run(_drive(port, paced, per_s))
+        _, taken_s = asyncio.run(drive(port, paced, per_s))
     taken_s.sort()
     return {
         "max_per_s": int(count / fast_s),
@@ -75,25 +75,31 @@ def _request(token: str, number: int, path: str, body: dict[str, Any]) -> bytes:
     return head.encode() + content
 
 
-async def _drive(
-    port: int, requests: Sequence[bytes], per_s: int | None
+async def drive(
+    port: int, requests: Sequence[bytes], per_s: int | None, status: bytes = b"201"
 ) -> tuple[float, list[float]]:
-    """Seconds from first to last, and of each."""
+    """Seconds from first to last, and of each; at `per_s` each has its instant."""
     begun = time.perf_counter()
     numbered = enumerate(requests)
-    parts = await asyncio.gather(*(_caller(port, numbered, begun, per_s) for _ in range(CALLERS)))
+    parts = await asyncio.gather(
+        *(_caller(port, numbered, begun, per_s, status) for _ in range(CALLERS))
+    )
     return time.perf_counter() - begun, [one for part in parts for one in part]
 
 
 async def _caller(
-    port: int, requests: Iterator[tuple[int, bytes]], begun: float, per_s: int | None
+    port: int,
+    requests: Iterator[tuple[int, bytes]],
+    begun: float,
+    per_s: int | None,
+    status: bytes,
 ) -> list[float]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     taken = []
     for number, request in requests:
         due = time.perf_counter() if per_s is None else begun + number / per_s
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        await answered(reader, writer, request, b"201")
+        await answered(reader, writer, request, status)
         taken.append(time.perf_counter() - due)
     writer.close()
     return taken
