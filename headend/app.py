@@ -13,7 +13,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-OPERATOR_TENANT: Final = 1
 
 
 def serve(settings: Settings, announce: Callable[[str], None], file: Path | None = None) -> None:
@@ -168,9 +167,9 @@ def _prepare_api(settings: Settings, announce: Callable[[str], None]) -> None:
     with db.connect(url, name="api", autocommit=True) as connection:
         guard.check(connection)
         migrate.check(connection)
-        with db.tenant(connection, OPERATOR_TENANT):
-            db.run(connection, people.keep_first_key(OPERATOR_TENANT, _token(settings)))
-            link = db.run(connection, people.first_link(OPERATOR_TENANT, datetime.now(UTC)))
+        with db.tenant(connection, db.OPERATOR_TENANT):
+            db.run(connection, people.keep_first_key(db.OPERATOR_TENANT, _token(settings)))
+            link = db.run(connection, people.first_link(db.OPERATOR_TENANT, datetime.now(UTC)))
     if link:
         announce(f"Nobody can sign in yet. For a day, once: {_address(settings)}/setup?link={link}")
 
@@ -204,7 +203,7 @@ def make_api(settings: Settings, pool: db.AsyncPool, shares: int | None = None) 
         shares=shares,
         seal_key=keys.seal,
         open_key=keys.open,
-        open_reads_tenant=OPERATOR_TENANT if is_open else None,
+        open_reads_tenant=db.OPERATOR_TENANT if is_open else None,
         requests_per_s=settings.api.requests_per_s,
         provider=_provider(settings, keys),
         enroller=_enroller(settings),
@@ -221,7 +220,7 @@ def _provider(settings: Settings, keys: Keystore) -> Provider | None:
         client_secret=_secret(Path(required(oidc.client_secret_file, "oidc.client_secret_file"))),
         redirect_url=oidc.redirect_url,
         name=oidc.name,
-        tenant_id=OPERATOR_TENANT,
+        tenant_id=db.OPERATOR_TENANT,
         role_claim=oidc.role_claim,
         roles=oidc.roles,
         key=keys.derive(b"ohmesh oidc"),

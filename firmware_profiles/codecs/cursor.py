@@ -90,10 +90,6 @@ class Cursor:
         """A little-endian unsigned integer of `count` bytes. Raises DecodeError(TRUNCATED)."""
         return int.from_bytes(self.take(count), "little")
 
-    def signed_le(self, count: int) -> int:
-        """A little-endian two's-complement integer of `count` bytes. Raises DecodeError."""
-        return int.from_bytes(self.take(count), "little", signed=True)
-
     def expect(self, octets: bytes, what: str) -> None:
         """Consume exactly these bytes. Raises DecodeError(MALFORMED) for others."""
         start = self.offset

@@ -19,13 +19,6 @@ class View(msgspec.Struct, frozen=True):
     """The base of all answers."""
 
 
-class Position(View, frozen=True):
-    """Metres on the utility's own map."""
-
-    x_m: float
-    y_m: float
-
-
 class Meter(View, frozen=True):
     """A registered meter and what was last heard of it.
 

@@ -34,7 +34,6 @@ PLACES: Final = (
 )
 """Where the store keeps something sealed; a statement `NAME` finds it, `set_NAME` writes it."""
 BATCH_ROWS: Final = 2000
-OPERATOR_TENANT: Final = 1
 
 
 @dataclass(slots=True)
@@ -64,8 +63,8 @@ def rekey(owner: Connection, keystore: Keystore) -> dict[str, Count]:
     counts = {place: _place(owner, keystore, place) for place in PLACES}
     detail = json.dumps({place: asdict(count) for place, count in counts.items()})
     with db.transaction(owner):
-        db.see_tenant(owner, OPERATOR_TENANT)
-        db.rows(owner, SQL("audit", detail=detail))
+        db.see_tenant(owner, db.OPERATOR_TENANT)
+        db.rows(owner, SQL("audit", tenant=db.OPERATOR_TENANT, detail=detail))
     return counts
 
 

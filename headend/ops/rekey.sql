@@ -91,4 +91,4 @@ from unnest(%(ids)s::text[], %(old)s::bytea[], %(anew)s::bytea[]) as n (id, old,
 where t.tenant_id || '/' || t.name = n.id and t.secret_sealed = n.old
 
 -- name: audit
-select ohmesh.audit('operator', 'rekey', '', %(detail)s) from ohmesh.tenant where id = 1
+select ohmesh.audit('operator', 'rekey', '', %(detail)s) from ohmesh.tenant where id = %(tenant)s

@@ -371,6 +371,10 @@ def _rows_of(found: list[PGresult], transformer: Adapter) -> list[Row]:
     )
 
 
+OPERATOR_TENANT: Final = 1
+"""The utility that runs this head-end; others are its guests."""
+
+
 def see_tenant(connection: Connection, tenant_id: int) -> None:
     """Let the API's role see one tenant until the transaction ends. Raises StoreError."""
     with _translated():

@@ -9,7 +9,7 @@ Source: IEC 62055-41, 6.5.3 (DKGA02, DKGA04).
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
@@ -83,10 +83,6 @@ class KeyParams:
         wrong = [name for name, fits in checks.items() if not fits]
         if wrong:
             raise PrepaymentError("key_params", f"not of the standard: {', '.join(wrong)}")
-
-    def rolled_over(self, base_year: int) -> KeyParams:
-        """The same at another base date."""
-        return replace(self, base_year=base_year)
 
 
 def control_block(params: KeyParams) -> bytes:

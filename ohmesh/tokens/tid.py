@@ -60,11 +60,6 @@ def next_tid(now: datetime, base_year: int, last: LastTid | None) -> int:
     return _in_range(tid, base_year)
 
 
-def needs_rollover(now: datetime, base_year: int, notice: timedelta) -> bool:
-    """Whether the base date ends within `notice`: time for the roll-over key change."""
-    return time_of(TID_MAX, base_year) - now <= notice
-
-
 def next_base_year(base_year: int) -> int:
     """The base date after this one. Raises PrepaymentError(code="tid_out_of_range")."""
     later = [year for year in BASE_YEARS if year > base_year]

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ohmesh.tokens.keys import KeyParams
     from ohmesh.tokens.tid import LastTid
 
-_SHOWN_FIRST, _SHOWN_LAST = 4, 2
-
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -167,9 +165,3 @@ class _ModuleCipher:
 
     def decrypt(self, block: int) -> int:
         return self._module.decrypt(self._key, block)
-
-
-def masked(digits: str) -> str:
-    """A token as it may stand in a log: its first four and last two digits."""
-    hidden = "*" * max(0, len(digits) - _SHOWN_FIRST - _SHOWN_LAST)
-    return f"{digits[:_SHOWN_FIRST]}{hidden}{digits[-_SHOWN_LAST:]}"
