@@ -25,7 +25,7 @@ SHARE_PER_S: Final = 100
 READERS_PER_S: Final = 50
 NOISE: Final = 4
 """Connections of the others."""
-_ALWAYS: Final = "period_from=0001-01-01T00:00:00Z&period_to=9999-01-01T00:00:00Z"
+_ALWAYS: Final = "period_from=1950-01-01T00:00:00Z&period_to=2150-01-01T00:00:00Z"
 _ODD: Final = quote("\u202e\ufdfa'; drop--{{7*7}}" * 20)
 HOSTILE: Final = (
     f"/v1/meters/M000001/readings?page_size=10000&{_ALWAYS}",
