@@ -76,7 +76,7 @@ class Stored:
     unknown_gateways: tuple[str, ...] = ()
 
 
-METERS_MAX: Final = 100_000
+METERS_MAX: Final = 200_000
 """Meters kept between transactions: the first ones, for those of a fleet come round and round."""
 
 

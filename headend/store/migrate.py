@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import time
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, LiteralString
@@ -30,6 +31,8 @@ CORE, PLAIN, TIMESCALE, COMMUNITY = "migrations", "plain", "timescale", "timesca
 COMMUNITY_LICENCE: Final = "timescale"
 COLUMNSTORE_SINCE: Final = (2, 29, 2)
 """Older ones lose rows in columnstore: a first conflict ends an insert, bloom indexes miss rows."""
+TRIES: Final = 10
+AGAIN_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,19 @@ def _compare(applied: dict[str, str]) -> None:
 
 
 def _apply(connection: Connection, script: Script) -> None:
-    with db.transaction(connection):
-        connection.execute(script.text)
-        connection.execute(SQL.sql("record"), {"name": script.name, "sha256": script.sha256})
-    _log.info("applied %s", script.name)
+    """Apply one script; programs at work may be in its way for a while. Raises StoreError."""
+    for left in reversed(range(TRIES)):
+        try:
+            with db.transaction(connection):
+                connection.execute(script.text)
+                connection.execute(
+                    SQL.sql("record"), {"name": script.name, "sha256": script.sha256}
+                )
+        except db.Unavailable as error:
+            if not left or not db.in_the_way(error):
+                raise
+            _log.info("%s is tried again: %s", script.name, error)
+            time.sleep(AGAIN_S)
+        else:
+            _log.info("applied %s", script.name)
+            return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from headend.prepayment.reconciliation import reconcile
 from headend.prepayment.supplying import supply_of
 from headend.service.accounts import balance, top_up
 from headend.store import db, migrate
+from ohmesh.model.errors import StoreError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 FIRST_RELEASE = 2
@@ -76,3 +78,68 @@ def test_money_and_supply_come_over(old, monkeypatch):
         assert (again.replayed, again.wallet_mu) == (True, 700)
         more = db.run(api, top_up(1, "anna", amount_mu=5, idempotency_key="k2", now=NOW))
         assert more.wallet_mu == 405
+
+
+def later(monkeypatch, *texts):
+    """Migrations of a release that is still to come."""
+    scripts = migrate.scripts
+    more = [
+        migrate.Script(f"migrations/900{n}_later.sql", text, str(n)) for n, text in enumerate(texts)
+    ]
+    monkeypatch.setattr(
+        migrate,
+        "scripts",
+        lambda folder: [*scripts(folder), *(more if folder == migrate.CORE else [])],
+    )
+    return [script.name for script in more]
+
+
+def test_an_upgrade_under_traffic_loses_and_doubles_nothing(store, shared_broker, kit, monkeypatch):
+    """Each table that ingest writes is locked as hard as can be while it is written."""
+    store.gateway("gwu")
+    store.meter()
+    telegrams = [kit.telegram(n) for n in range(900)]
+    with kit.GatewaySide(shared_broker.url, "gwu") as gateway:
+        with kit.running_ingest(store, shared_broker.url, client_id="before"):
+            gateway.drain(telegrams[:100])
+            more = threading.Thread(
+                target=gateway.drain,
+                args=(telegrams[:600],),
+                kwargs={"batch": 5, "pause_s": 0.005, "limit_s": 180},
+            )
+            more.start()
+            with monkeypatch.context() as released:
+                names = later(
+                    released,
+                    "alter table ohmesh.meter add later int; update ohmesh.meter set later = 1",
+                    "alter table ohmesh.meter_status add later int not null default 0",
+                    "alter table bulk.telegram add later text",
+                    "create index on ohmesh.gateway_progress (epoch)",
+                    "create index on bulk.touched (meter_id)",
+                )
+                owner = store.connect("owner")
+                assert list(migrate.migrate(owner).applied) == names
+            more.join()
+        assert later(monkeypatch, *[""] * len(names)) == names
+        with kit.running_ingest(store, shared_broker.url, client_id="after"):
+            gateway.drain(telegrams, limit_s=180)
+    assert store.counts() == {"readings": 900, "telegrams": 900, "held": 0}
+
+
+def test_a_migration_waits_for_who_is_in_its_way(store, monkeypatch):
+    names = later(monkeypatch, "alter table ohmesh.meter_status add later int")
+    holder = store.connect("ingest", autocommit=False)
+    holder.execute("update ohmesh.meter_status set last_seen = now()")
+    waits = []
+    monkeypatch.setattr(migrate.time, "sleep", lambda _: (waits.append(1), holder.rollback()))
+    owner = store.connect("owner")
+    owner.execute("set lock_timeout = '50ms'")
+    assert list(migrate.migrate(owner).applied) == names
+    assert len(waits) == 1
+
+
+def test_a_migration_that_is_wrong_is_tried_once(store, monkeypatch):
+    later(monkeypatch, "select 1/0")
+    monkeypatch.setattr(migrate.time, "sleep", lambda _: pytest.fail("waits for nothing"))
+    with pytest.raises(StoreError, match="division by zero"):
+        migrate.migrate(store.connect("owner"))
