@@ -28,7 +28,7 @@ _SIZES: dict[type, tuple[int, Callable[[Any], int]]] = {
     f.Probe: (FrameType.PROBE, lambda _: 0),
     f.Vouch: (FrameType.VOUCH, lambda vouch: 26 + len(vouch.blob)),
     f.Admit: (FrameType.ADMIT, lambda a: _DOWN + _ID * len(a.head.path) + 8 + len(a.blob)),
-    f.Outage: (FrameType.OUTAGE, lambda outage: 19 + _ID * len(outage.nodes)),
+    f.Outage: (FrameType.OUTAGE, lambda outage: 18 + _ID * len(outage.nodes)),
 }
 
 

@@ -220,15 +220,14 @@ def _decode_report(body: bytes) -> f.Report:
 
 
 def _encode_outage(frame: f.Outage) -> bytes:
-    return _pack_up(frame.head) + bytes([frame.kind]) + b"".join(map(_ID.pack, frame.nodes))
+    return _pack_up(frame.head) + b"".join(map(_ID.pack, frame.nodes))
 
 
 def _decode_outage(body: bytes) -> f.Outage:
     head = _up_head(body)
     rest = body[_UPHEAD.size :]
-    _require(len(rest) > _ID.size and rest[0] in _OUTAGE_KINDS)
-    _require(len(rest) <= 1 + c.MAX_OUTAGE_IDS * _ID.size and len(rest) % _ID.size == 1)
-    return f.Outage(head, rest[0], tuple(node for (node,) in _ID.iter_unpack(rest[1:])))
+    _require(0 < len(rest) <= c.MAX_OUTAGE_IDS * _ID.size and len(rest) % _ID.size == 0)
+    return f.Outage(head, tuple(node for (node,) in _ID.iter_unpack(rest)))
 
 
 def _encode_down(frame: f.Down) -> bytes:
@@ -320,7 +319,6 @@ def _decode_probe(body: bytes) -> f.Probe:
 
 
 _REPORT_STATUSES: Final = frozenset(f.ReportStatus)
-_OUTAGE_KINDS: Final = frozenset(f.OutageKind)
 _HACK_STATUSES: Final = frozenset(f.HackStatus)
 _JOIN_STAGES: Final = frozenset(f.JoinStage)
 

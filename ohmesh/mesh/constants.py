@@ -109,6 +109,8 @@ TRICKLE_RESET_GAP_MS: Final = 60_000
 
 COLLECT_MIN_MS: Final = 2_000
 COLLECT_MAX_MS: Final = 4_000
+COLLECT_BOOT_MS: Final = 12_000
+"""The same after a boot: where all are powered on together, their probes come in a wave."""
 PROBE_BEST: Final = 5
 """Only the best five candidates are probed (wsrd); unbounded probing starves them all."""
 PROBE_FIRST: Final = 3
@@ -133,6 +135,8 @@ POISON_COUNT: Final = 3
 POISON_GAP_MS: Final = 1_000
 HOLD_DOWN_MS: Final = 4_000
 """Soliciting at once re-joins our own child: RIOT #2689."""
+BOOT_SPREAD_MS: Final = 10_000
+"""Who boots waits for a part of this: a feeder gets its power back in one moment."""
 BOOT_POISON_COUNT: Final = 2
 ADOPT_GRACE_MS: Final = 120_000
 """A newer sequence of our root is taken over this late at most; see feasibility.py."""
@@ -148,9 +152,11 @@ HOUSEKEEPING_MS: Final = 600_000
 
 # --- registration and end-to-end acknowledgement ------------------------------------------------
 
-REG_FIRST_MS: Final = 150_000
+REG_FIRST_MS: Final = 120_000
 """Jitter of the first registration with a root that knows nobody yet: a channel of 50 kbps carries
 about six registrations a second, and a thousand meters may have booted together."""
+ROOT_YOUNG_MS: Final = 2 * REG_FIRST_MS
+"""A root that booted without its table says nothing of its size for so long."""
 REG_KNOWN_MS: Final = 30_000
 """The same with a root that says how many it knows."""
 REG_AGAIN_MS: Final = 4_000
@@ -173,6 +179,8 @@ ACK_GAP_MS: Final = 5_000
 """Wait before the root asks for a gap: a frame on its retry may still fill it."""
 RESEND_MS: Final = 7_920_000
 """2.2 h: all unacknowledged payloads are sent again."""
+HELD_MS: Final = 300_000
+"""Payloads of a former boot are sent after this time although no registration was answered."""
 ACK_MARGIN_MS: Final = 10_000
 """A payload sent this shortly before a registration is not called missing by its answer."""
 ACK_BITMAP_BITS: Final = 64

@@ -225,7 +225,7 @@ class Engine:
         if self.root_side is not None:
             self.root_side.outage(now_ms, frame)
         else:
-            self.outages.heard(now_ms, frame.kind, frame.nodes)
+            self.outages.heard(now_ms, frame.nodes)
 
     def _up(self, now_ms: int, src: int, frame: UpFrame, lseq: int) -> None:
         core = self.core

@@ -38,6 +38,7 @@ class ResetCause(IntEnum):
     ROOT = 4
     RANK = 5
     INCONSISTENT = 6
+    SILENCE = 7
 
 
 class Formation:
@@ -93,17 +94,12 @@ class Formation:
     def start(self, now_ms: int) -> None:
         """Boot a meter: let the children of a former life go, then look around."""
         self._started_ms = now_ms
+        core = self._core
         self._poisons_left = c.BOOT_POISON_COUNT
-        self.poison_due(now_ms)
-        self._solicit_ms = self._core.scaled(c.SOLICIT_MIN_MS)
-        self._core.timers.set(
-            Timer.SOLICIT,
-            now_ms
-            + 1
-            + self._core.rng.randrange(
-                self._core.scaled(c.POISON_GAP_MS),
-            ),
-        )
+        self._solicit_ms = core.scaled(c.SOLICIT_MIN_MS)
+        at_ms = now_ms + 1 + core.rng.randrange(core.scaled(c.BOOT_SPREAD_MS))
+        core.timers.set(Timer.POISON, at_ms)
+        core.timers.set(Timer.SOLICIT, at_ms + 1 + core.rng.randrange(core.scaled(c.POISON_GAP_MS)))
 
     def start_root(self, now_ms: int) -> None:
         """Boot a root: it is where it is, and says so."""
@@ -120,11 +116,15 @@ class Formation:
         core.dirty = False
         if core.config.is_root or (core.phase is Phase.SEEKING and self._probing):
             return
+        silent = core.attached and core.flags & TagFlag.COLLECT_ONLY
         change = self._routing.evaluate(now_ms)
         if change.lost:
             self._lose(now_ms)
         elif core.parents:
             self._apply(now_ms, change)
+            if core.flags & TagFlag.COLLECT_ONLY != silent:
+                # Silence begins and ends everywhere within seconds, or it lasts for whom it missed.
+                self.reset_trickle(now_ms, ResetCause.SILENCE)
 
     def _apply(self, now_ms: int, change: Change) -> None:
         core, timers = self._core, self._core.timers
@@ -296,7 +296,7 @@ class Formation:
         if adv.time_s:
             self.time_offset_s = adv.time_s - now_ms // 1000
         if self._follow_call(row):
-            self._uplink.register_within(now_ms, self._spread_ms(c.REG_KNOWN_MS))
+            self._uplink.register_within(now_ms, self._spread_ms(self._first_ms()))
             self.reset_trickle(now_ms, ResetCause.VERSION)
 
     def _follow_call(self, row: Neighbour) -> bool:
@@ -496,7 +496,8 @@ class Formation:
         return self._core.scaled(c.PROBE_RELAY_MS if relay else c.PROBE_LEAF_MS)
 
     def _collect_ms(self) -> int:
-        spread_ms = c.COLLECT_MAX_MS - c.COLLECT_MIN_MS
+        booting = self._core.phase is Phase.SEEKING and self._held_until_ms < 0
+        spread_ms = (c.COLLECT_BOOT_MS if booting else c.COLLECT_MAX_MS) - c.COLLECT_MIN_MS
         return self._core.scaled(c.COLLECT_MIN_MS + self._core.rng.randrange(spread_ms))
 
     # --- repair ---------------------------------------------------------------------------------

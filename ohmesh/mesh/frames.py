@@ -73,6 +73,8 @@ class UpFlag:
     """Some payload was sent before and is still not acknowledged."""
     RANK_ERROR: Final = 4
     """A relay saw a rank that did not fall (RFC 6553, R)."""
+    RESTORED: Final = 16
+    """The origin has its power back: said by the registration it sends after a boot anyway."""
 
 
 class SolFlag:
@@ -88,13 +90,6 @@ class ReportStatus(IntEnum):
 
     DELIVERED = 0
     LINK_FAILED = 1
-
-
-class OutageKind(IntEnum):
-    """Power lost or power back."""
-
-    OUTAGE = 0
-    RESTORED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +234,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Meters that lost power or have it again."""
+    """Meters that lost power; who has it again says so by ``UpFlag.RESTORED``."""
 
     head: UpHead
-    kind: int
     nodes: tuple[int, ...]
 
 

@@ -3,13 +3,16 @@
 A last gasp is one broadcast that nobody acknowledges: there is energy for no more. Whoever hears it
 and has a way up gathers the ids for two seconds and sends one frame, so that a dead feeder costs a
 few frames and not hundreds. A root that hears of many at once asks everybody to be quiet (collect
-only: no probes, no registrations) until the reports level off.
+only: no probes, no registrations) until the reports level off. Who has power again needs no report
+of its own: the registration after its boot says so, at the pace at which the channel carries those.
 """
+
+from itertools import islice
 
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.core import Core, LinkBroadcast
 from ohmesh.mesh.forwarding import Forwarder, Job, JobKind
-from ohmesh.mesh.frames import Outage, OutageKind
+from ohmesh.mesh.frames import Outage
 from ohmesh.mesh.timers import Timer
 from ohmesh.mesh.uplink import Uplink
 
@@ -27,35 +30,29 @@ class OutageRelay:
         self._core = core
         self._forwarder = forwarder
         self._uplink = uplink
-        self._gathered: dict[tuple[int, int], None] = {}
+        self._gathered: dict[int, None] = {}
 
     def last_gasp(self) -> None:
         """Tell everybody in range that our power is going."""
         head = self._uplink.head(_PRIORITY)
-        self._core.emit(LinkBroadcast(Outage(head, OutageKind.OUTAGE, (self._core.config.node,))))
+        self._core.emit(LinkBroadcast(Outage(head, (self._core.config.node,))))
 
-    def restored(self, now_ms: int) -> None:
-        """Report our own power as back; it goes up as soon as there is a parent."""
-        self.heard(now_ms, OutageKind.RESTORED, (self._core.config.node,))
-
-    def heard(self, now_ms: int, kind: int, nodes: tuple[int, ...]) -> None:
+    def heard(self, now_ms: int, nodes: tuple[int, ...]) -> None:
         """Gather reports; beyond the bound they are left to other neighbours."""
-        for node in nodes:
-            if len(self._gathered) < _GATHERED_MAX:
-                self._gathered[kind, node] = None
+        room = _GATHERED_MAX - len(self._gathered)
+        self._gathered |= dict.fromkeys(nodes[:room])
         self._core.timers.set_earlier(Timer.OUTAGE, now_ms + self._gather_ms())
 
     def due(self, now_ms: int) -> None:
-        """Send what was gathered, one frame for each kind at a time."""
+        """Send what was gathered, a frame at a time."""
         if not self._gathered:
             return
         if self._core.attached:
-            kind = next(iter(self._gathered))[0]
-            nodes = [node for of, node in self._gathered if of == kind][: c.MAX_OUTAGE_IDS]
-            frame = Outage(self._uplink.head(_PRIORITY), kind, tuple(nodes))
+            nodes = tuple(islice(self._gathered, c.MAX_OUTAGE_IDS))
+            frame = Outage(self._uplink.head(_PRIORITY), nodes)
             if self._forwarder.submit(Job(JobKind.UP, frame, now_ms, priority=_PRIORITY)):
                 for node in nodes:
-                    del self._gathered[kind, node]
+                    del self._gathered[node]
         if self._gathered:
             self._core.timers.set_earlier(Timer.OUTAGE, now_ms + self._gather_ms())
 
@@ -77,7 +74,7 @@ class OutageWatch:
         return len(self._lost)
 
     def report(self, now_ms: int, nodes: tuple[int, ...]) -> None:
-        """Note reports of either kind: both mean that things are still moving."""
+        """Note reports of lost power; power that is back asks for no silence."""
         for node in nodes:
             if len(self._lost) < c.ROUTES_MAX:
                 self._lost[node] = now_ms

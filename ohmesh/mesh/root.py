@@ -23,7 +23,6 @@ from ohmesh.mesh.frames import (
     Join,
     JoinStage,
     Outage,
-    OutageKind,
     Reg,
     RegAck,
     Report,
@@ -67,6 +66,7 @@ class RootSide:
         "_outages",
         "_owed",
         "_seq_ms",
+        "_started_ms",
         "commands",
         "epoch",
         "routes",
@@ -86,6 +86,7 @@ class RootSide:
         formation.dtsn = self.epoch & 0xFF
         self.seq = 0
         self._seq_ms = 0
+        self._started_ms = 0
         self._grounded = True
         self._outages = OutageWatch()
         self._kept: tuple[PersistRoute, ...] = ()
@@ -122,16 +123,19 @@ class RootSide:
     def start(self, now_ms: int) -> None:
         """Take our place as root and say so."""
         core = self._core
+        self._started_ms = now_ms
         core.root = core.config.node
         core.rank = c.ROOT_RANK
         for kept in self._kept:
             self.routes.restore(now_ms, kept.node, kept.record)
         self._kept = ()
+        self._formation.size_code = _size_code(len(self.routes))
         core.flags = TagFlag.GROUNDED | TagFlag.ACCEPTS
         core.feasibility.adopt(core.root, (self.epoch, self.seq))
         self._formation.time_offset_s = max(1, core.config.epoch - now_ms // 1000)
         self._formation.start_root(now_ms)
         core.timers.set(Timer.ROOT_SEQ, now_ms + core.scaled(c.SEQ_BUMP_MS))
+        core.look_again(now_ms + core.scaled(c.ROOT_YOUNG_MS))
 
     def bump(self, now_ms: int) -> None:
         """Begin a new sequence; after the last one a new epoch, so that none is ever older."""
@@ -205,8 +209,8 @@ class RootSide:
     # --- outages ---------------------------------------------------------------------------------
 
     def outage(self, now_ms: int, frame: Outage) -> None:
-        """Hand a report of lost or restored power over, and quieten the network in a storm."""
-        self._core.emit(PowerReport(frame.kind == OutageKind.RESTORED, frame.nodes))
+        """Hand a report of lost power over, and quieten the network in a storm."""
+        self._core.emit(PowerReport(restored=False, nodes=frame.nodes))
         self._outages.report(now_ms, frame.nodes)
         self.outage_due(now_ms)
 
@@ -297,11 +301,14 @@ class RootSide:
         for node in self.routes.expire(now_ms):
             self._core.trace("route.expired")
             self._core.emit(ForgetRoute(node))
+        self._count(now_ms)
 
     # --- registrations and acknowledgements -----------------------------------------------------
 
     def _register(self, now_ms: int, reg: Reg) -> None:
         node = reg.head.origin
+        if reg.head.flags & UpFlag.RESTORED:
+            self._core.emit(PowerReport(restored=True, nodes=(node,)))
         row = self.routes.register(now_ms, reg)
         if row is None:
             self._core.trace("register.refused")
@@ -309,10 +316,19 @@ class RootSide:
         record = self.routes.changed(node)
         if record is not None:
             self._core.emit(PersistRoute(node, record))
-        self._formation.size_code = min(len(self.routes).bit_length(), c.SIZE_CODE_MAX)
+        self._count(now_ms)
         self._acknowledge(now_ms, node, row)
         self.commands.life_sign(now_ms, node)
         self._pay(now_ms)
+
+    def _count(self, now_ms: int) -> None:
+        """Let everybody know how many there are: it sets the pace of registrations.
+
+        Who booted lately knows a few of many, and says nothing rather than so little.
+        """
+        formation = self._formation
+        if formation.size_code or now_ms - self._started_ms >= self._core.scaled(c.ROOT_YOUNG_MS):
+            formation.size_code = _size_code(len(self.routes))
 
     def _after_mark(self, now_ms: int, row: Registration, frame: Up) -> None:
         row.since_ack += len(frame.records)
@@ -415,3 +431,7 @@ class RootSide:
         row = self.routes.get(node) if node is not None else None
         if node is not None and row is not None:
             self._acknowledge(now_ms, node, row)
+
+
+def _size_code(nodes: int) -> int:
+    return min(nodes.bit_length(), c.SIZE_CODE_MAX)

@@ -121,7 +121,7 @@ class Station:
             raise MeshUsageError(msg)
         self._started = True
         self._now_ms = now_ms
-        self._engine.uplink.store.rebase(now_ms)
+        self._engine.uplink.start(now_ms)
         if self._sealer.newest != NO_KEY:
             self._enter()
         elif self._candidate is not None:
@@ -224,14 +224,13 @@ class Station:
         return self._finish()
 
     def power_restored(self, now_ms: int) -> list[Output]:
-        """Meter: report after a boot that power is back; it goes up when there is a parent.
+        """Meter: report after a boot that power is back; its registration says so.
 
         Raises:
             MeshUsageError: on a root.
         """
         self._advance_meter(now_ms)
-        self._engine.outages.restored(self._now_ms)
-        self._engine.settle(self._now_ms)
+        self._engine.uplink.power_restored(self._now_ms)
         return self._finish()
 
     def forget(self, now_ms: int, node: int) -> list[Output]:

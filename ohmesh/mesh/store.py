@@ -10,6 +10,8 @@ from ohmesh.mesh.frames import Record, UpFlag
 from ohmesh.mesh.outputs import PersistPayload
 
 _UNSENT = -1
+_HELD = -2
+"""Of a former boot: what the root has of these, its answer to our registration tells."""
 _OSEQ_MAX = 0xFFFFFFFF
 
 
@@ -55,8 +57,8 @@ class Store:
         return [PersistPayload(o, e.priority, e.payload) for o, e in self._entries.items()]
 
     def restore(self, now_ms: int, oseq: int, priority: int, payload: bytes) -> None:
-        """Put a payload of the last boot back; call with rising oseq."""
-        self._insert(oseq, Entry(payload, priority, now_ms))
+        """Put a payload of the last boot back, held; call with rising oseq."""
+        self._entries[oseq] = Entry(payload, priority, now_ms, _HELD)
         self.next_oseq = max(self.next_oseq, oseq + 1)
 
     def rebase(self, now_ms: int) -> None:
@@ -143,13 +145,17 @@ class Store:
             if oseq > high_water + c.ACK_BITMAP_BITS:
                 break
             limit_ms = max(before_ms, gap_ms) if oseq < top else before_ms
-            if _UNSENT < entry.sent_ms < limit_ms:
+            if entry.sent_ms == _HELD or _UNSENT < entry.sent_ms < limit_ms:
                 found.append(oseq)
         return found
 
     def stale(self, before_ms: int) -> list[int]:
-        """Return payloads sent before a time and still not acknowledged."""
-        return [o for o, entry in self._entries.items() if _UNSENT < entry.sent_ms < before_ms]
+        """Return payloads held, or sent before a time, and still not acknowledged."""
+        return [
+            oseq
+            for oseq, entry in self._entries.items()
+            if entry.sent_ms == _HELD or _UNSENT < entry.sent_ms < before_ms
+        ]
 
     def _insert(self, oseq: int, entry: Entry) -> None:
         self._entries[oseq] = entry

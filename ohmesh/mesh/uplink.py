@@ -24,6 +24,7 @@ class Uplink:
         "_reg_fseq",
         "_reg_parent",
         "_reg_sent_ms",
+        "_restored",
         "_sending",
         "_spread_ms",
         "_tries",
@@ -47,11 +48,18 @@ class Uplink:
         self._awaiting = False
         self._reg_parent = 0
         self._reg_sent_ms = -1
+        self._restored: int = UpFlag.NONE
         self._spread_ms = 0
         self._tries = 0
         self._pause_ms = 0
 
     # --- payloads -------------------------------------------------------------------------------
+
+    def start(self, now_ms: int) -> None:
+        """Boot: how long power was off is unknown, and so is what arrived before."""
+        self.store.rebase(now_ms)
+        if len(self.store):
+            self._core.timers.set(Timer.RESEND, now_ms + self._core.scaled(c.HELD_MS))
 
     def submit(self, now_ms: int, payload: bytes, priority: int) -> None:
         """Keep a payload; it is sent when a parent is there."""
@@ -134,6 +142,14 @@ class Uplink:
         at_ms = now_ms + 1 + self._core.rng.randrange(max(1, spread_ms))
         self._core.timers.set_earlier(Timer.REGISTER, at_ms)
 
+    def power_restored(self, now_ms: int) -> None:
+        """Let the next registration say that our power is back."""
+        self._restored = UpFlag.RESTORED
+        if self.registered_root or self._awaiting:
+            # An answer under way is to a registration that did not say so.
+            self._awaiting = False
+            self.register_within(now_ms, self._core.scaled(c.REG_CHANGE_MS))
+
     def register_due(self, now_ms: int) -> None:
         """Send a registration, and arrange the next: retry, pause, or none while unattached."""
         core = self._core
@@ -144,7 +160,7 @@ class Uplink:
             core.timers.set(Timer.REGISTER, now_ms + core.spread(core.scaled(c.OUTAGE_WINDOW_MS)))
             return
         frame = Reg(
-            self.head(_CONTROL_PRIORITY),
+            self.head(_CONTROL_PRIORITY | self._restored),
             self.life,
             max(1, c.REG_LIFETIME_S // core.config.timer_divisor),
             self.store.floor,
@@ -199,6 +215,7 @@ class Uplink:
         self.registered_root = core.root
         # Later acknowledgements echo the same registration and must not push its refresh back.
         self._awaiting = False
+        self._restored = UpFlag.NONE
         self._tries = 0
         self._pause_ms = 0
         refresh_ms = lifetime_s * 10 * c.REG_REFRESH_PERCENT

@@ -62,12 +62,7 @@ FRAMES = st.one_of(
     regs(),
     up_frames(),
     st.builds(f.Report, UPS, st.sampled_from(f.ReportStatus), U32, U32, U32),
-    st.builds(
-        f.Outage,
-        UPS,
-        st.sampled_from(f.OutageKind),
-        st.lists(U32, min_size=1, max_size=32).map(tuple),
-    ),
+    st.builds(f.Outage, UPS, st.lists(U32, min_size=1, max_size=32).map(tuple)),
     st.builds(f.Down, downs(), st.binary(max_size=160)),
     st.builds(f.RegAck, downs(), U32, U16, U8, U16, U32, U64, U32),
     HACKS,

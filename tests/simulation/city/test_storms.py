@@ -13,6 +13,7 @@ from meter_sim.city.experiments.switches import oracle_switches
 from meter_sim.city.profiles import PROFILES
 from meter_sim.city.weather import Weather
 from ohmesh.mesh import constants as c
+from ohmesh.mesh.frames import FrameType
 
 
 def values(measures):
@@ -35,7 +36,19 @@ def test_last_gasps_are_heard_and_feeders_return():
     found = values(storms.outages(Plan("suburb-mid", 40, 1, quick=True)))
     assert found["outages_heard_share"] > 0.5
     assert 0 < found["feeder_back_t95_s"] < 30 * 60
+    # Nobody asks for silence while power comes back, and not all speak in the same second.
+    assert found["city_back_t95_s"] < 120
+    assert found["channel_peak_share"] < 0.75
     assert found["readings_lost"] == 0
+
+
+def test_a_parent_found_before_the_first_registration_does_not_hurry_it():
+    city = build_city(PROFILES["suburb-mid"], 300, 1, gateways=1, radio=Radio.FUSED)
+    world = city.world
+    world.boot_all(SECOND_US)
+    world.run(MINUTE_US)
+    assert world.traces["parent.switched"] > 10
+    assert world.frames.count[FrameType.REG] < 850
 
 
 def test_the_bound_of_switches_is_none_in_calm_and_some_when_links_flap():

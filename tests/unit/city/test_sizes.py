@@ -15,7 +15,7 @@ FRAMES = [
     f.Up(UP, 7, (f.Record(1, 0, b"abc"), f.Record(2, 0, b"defgh"))),
     f.Reg(UP, 7, 7200, 1, ((1, 128), (2, 256))),
     f.Report(UP, 0, 1, 2, 3),
-    f.Outage(UP, 0, (1, 2, 3)),
+    f.Outage(UP, (1, 2, 3)),
     f.Down(DOWN, b"close"),
     f.RegAck(DOWN, 1, 2, 0, 7200, 3, 4, 5),
     f.Join(0, 1, b"blob"),

@@ -204,7 +204,7 @@ def test_meter_that_lost_its_counter_is_heard_again():
         world.run(world.now_ms + 500)
     world.kill(101)
     world.boot(101, blank=True)
-    world.run(world.now_ms + 60_000)
+    world.run(world.now_ms + 120_000)
     assert world.station(101).joined
     world.delivered.clear()
     world.submit(101, b"first of a new life")

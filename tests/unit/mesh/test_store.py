@@ -86,3 +86,15 @@ def test_restored_payloads_keep_their_numbers():
     store.restore(0, 7, 1, b"seven")
     assert store.add(0, 0, b"eight")[0] == 8
     assert store.floor == 7
+
+
+def test_payloads_of_a_former_boot_wait_until_it_is_known_which_are_missing():
+    store = Store(10, next_oseq=4)
+    for oseq in (1, 2, 3):
+        store.restore(0, oseq, 0, b"before")
+    assert not store.has_ready
+    store.add(0, 0, b"after")
+    assert oseqs(store.draw(0)[0]) == [4]
+    assert store.acknowledge(1, 0b10) == [1, 3]
+    assert store.missing(1, 0b10, before_ms=-1, gap_ms=-1) == [2]
+    assert store.stale(0) == [2]
