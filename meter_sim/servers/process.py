@@ -95,7 +95,7 @@ def stop(process: subprocess.Popen[bytes], *, sig: int = signal.SIGTERM, wait_s:
 
 
 def wait_until(
-    ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, *, limit_s: float = 30
+    ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, *, limit_s: float = 60
 ) -> None:
     """Poll until the child is ready. Raises ServerError when it ends or takes too long."""
     deadline = time.monotonic() + limit_s
