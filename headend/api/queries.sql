@@ -205,7 +205,7 @@ limit %(limit)s
 
 -- name: transfers
 select f.id, a.name as account, f.code, f.debit, f.credit, f.amount_mu, f.value_at, f.posted_at,
-       f.ref
+       f.ref, (array['posted', 'pending', 'post', 'void'])[f.step + 1] as step
 from ohmesh.transfer f join ohmesh.account a on a.id = f.account_id
 where f.tenant_id = %(tenant_id)s and a.name = %(account)s
   and (%(code)s::int is null or f.code = %(code)s)
@@ -216,7 +216,7 @@ limit %(limit)s
 
 -- name: find_transfer
 select f.id, a.name as account, f.code, f.debit, f.credit, f.amount_mu, f.value_at, f.posted_at,
-       f.ref
+       f.ref, (array['posted', 'pending', 'post', 'void'])[f.step + 1] as step
 from ohmesh.transfer f join ohmesh.account a on a.id = f.account_id
 where f.tenant_id = %(tenant_id)s and f.id = %(id)s
 

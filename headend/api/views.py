@@ -219,7 +219,11 @@ class TopUpReceipt(View, frozen=True):
 
 
 class Transfer(View, frozen=True):
-    """One line of the ledger; it is never changed, a correction is a further line."""
+    """One line of the ledger; it is never changed, a correction is a further line.
+
+    `step`: posted, pending, post or void. What is pending is reserved until a line posts or voids
+    it; only posted and post move money.
+    """
 
     id: UUID
     account: str
@@ -230,6 +234,7 @@ class Transfer(View, frozen=True):
     value_at: Instant
     posted_at: Instant
     ref: dict[str, Any]
+    step: str
 
 
 class Event(View, frozen=True):

@@ -322,6 +322,15 @@ async def test_a_paid_device_gets_days_for_money_once(api):
     assert (shown.json()["digits"], shown.json()["state"]) == (first.json()["digits"], "issued")
     balance = (await api.get(f"/v1/contracts/{contract}/balance")).json()
     assert (balance["posted"], balance["pending"]) == (20, 0)
+    lines = (await api.get(f"/v1/accounts/{contract}/transfers")).json()["items"]
+    moved = [one for one in lines if one["step"] in {"posted", "post"}]
+    signs = [(one["credit"] == "wallet") - (one["debit"] == "wallet") for one in moved]
+    assert sum(s * one["amount_mu"] for s, one in zip(signs, moved, strict=True)) == 20
+    assert {one["step"] for one in lines} == {"posted", "pending", "post"}
+    page = (await api.get(f"/accounts/{contract}")).text
+    nothing = '<td class="n"></td>'
+    assert page.count(f"token reserved</th>{nothing}{nothing}") == 2, "a reservation moves nothing"
+    assert page.count(f">token</th>{nothing}<td") == 2
     unread = await api.post(f"{path}/tokens/verify", json={"digits": "1" * 20})
     assert (unread.status_code, unread.json()["code"]) == (422, "token_reader")
 
