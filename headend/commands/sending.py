@@ -12,7 +12,7 @@ hours are open and the notice stands. What is no longer right ends there and doe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
 
@@ -28,6 +28,7 @@ from headend.commands.dispatcher import (
     sent,
     soften,
 )
+from headend.commands.floor import counter_floor
 from headend.prepayment import cutoff, engine, supplying
 from headend.prepayment.outbox import Status
 from headend.store.plan import Plan, Queries, Row, first
@@ -57,9 +58,6 @@ CLOCK_FLIGHT_MAX: Final = timedelta(seconds=30)
 """The same for a time of day, which is wrong by as much as it was under way."""
 BLOCKS_AT_ONCE: Final = 16
 """Of a firmware, before the meter is asked again what it wants."""
-COUNTER_STEP: Final = timedelta(milliseconds=250)
-"""A counter of the seal for each: 32 bits last until 2060, and nobody sends faster for long."""
-_COUNTED_FROM: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _GUARDED: Final = [kind.value for kind in NEEDS_RELEASE]
 
 
@@ -150,11 +148,6 @@ def begin(due: Due, now: datetime, chance: float) -> Plan[Attempt | None]:
         )
     )
     return Attempt(due, counters[0]["down_counter"], now, blocks) if marked else None
-
-
-def counter_floor(now: datetime) -> int:
-    """No counter of the seal is lower at this time, whatever an old back-up says (ADR 0044)."""
-    return max(0, int((now - _COUNTED_FROM) / COUNTER_STEP))
 
 
 def _blocks(due: Due) -> Plan[tuple[tuple[int, bytes], ...]]:

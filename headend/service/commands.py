@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
 
+from headend.commands.floor import counter_floor
 from headend.store.plan import Plan, Queries, first
 from ohmesh.model.command import FINAL, CommandEvent, CommandKind, CommandState, advance
 from ohmesh.model.errors import CommandError, Conflict
@@ -109,6 +110,7 @@ def create_command(tenant_id: int, request: NewCommand, now: datetime) -> Plan[C
         requested_by=request.requested_by,
         account_id=request.account_id,
         decision_seq=request.decision_seq,
+        floor=counter_floor(now),
         now=now,
     )
     if not made:  # the same key at the same time, for another meter

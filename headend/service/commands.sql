@@ -21,11 +21,12 @@ set next_key_sealed = coalesce(next_key_sealed, %(key)s), next_key_command = %(c
 where id = %(meter_id)s returning next_key_sealed
 
 -- name: insert_command
+-- Above all numbers of before, also of those that a restored database has forgotten (ADR 0049).
 insert into ohmesh.command (id, tenant_id, meter_id, kind, argument, body, sequence, priority, not_after,
                             idempotency_key, requested_by, created_at, next_try_at, account_id,
                             decision_seq)
 values (%(id)s, %(tenant_id)s, %(meter_id)s, %(kind)s, %(argument)s, %(body)s,
-        (select coalesce(max(sequence), 0) + 1 from ohmesh.command where meter_id = %(meter_id)s),
+        (select greatest(max(sequence) + 1, %(floor)s) from ohmesh.command where meter_id = %(meter_id)s),
         %(priority)s, %(not_after)s, %(idempotency_key)s, %(requested_by)s, %(now)s, %(now)s,
         %(account_id)s, %(decision_seq)s)
 on conflict do nothing

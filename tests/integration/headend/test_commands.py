@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from headend.commands import sending
+from headend.commands.floor import COUNTER_STEP, counter_floor
 from headend.gate.judging import Signer
 from headend.gate.process import Gate
 from headend.ingest.work import sort
@@ -263,4 +264,12 @@ def test_only_what_was_not_sent_can_be_cancelled(field):
 def test_sequence_numbers_rise_per_meter(field):
     field.meter("M2")
     made = [field.ask(key=str(n), meter=f"M{1 + n % 2}") for n in range(6)]
-    assert [c.sequence for c in made] == [1, 1, 2, 2, 3, 3]
+    first = counter_floor(field.now)
+    assert [c.sequence - first for c in made] == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_command_s_number_is_above_those_that_a_restore_forgot(field):
+    before = field.ask(key="before")
+    field.store.as_admin_all("delete from ohmesh.command")
+    field.now += COUNTER_STEP
+    assert field.ask(key="after").sequence > before.sequence

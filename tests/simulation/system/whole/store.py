@@ -570,9 +570,10 @@ def _named(c, row):
 
 
 @answers(SERVICE, "insert_command")
-def _insert_command(c, id, meter_id, now, **fields):
+def _insert_command(c, id, meter_id, floor, now, **fields):
     rows = c.store.table("command").values()
-    sequence = max((r["sequence"] for r in rows if r["meter_id"] == meter_id), default=0) + 1
+    newest = max((r["sequence"] for r in rows if r["meter_id"] == meter_id), default=0)
+    sequence = max(newest + 1, floor)
     more = dict.fromkeys(("proof", "relay", "resolved_at", "sent_at", "result_status", "detail"))
     row = {
         "id": UUID(str(id)),
