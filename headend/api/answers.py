@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from headend.api.views import View
 
 _Row = TypeVar("_Row")
+_Key = TypeVar("_Key")
+_First = TypeVar("_First")
 _JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
 
@@ -34,21 +36,41 @@ def accepted(content: View, *, replayed: bool, status: int = 201) -> Response:
     return answer(content, 200 if replayed else status)
 
 
+class Paged(Protocol):
+    """What a list is asked for."""
+
+    @property
+    def page_size(self) -> int:
+        """How many items at most."""
+
+    @property
+    def cursor(self) -> str | None:
+        """The `next` of the page before."""
+
+
 class Pager:
     """One page of a list: asks the query for a row more than the page holds to see if it ends."""
 
     def __init__(
-        self, request: Request, cursors: Cursors, scope: Mapping[str, object], size: int
+        self, request: Request, cursors: Cursors, scope: Mapping[str, object], query: Paged
     ) -> None:
         self._request = request
         self._cursors = cursors
         self._scope = scope
-        self._size = size
+        self._query = query
+
+    def behind(self, kind: type[_Key], first: _First) -> _Key | _First:
+        """The sort key that the page begins behind; `first` without a cursor.
+
+        Raises: Problem(invalid-cursor).
+        """
+        text = self._query.cursor
+        return self._cursors.open(self._scope, text, kind) if text else first
 
     @property
     def limit(self) -> int:
         """The limit for the query."""
-        return self._size + 1
+        return self._query.page_size + 1
 
     def page(
         self,
@@ -57,8 +79,9 @@ class Pager:
         key: Callable[[_Row], tuple[object, ...]],
     ) -> Response:
         """The rows as items, and the cursor behind the last when there are more."""
-        shown = rows[: self._size]
-        cursor = self._cursors.seal(self._scope, key(shown[-1])) if len(rows) > self._size else None
+        shown = rows[: self._query.page_size]
+        more = len(rows) > len(shown)
+        cursor = self._cursors.seal(self._scope, key(shown[-1])) if more else None
         response = answer({"items": [view(row) for row in shown], "next": cursor})
         if cursor:
             response.headers["Link"] = f'<{self._next(cursor)}>; rel="next"'

@@ -166,8 +166,8 @@ async def list_tariffs(
 ) -> Response:
     """List tariffs in the order they were made."""
     scope = query.scope("tariffs", tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[int])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[int], (None,))
     rows = await parts.rows(who.tenant_id, "tariffs", after=after, limit=pager.limit)
     return pager.page(rows, _tariff_view, lambda row: (row["id"],))
 
@@ -201,8 +201,8 @@ async def list_accounts(
 ) -> Response:
     """List prepaid accounts with balance, supply wanted and relay read back."""
     scope = query.scope("accounts", tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[str], (None,))
     rows = await parts.rows(who.tenant_id, "accounts", **span(after=after), limit=pager.limit)
     return pager.page(rows, account_view, lambda row: (row["account"],))
 
@@ -318,12 +318,8 @@ async def list_transfers(
     """List the lines of an account's ledger, newest first."""
     await find_account(parts, who, account)
     scope = query.scope("transfers", tenant=who.tenant_id, account=account)
-    before = (
-        parts.cursors.open(scope, query.cursor, tuple[datetime, UUID])
-        if query.cursor
-        else (None, None)
-    )
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    before = pager.behind(tuple[datetime, UUID], (None, None))
     code = None if query.code is None else _CODES[query.code].value
     rows = await find_transfers(parts, who, account, code=code, before=before, limit=pager.limit)
     return pager.page(rows, transfer_view, lambda row: (row["posted_at"], row["id"]))

@@ -118,12 +118,8 @@ async def list_commands(
 ) -> Response:
     """List commands, newest first."""
     scope = query.scope("commands", tenant=who.tenant_id)
-    before = (
-        parts.cursors.open(scope, query.cursor, tuple[datetime, UUID])
-        if query.cursor
-        else (None, None)
-    )
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    before = pager.behind(tuple[datetime, UUID], (None, None))
     rows = await find_commands(
         parts, who, meter=query.meter, state=query.state, before=before, limit=pager.limit
     )

@@ -249,10 +249,8 @@ async def statement(
     """List a contract's transfers posted in a period, newest first."""
     found = await _contract(parts, who, contract)
     scope = query.scope("statement", tenant=who.tenant_id, contract=contract)
-    before: tuple[datetime | None, UUID | None] = (None, None)
-    if query.cursor:
-        before = parts.cursors.open(scope, query.cursor, tuple[datetime, UUID])
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    before = pager.behind(tuple[datetime, UUID], (None, None))
     statement_of = ACCOUNT_SQL(
         "statement",
         account_id=found["id"],
@@ -442,8 +440,8 @@ async def reconciliations(
 ) -> Response:
     """List the daily reconciliations of the ledger, newest first."""
     scope = query.scope("reconciliation", tenant=who.tenant_id)
-    before = parts.cursors.open(scope, query.cursor, tuple[date])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (before,) = pager.behind(tuple[date], (None,))
     found = SQL("reconciliations", tenant_id=who.tenant_id, before=before, limit=pager.limit)
     rows = await parts.store.run(who.tenant_id, single(found))
     return pager.page(rows, lambda row: views.Reconciliation(**row), lambda row: (row["day"],))
@@ -466,10 +464,8 @@ async def held_releases(
 ) -> Response:
     """List disconnections in quarantine, oldest first."""
     scope = query.scope("held", tenant=who.tenant_id)
-    after: tuple[datetime | None, UUID | None] = (None, None)
-    if query.cursor:
-        after = parts.cursors.open(scope, query.cursor, tuple[datetime, UUID])
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    after = pager.behind(tuple[datetime, UUID], (None, None))
     found = SQL(
         "held",
         tenant_id=who.tenant_id,
@@ -514,10 +510,8 @@ async def odyssey(
 ) -> Response:
     """List booked payments as rows of the Odyssey data export, oldest first."""
     scope = query.scope("odyssey", tenant=who.tenant_id)
-    after: tuple[datetime | None, UUID | None] = (None, None)
-    if query.cursor:
-        after = parts.cursors.open(scope, query.cursor, tuple[datetime, UUID])
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    after = pager.behind(tuple[datetime, UUID], (None, None))
     found = SQL(
         "odyssey",
         tenant_id=who.tenant_id,

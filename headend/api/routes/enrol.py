@@ -92,8 +92,8 @@ async def list_certificates(
     """List a gateway's certificates, revoked and expired ones too."""
     number = await _gateway_id(parts, who, gateway)
     scope = query.scope("certificates", tenant=who.tenant_id, gateway=gateway)
-    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[str], (None,))
     ask = enrolment.SQL(
         "certificates",
         tenant_id=who.tenant_id,

@@ -49,8 +49,8 @@ async def list_events(
 ) -> Response:
     """List events, newest first."""
     scope = query.scope("events", tenant=who.tenant_id)
-    before = parts.cursors.open(scope, query.cursor, tuple[int])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (before,) = pager.behind(tuple[int], (None,))
     rows = await parts.rows(
         who.tenant_id,
         "events",

@@ -42,8 +42,8 @@ async def list_all(
 ) -> Response:
     """List firmware images by name."""
     scope = query.scope("firmware", tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else ""
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[str], ("",))
     plan = list_firmware(who.tenant_id, after, pager.limit)
     return pager.page(await parts.store.run(who.tenant_id, plan), _view, lambda one: (one.name,))
 

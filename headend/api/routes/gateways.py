@@ -71,8 +71,8 @@ async def list_gateways(
 ) -> Response:
     """List gateways in the order of their ids."""
     scope = query.scope("gateways", tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[str], (None,))
     rows = await parts.rows(who.tenant_id, "gateways", **span(after=after), limit=pager.limit)
     return pager.page(rows, lambda row: views.Gateway(**row), lambda row: (row["gateway"],))
 
@@ -143,8 +143,8 @@ async def list_quarantine(
     They are decoded again when the meter is registered or its profile mended.
     """
     scope = query.scope("quarantine", tenant=who.tenant_id)
-    before = parts.cursors.open(scope, query.cursor, tuple[int])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (before,) = pager.behind(tuple[int], (None,))
     rows = await parts.rows(
         who.tenant_id,
         "quarantine",

@@ -38,8 +38,8 @@ async def list_groups(
 ) -> Response:
     """List groups by name; `GET /v1/meters?group=` lists the meters of one."""
     scope = query.scope("groups", tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else ""
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[str], ("",))
     plan = _groups(who, pager.limit, after=after)
     rows = await parts.store.run(who.tenant_id, plan)
     return pager.page(rows, lambda row: Group(**row), lambda row: (row["group"],))
@@ -92,8 +92,8 @@ async def list_feeders(
 ) -> Response:
     """List feeders by name, with what hangs on them, as service points name them."""
     scope = query.scope("feeders", tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else ""
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[str], ("",))
     statement = SQL("feeders", tenant_id=who.tenant_id, after=after, limit=pager.limit)
     rows = await parts.store.rows(who.tenant_id, statement)
     return pager.page(rows, lambda row: Feeder(**row), lambda row: (row["feeder"],))

@@ -152,8 +152,8 @@ async def list_meters(
 ) -> Response:
     """List meters in the order of their ids."""
     scope = query.scope("meters", tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[str], (None,))
     filters = {name: getattr(query, name) for name in MeterQuery.FILTERS}
     statement = SQL(
         "meters", tenant_id=who.tenant_id, **span(after=after), **filters, limit=pager.limit
@@ -275,8 +275,8 @@ async def list_readings(
         "meter": meter,
         **query.model_dump(mode="json", exclude={"page_size", "cursor", "format"}),
     }
-    pager = Pager(request, parts.cursors, scope, query.page_size)
-    after = parts.cursors.open(scope, query.cursor, tuple[int, int]) if query.cursor else None
+    pager = Pager(request, parts.cursors, scope, query)
+    after = pager.behind(tuple[int, int], None)
     wanted = SQL("meter_and_channels", tenant_id=who.tenant_id, name=meter if is_id(meter) else "")
     channels = await parts.store.rows(who.tenant_id, wanted.planned_once())
     if not channels:

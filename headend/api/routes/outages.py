@@ -61,8 +61,8 @@ async def list_alarms(
 ) -> Response:
     """List alarms, newest first."""
     scope = query.scope("alarms", tenant=who.tenant_id)
-    before = parts.cursors.open(scope, query.cursor, tuple[int])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (before,) = pager.behind(tuple[int], (None,))
     plan = _alarms(who, pager.limit, one=query.id, state=query.state, before=before)
     rows = await parts.store.run(who.tenant_id, plan)
     return pager.page(rows, lambda row: outage_views.Alarm(**row), lambda row: (row["alarm"],))
@@ -123,8 +123,8 @@ async def list_service_points(
 ) -> Response:
     """List service points in the order of their names."""
     scope = query.scope("service points", tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else ""
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[str], ("",))
     statement = SQL(
         "service_points",
         tenant_id=who.tenant_id,
@@ -170,8 +170,8 @@ async def list_routes(
 ) -> Response:
     """List the ways that a meter's telegrams took to its gateway, newest first."""
     scope = query.scope("routes", tenant=who.tenant_id, meter=meter)
-    before = parts.cursors.open(scope, query.cursor, tuple[datetime])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (before,) = pager.behind(tuple[datetime], (None,))
     rows = await parts.store.run(who.tenant_id, _routes(who, meter, before, pager.limit))
     return pager.page(
         rows, lambda row: outage_views.RouteChange(**row), lambda row: (row["since"],)

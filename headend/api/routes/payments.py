@@ -46,10 +46,8 @@ async def waiting(
 ) -> Response:
     """List payments that wait for a person, oldest first."""
     scope = query.scope("waiting-payments", tenant=who.tenant_id)
-    after: tuple[datetime | None, UUID | None] = (None, None)
-    if query.cursor:
-        after = parts.cursors.open(scope, query.cursor, tuple[datetime, UUID])
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    after = pager.behind(tuple[datetime, UUID], (None, None))
     found = SQL(
         "waiting_payments",
         tenant_id=who.tenant_id,

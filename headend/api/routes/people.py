@@ -109,8 +109,8 @@ async def _named(
     field = kind.__name__.lower()
     name = f"{field}s"
     scope = query.scope(name, tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else ""
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[str], ("",))
     ask = people.SQL(name, tenant_id=who.tenant_id, after=after, name=None, limit=pager.limit)
     rows = await parts.store.run(who.tenant_id, single(ask))
     return pager.page(rows, lambda row: kind(**row), lambda row: (row[field],))
@@ -208,12 +208,8 @@ async def list_approvals(
 ) -> Response:
     """List requests that need or needed a second person, newest first."""
     scope = query.scope("approvals", tenant=who.tenant_id)
-    before, last = (
-        parts.cursors.open(scope, query.cursor, tuple[datetime, UUID])
-        if query.cursor
-        else (None, None)
-    )
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    before, last = pager.behind(tuple[datetime, UUID], (None, None))
     ask = approvals.SQL(
         "list", tenant_id=who.tenant_id, before=before, before_id=last, limit=pager.limit
     )
@@ -237,8 +233,8 @@ async def list_audit(
 ) -> Response:
     """List who changed what, newest first. `ohmesh headend audit verify` checks the chain."""
     scope = query.scope("audit", tenant=who.tenant_id)
-    before = parts.cursors.open(scope, query.cursor, tuple[int])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (before,) = pager.behind(tuple[int], (None,))
     ask = audit.SQL(
         "entries", tenant_id=who.tenant_id, before=before, who=query.who, limit=pager.limit
     )

@@ -96,10 +96,8 @@ async def list_read_misses(
         "tenant": who.tenant_id,
         **query.model_dump(mode="json", exclude={"page_size", "cursor"}),
     }
-    after = (0, -1)
-    if query.cursor:
-        after = parts.cursors.open(scope, query.cursor, tuple[int, int])
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    after = pager.behind(tuple[int, int], (0, -1))
     rows = await parts.store.run(
         who.tenant_id, _misses(who.tenant_id, query, after, pager.limit, parts.now())
     )
@@ -116,10 +114,8 @@ async def list_read_gaps(
     """
     filters = query.model_dump(mode="json", exclude={"page_size", "cursor"})
     scope = {"list": "gaps", "tenant": who.tenant_id, **filters}
-    after = (0, -1)
-    if query.cursor:
-        after = parts.cursors.open(scope, query.cursor, tuple[int, int])
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    after = pager.behind(tuple[int, int], (0, -1))
     place = (_EPOCH + timedelta(microseconds=after[0]), after[1])
     rows = await parts.store.run(
         who.tenant_id, report.gaps(who.tenant_id, place, pager.limit, **filters)
@@ -142,8 +138,8 @@ async def list_overdue(
     What is missing inside a series too, and why: `/v1/reports/read-success/gaps`.
     """
     scope = query.scope("overdue", tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[str])[0] if query.cursor else ""
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[str], ("",))
     rows = await parts.store.run(
         who.tenant_id, _overdue(who.tenant_id, after, pager.limit, parts.now())
     )

@@ -41,8 +41,8 @@ async def list_channels(
 ) -> Response:
     """List the channels that readings have come in, by name: unit and resolution of each."""
     scope = query.scope("channels")
-    after = parts.cursors.open(scope, query.cursor, tuple[str, int]) if query.cursor else ("", 0)
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    after = pager.behind(tuple[str, int], ("", 0))
     statement = SQL("channels", after=after[0], after_id=after[1], limit=pager.limit)
     rows = await parts.store.rows(who.tenant_id, statement)
     return pager.page(rows, _entry, lambda row: (row["channel"], row["id"]))

@@ -158,10 +158,9 @@ def _pages(
         "meter": meter,
         **query.model_dump(mode="json", exclude={"page_size", "cursor", "format"}),
     }
-    after = (_micros(query.period_from or _FIRST), -1, -1)
-    if query.cursor:
-        after = parts.cursors.open(scope, query.cursor, tuple[int, int, int])
-    return Pager(request, parts.cursors, scope, query.page_size), after
+    pager = Pager(request, parts.cursors, scope, query)
+    first = (_micros(query.period_from or _FIRST), -1, -1)
+    return pager, pager.behind(tuple[int, int, int], first)
 
 
 def _key(row: Row) -> tuple[int, int, int]:
@@ -280,8 +279,8 @@ async def list_vee_exceptions(
 ) -> Response:
     """List what validation found, newest first."""
     scope = query.scope("exceptions", tenant=who.tenant_id)
-    before = parts.cursors.open(scope, query.cursor, tuple[int])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (before,) = pager.behind(tuple[int], (None,))
     statement = SQL(
         "exceptions",
         tenant_id=who.tenant_id,
@@ -306,10 +305,8 @@ async def list_edits(
 ) -> Response:
     """List what people wanted done with intervals, newest first."""
     scope = query.scope("edits", tenant=who.tenant_id)
-    before: tuple[datetime | None, UUID | None] = (None, None)
-    if query.cursor:
-        before = parts.cursors.open(scope, query.cursor, tuple[datetime, UUID])
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    before = pager.behind(tuple[datetime, UUID], (None, None))
     statement = SQL(
         "edits",
         tenant_id=who.tenant_id,
@@ -428,8 +425,8 @@ async def list_swaps(
 ) -> Response:
     """List the exchanges of a meter, newest first."""
     scope = query.scope("swaps", tenant=who.tenant_id, meter=meter)
-    before = parts.cursors.open(scope, query.cursor, tuple[datetime])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (before,) = pager.behind(tuple[datetime], (None,))
     rows = await parts.store.run(who.tenant_id, _swaps(who, meter, before, pager.limit))
     return pager.page(rows, lambda row: vee_views.MeterSwap(**row), lambda row: (row["at"],))
 

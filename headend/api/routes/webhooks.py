@@ -45,8 +45,8 @@ async def list_all(
 ) -> Response:
     """List webhooks."""
     scope = query.scope("webhooks", tenant=who.tenant_id)
-    after = parts.cursors.open(scope, query.cursor, tuple[UUID])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (after,) = pager.behind(tuple[UUID], (None,))
     found = SQL("webhooks", tenant_id=who.tenant_id, after=after, limit=pager.limit)
     rows = await parts.store.run(who.tenant_id, single(found))
     return pager.page(rows, _view, lambda row: (row["id"],))
@@ -93,8 +93,8 @@ async def deliveries(
 ) -> Response:
     """List a webhook's deliveries, newest first."""
     scope = query.scope("deliveries", tenant=who.tenant_id, webhook=str(webhook))
-    before = parts.cursors.open(scope, query.cursor, tuple[int])[0] if query.cursor else None
-    pager = Pager(request, parts.cursors, scope, query.page_size)
+    pager = Pager(request, parts.cursors, scope, query)
+    (before,) = pager.behind(tuple[int], (None,))
     found = SQL(
         "deliveries",
         tenant_id=who.tenant_id,
