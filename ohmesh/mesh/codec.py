@@ -9,7 +9,7 @@
     UP      UPHEAD  18 life2  20 base_oseq4  then records: delta2 age2 length1 payload    24 B +
     REG     UPHEAD  18 life2  20 lifetime2  22 floor4  then n <= 3: parent4 etx1          26 B +
     REPORT  UPHEAD  18 status1  19 dseq4  23 near4  27 far4                               31 B
-    OUTAGE  UPHEAD  18 kind1  then n <= 32: node4                                         19 B +
+    OUTAGE  UPHEAD  18 n <= 32: node4                                                     18 B +
     DNHEAD  0 origin4  4 dseq4  8 hop_limit1  9 age2  11 index1  12 n1  13 n * id4        13 B +
     DOWN    DNHEAD  payload
     REGACK  DNHEAD  reg_fseq4 life2 status1 lifetime2 high_water4 bitmap8 time4           25 B after

@@ -50,6 +50,10 @@ class Lenient(Feasibility):
         del tag, best_rank
         return True
 
+    def bound(self, root: int) -> None:
+        """Nothing bounds the choice of parents, which looks here and not above."""
+        del root
+
 
 class WithoutFeasibility(FusedStation):
     """Any neighbour with a route is taken at once."""
