@@ -242,6 +242,7 @@ def test_hostile_but_valid_questions_cost_no_memory_and_stop_nobody(programs):
     assert max(b - a for a, b in zip(before, after, strict=True)) < 100 * 2**20
     file = programs.log.read_text()
     assert "Traceback" not in file
+    assert programs.token not in file
 
 
 def test_shares_are_one_and_a_killed_supervisor_leaves_nobody(own_site, headend_base, tmp_path):
