@@ -6,6 +6,7 @@ Runs beside the simulation, on the true links; the protocol never sees it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,15 +52,18 @@ class Oracle:
     """Knows the links and answers for any set of living nodes."""
 
     def __init__(self, links: LinkTable) -> None:
-        """Keep the usable links only (ETX of at most 4 both ways)."""
+        """Nothing is worked out before it is asked for: a large city may never ask."""
         self._links = links
-        etx = links.etx()
+        self._count = len(links)
+
+    @cached_property
+    def _usable(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Child, parent and ETX of the links of an ETX of at most 4 both ways."""
+        etx = self._links.etx()
         usable = np.isfinite(etx)
         # Rows are the parent, columns the child: routes are searched from the roots outwards.
-        self._count = len(links)
-        self._child = links.senders()[usable]
-        self._parent = links.receiver[usable].astype(np.int64)
-        self._etx = etx[usable]
+        parent = self._links.receiver[usable].astype(np.int64)
+        return self._links.senders()[usable], parent, etx[usable]
 
     def link_etx(self, one: int, other: int) -> float:
         """The true ETX of a link, also of one that is too bad to be used; infinite without one."""
@@ -67,12 +71,13 @@ class Oracle:
 
     def near(self, node: int) -> list[int]:
         """Numbers of a node's neighbours over usable links."""
-        found: list[int] = (self._parent[self._child == node - 1] + 1).tolist()
+        child, parent, _ = self._usable
+        found: list[int] = (parent[child == node - 1] + 1).tolist()
         return found
 
     def degree(self) -> NDArray[np.int64]:
         """int64[n], usable links of each node."""
-        return np.bincount(self._child, minlength=self._count)
+        return np.bincount(self._usable[0], minlength=self._count)
 
     def routes(
         self,
@@ -82,20 +87,20 @@ class Oracle:
         cut: Iterable[tuple[int, int]] = (),
     ) -> Routes:
         """The cheapest routes to the roots (numbers, living ones) without the dead and the cut."""
+        children, parents, etx = self._usable
         alive = np.ones(self._count, dtype=bool)
         alive[np.fromiter(dead, dtype=np.int64) - 1] = False
-        keep = alive[self._child] & alive[self._parent]
+        keep = alive[children] & alive[parents]
         for one, other in cut:
             for a, b in ((one, other), (other, one)):
-                keep &= ~((self._child == a - 1) & (self._parent == b - 1))
+                keep &= ~((children == a - 1) & (parents == b - 1))
         index = [root - 1 for root in roots if alive[root - 1]]
         if not index:
             return Routes(np.full(self._count, np.inf), np.full(self._count, -1))
-        weights = self._etx[keep]
         shape = (self._count, self._count)
-        graph = csr_array((weights, (self._parent[keep], self._child[keep])), shape=shape)
-        etx, parent, _ = dijkstra(graph, indices=index, min_only=True, return_predecessors=True)
-        return Routes(etx, parent.astype(np.int64))
+        graph = csr_array((etx[keep], (parents[keep], children[keep])), shape=shape)
+        best, parent, _ = dijkstra(graph, indices=index, min_only=True, return_predecessors=True)
+        return Routes(best, parent.astype(np.int64))
 
 
 @dataclass(slots=True)

@@ -5,6 +5,9 @@ from enum import Enum
 
 from ohmesh.mesh.constants import DUPLICATE_HORIZON_MS
 
+_FSEQ_BITS, _HOPS_BITS = 32, 8
+_HOPS_MASK = (1 << _HOPS_BITS) - 1
+
 
 class Verdict(Enum):
     """What a relay makes of a frame's name."""
@@ -27,7 +30,8 @@ class DuplicateCache:
     def __init__(self, limit: int) -> None:
         """Create an empty cache."""
         self._limit = limit
-        self._seen: OrderedDict[tuple[int, int], tuple[int, int]] = OrderedDict()
+        # Name -> (when, hop limit), each in one number: a relay of a large sub-tree holds hundreds.
+        self._seen: OrderedDict[int, int] = OrderedDict()
 
     def __len__(self) -> int:
         """Names remembered."""
@@ -35,18 +39,27 @@ class DuplicateCache:
 
     def look(self, now_ms: int, origin: int, fseq: int, hop_limit: int) -> Verdict:
         """Return the verdict; nothing is remembered."""
-        seen = self._seen.get((origin, fseq))
-        if seen is None or now_ms - seen[1] > DUPLICATE_HORIZON_MS:
+        seen = self._seen.get(_name(origin, fseq))
+        if seen is None or _is_over(now_ms, seen):
             return Verdict.NEW
-        return Verdict.LOOPED if hop_limit < seen[0] else Verdict.DUPLICATE
+        return Verdict.LOOPED if hop_limit < seen & _HOPS_MASK else Verdict.DUPLICATE
 
     def remember(self, now_ms: int, origin: int, fseq: int, hop_limit: int) -> None:
-        """Remember a frame we took custody of."""
-        self._seen[origin, fseq] = (hop_limit, now_ms)
-        self._seen.move_to_end((origin, fseq))
-        if len(self._seen) > self._limit:
+        """Remember a frame we took custody of, and forget those over their time."""
+        name = _name(origin, fseq)
+        self._seen[name] = now_ms << _HOPS_BITS | hop_limit
+        self._seen.move_to_end(name)
+        while len(self._seen) > self._limit or _is_over(now_ms, next(iter(self._seen.values()))):
             self._seen.popitem(last=False)
 
     def forget(self, origin: int, fseq: int) -> None:
         """Forget a frame whose custody we gave back."""
-        self._seen.pop((origin, fseq), None)
+        self._seen.pop(_name(origin, fseq), None)
+
+
+def _name(origin: int, fseq: int) -> int:
+    return origin << _FSEQ_BITS | fseq
+
+
+def _is_over(now_ms: int, seen: int) -> bool:
+    return now_ms - (seen >> _HOPS_BITS) > DUPLICATE_HORIZON_MS

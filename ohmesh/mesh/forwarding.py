@@ -7,7 +7,7 @@ answered OK, or until the frame is over its age: then the origin sends the paylo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from ohmesh.mesh import constants as c
@@ -72,7 +72,7 @@ class Job:
     attempts: int = 0
     rounds_max: int = 0
     done: Callable[[int, bool], None] | None = None
-    refused: set[int] = field(default_factory=set)
+    refused: tuple[int, ...] = ()
     not_before_ms: int = 0
     rounds: int = 0
     resyncs: int = 0
@@ -143,7 +143,7 @@ class Forwarder:
         for job in self._queue:
             if job.kind is JobKind.UP and job is not self._flying:
                 job.not_before_ms = min(job.not_before_ms, now_ms)
-                job.refused.clear()
+                job.refused = ()
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class Forwarder:
             wait_ms = min(wait_ms, c.BUSY_PAUSE_MS << min(job.rounds, _BUSY_DOUBLINGS_MAX))
             job.busy = False
         job.not_before_ms = now_ms + self._core.spread(wait_ms)
-        job.refused.clear()
+        job.refused = ()
         self._core.timers.set_earlier(Timer.QUEUE, job.not_before_ms)
 
     def _dress(self, now_ms: int, job: Job) -> Frame:
@@ -257,7 +257,7 @@ class Forwarder:
             spare = len(core.parents) > 1 or not core.is_parent(row.id)
             if spare or row.failures > 1 or before <= _TRUSTED_ETX:
                 self._deny(now_ms, row)
-                job.refused.add(row.id)
+                job.refused += (row.id,)
             elif job.kind is not JobKind.UP:
                 # Frames on their way up ask again by themselves; a probe would not for minutes.
                 pause_ms = core.spread(core.paced(c.RETRY_MS[0], 1))
@@ -302,7 +302,7 @@ class Forwarder:
         if job.kind is not JobKind.UP:
             self._finish(now_ms, job, ok=False)
         elif row is not None:
-            job.refused.add(row.id)
+            job.refused += (row.id,)
 
     # --- queue ----------------------------------------------------------------------------------
 

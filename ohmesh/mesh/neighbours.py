@@ -25,9 +25,9 @@ class Neighbour:
         "dtsn",
         "etx_128ths",
         "failures",
+        "faint_db",
         "heard_ms",
         "id",
-        "rssi_dbm",
         "samples",
         "size_code",
         "tag",
@@ -47,12 +47,18 @@ class Neighbour:
         self.heard_ms = now_ms
         self.acked_ms = -1
         self.tried_ms = -1
-        self.rssi_dbm = rssi_dbm
+        self.faint_db = -rssi_dbm
+        """The strength without its sign: Python keeps one object for each small positive number."""
         self.deny_ms = 0
         self.deny_until_ms = -1
         self.busy_until_ms = -1
         self.dtsn = -1
         self.size_code = 0
+
+    @property
+    def rssi_dbm(self) -> int:
+        """The strength it is heard with, in the mean."""
+        return -self.faint_db
 
     @property
     def cost(self) -> int:
@@ -97,7 +103,7 @@ class Neighbour:
     def hear(self, now_ms: int, rssi_dbm: int) -> None:
         """Note that it was heard."""
         self.heard_ms = now_ms
-        self.rssi_dbm += (rssi_dbm - self.rssi_dbm) // 4
+        self.faint_db -= (rssi_dbm + self.faint_db) // 4
 
     def learn(self, now_ms: int, tag: Tag) -> None:
         """Take over where it says it stands; see feasibility.py for ``best_rank``."""

@@ -4,6 +4,8 @@ from enum import IntEnum, auto
 
 _NEVER = 1 << 62
 """Later than any time; every comparison works without asking whether a deadline stands."""
+_UNKNOWN = -1
+"""Earlier than any time: no deadline is taken for the earliest before all were looked at."""
 
 
 class Timer(IntEnum):
@@ -29,25 +31,32 @@ class Timer(IntEnum):
 
 
 class Timers:
-    """Deadlines in ms; few enough that the minimum is found by looking at all."""
+    """Deadlines in ms; the earliest is remembered until it moves, then all are looked at."""
 
-    __slots__ = ("due_ms",)
+    __slots__ = ("_earliest_ms", "due_ms")
 
     def __init__(self) -> None:
         """Set nothing."""
         self.due_ms = [_NEVER] * len(Timer)
+        self._earliest_ms = _NEVER
 
     def set(self, timer: Timer, at_ms: int) -> None:
         """Set or move a deadline."""
+        if at_ms < self._earliest_ms:
+            self._earliest_ms = at_ms
+        elif self.due_ms[timer] == self._earliest_ms:
+            self._earliest_ms = _UNKNOWN
         self.due_ms[timer] = at_ms
 
     def set_earlier(self, timer: Timer, at_ms: int) -> None:
         """Set the deadline unless an earlier one stands."""
-        self.due_ms[timer] = min(self.due_ms[timer], at_ms)
+        if at_ms < self.due_ms[timer]:
+            self.set(timer, at_ms)
 
     def cancel(self, timer: Timer) -> None:
         """Clear a deadline."""
-        self.due_ms[timer] = _NEVER
+        if self.due_ms[timer] != _NEVER:
+            self.set(timer, _NEVER)
 
     def is_set(self, timer: Timer) -> bool:
         """Return whether a deadline stands."""
@@ -56,5 +65,6 @@ class Timers:
     @property
     def next_ms(self) -> int | None:
         """The earliest deadline."""
-        earliest = min(self.due_ms)
-        return earliest if earliest != _NEVER else None
+        if self._earliest_ms == _UNKNOWN:
+            self._earliest_ms = min(self.due_ms)
+        return self._earliest_ms if self._earliest_ms != _NEVER else None

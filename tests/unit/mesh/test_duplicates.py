@@ -30,3 +30,12 @@ def test_bounded_and_forgetting():
     assert cache.look(0, 7, 9, 60) is Verdict.DUPLICATE
     cache.forget(7, 9)
     assert cache.look(0, 7, 9, 60) is Verdict.NEW
+
+
+def test_what_is_over_its_time_takes_no_room():
+    cache = DuplicateCache(100)
+    for fseq in range(50):
+        cache.remember(fseq, 7, fseq, 60)
+    cache.remember(DUPLICATE_HORIZON_MS + 40, 8, 1, 60)
+    assert len(cache) == 11
+    assert cache.look(DUPLICATE_HORIZON_MS + 40, 7, 40, 60) is Verdict.DUPLICATE
