@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -13,7 +14,8 @@ from headend.security.audit import Deed
 from headend.store import db
 
 TENANT = 1
-CONNECTIONS = 32
+CONNECTIONS = 8
+"""Of one process of the API. The more wait for the head of a chain, the longer the last one does."""
 
 
 async def write(url, writers, lines):
@@ -22,11 +24,16 @@ async def write(url, writers, lines):
     pool.timeout = 60
     await pool.open()
 
+    async def add(deed):
+        """Until it is there: what waited for too long was undone, and is asked again."""
+        while True:
+            with suppress(db.Unavailable):
+                async with db.tenant_transaction(pool, TENANT) as connection:
+                    return await db.run_async(connection, audit.append(deed))
+
     async def one(number):
         for line in range(lines):
-            async with db.tenant_transaction(pool, TENANT) as connection:
-                deed = Deed(f"writer-{number}", "write", f"/{line}")
-                await db.run_async(connection, audit.append(deed))
+            await add(Deed(f"writer-{number}", "write", f"/{line}"))
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -2,7 +2,8 @@
 
     OHMESH_SEED=123 python -m pytest tests/simulation/system -k replay
 
-plays one seed again. The last tests break the product on purpose: each break has to be seen.
+plays one seed again; OHMESH_METERS and OHMESH_HOURS make its world larger. The last tests break
+the product on purpose: each break has to be seen.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ from ohmesh.model.ids import GatewayId
 from ohmesh.wire import topics
 from ohmesh.wire.uplink import encode_ack
 
-HOURS = 2
+HOURS = int(os.environ.get("OHMESH_HOURS", "2"))
+METERS = int(os.environ.get("OHMESH_METERS", "6"))
+LARGER = {"meters": 12, "hours": 24}
 KNOWN = 20
 FRESH = 20
 SOAK = 1000
+SOAK_LARGER = 20
 SEEDS_TO_BREAK_IN = 40
 
 
@@ -39,13 +43,14 @@ def play():
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
 
-    def run(seed, hours=HOURS):
+    def run(seed, hours=HOURS, meters=METERS):
         place = Path(tempfile.mkdtemp(dir=folder))
-        sim = Sim(seed, place)
+        sim = Sim(seed, place, meters=meters)
         try:
             sim.play(hours)
         except Exception as error:
-            again = f"OHMESH_SEED={seed} python -m pytest tests/simulation/system -k replay"
+            world = f"OHMESH_SEED={seed} OHMESH_METERS={meters} OHMESH_HOURS={hours}"
+            again = f"{world} python -m pytest tests/simulation/system -k replay"
             raise AssertionError(f"seed {seed}: {error}\nplay it again with: {again}") from error
         return sim
 
@@ -74,6 +79,14 @@ def test_seeds_that_nobody_has_seen(play):
 def test_a_thousand_seeds(play):
     first = secrets.randbelow(2**32)
     play_all(play, range(first, first + SOAK))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(4 * 3600)
+def test_larger_worlds(play):
+    first = secrets.randbelow(2**32)
+    for seed in range(first, first + SOAK_LARGER):
+        assert play(seed, **LARGER).judge.truth
 
 
 @pytest.mark.skipif("OHMESH_SEED" not in os.environ, reason="plays the seed in OHMESH_SEED")
