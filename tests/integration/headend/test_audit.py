@@ -15,7 +15,7 @@ from headend.store import db
 
 TENANT = 1
 CONNECTIONS = 8
-"""Of one process of the API. The more wait for the head of a chain, the longer the last one does."""
+"""Of one process of the API. More of them wait longer for the end of a chain."""
 
 
 async def write(url, writers, lines):
