@@ -29,7 +29,11 @@ for radio in Radio:
 def run(home):
     environment = {**os.environ, "PYTHONPATH": str(home)} if home else dict(os.environ)
     done = subprocess.run(
-        [sys.executable, "-c", RUN], env=environment, check=True, capture_output=True, text=True
+        [sys.executable, "-P", "-c", RUN],
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.split("\n")
 
