@@ -239,11 +239,17 @@ class GatewaySide:
             time.sleep(0.001)
 
     def drain(
-        self, telegrams: list[Telegram], *, batch: int = 20, pause_s: float = 0, limit_s: float = 60
+        self,
+        telegrams: list[Telegram],
+        *,
+        through: int = 0,
+        batch: int = 20,
+        pause_s: float = 0,
+        limit_s: float = 60,
     ) -> None:
         """Send as an outbox does: batches from the oldest unacknowledged row on, until all are."""
         deadline = time.monotonic() + limit_s
-        through, wait_s = 0, 0.5
+        wait_s = 0.5
         while through < len(telegrams):
             assert time.monotonic() < deadline, f"stuck at {through} of {len(telegrams)}"
             for first in range(through, len(telegrams), batch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -54,26 +55,29 @@ class Mosquitto:
 def test_a_broker_that_is_killed_and_forgets_loses_and_doubles_nothing(store, kit, tmp_path, kills):
     store.gateway()
     store.meter()
-    count = 150 * kills
-    telegrams = [kit.telegram(n) for n in range(count)]
+    telegrams, over = [], threading.Event()
     with (
         Mosquitto(tmp_path, queue_limit=10) as broker,
         kit.running_ingest(store, broker.url),
         kit.GatewaySide(broker.url) as gateway,
     ):
-        sender = threading.Thread(
-            target=gateway.drain,
-            args=(telegrams,),
-            kwargs={"batch": 5, "pause_s": 0.02, "limit_s": 1500},
-        )
+
+        def send():
+            while not over.is_set():  # traffic as long as there are kills, however fast it goes
+                known = len(telegrams)
+                telegrams.extend(map(kit.telegram, range(known, known + 150)))
+                gateway.drain(telegrams, through=known, batch=5, pause_s=0.02, limit_s=1500)
+
+        sender = threading.Thread(target=send)
         sender.start()
         for _ in range(kills):
-            sender.join(0.3)
-            assert sender.is_alive(), "the kill came after the traffic"
+            time.sleep(0.3)
             broker.kill()
             broker.start()
-            sender.join(1.5)
+            time.sleep(1.5)
+        over.set()
         sender.join()
+    count = len(telegrams)
     assert store.counts() == {"readings": count, "telegrams": count, "held": 0}
 
 

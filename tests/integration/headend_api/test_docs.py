@@ -29,11 +29,12 @@ async def test_the_walk_works(app):
             )
             headers.setdefault("Authorization", f"Bearer {TOKEN}")
             body = words[words.index("-d") + 1] if "-d" in words else None
-            answer = await client.request(
-                "POST" if body else "GET", url, headers=headers, content=body
-            )
+            verb = "POST" if body else "GET"
+            if "-X" in words:
+                verb = words[words.index("-X") + 1]
+            answer = await client.request(verb, url, headers=headers, content=body)
             assert answer.status_code in {200, 201, 202}, (words, answer.text)
         account = (
             await client.get("/v1/accounts/W-1", headers={"Authorization": f"Bearer {TOKEN}"})
         ).json()
-        assert account["balance_mu"] == 2_000_000
+        assert account["balance_mu"] == 2_000_000 - 285_000  # the payment, and the token
