@@ -42,20 +42,29 @@ def test_a_change_under_traffic_costs_no_reading(store, broker, kit, owner, old)
     store.gateway()
     for name in names:
         store.meter(name, key=keys[name])
-    told = [
-        kit.telegram(number, meter=name, key=keys[name]) for number in range(30) for name in names
-    ]
-    early, late = told[:-METERS], told[-METERS:]
+    told, over = [], threading.Event()
+
+    def tell(rounds):
+        """Every meter so many times more; how many telegrams there were before."""
+        known = len(told)
+        for number in range(known // METERS, known // METERS + rounds):
+            told.extend(kit.telegram(number, meter=name, key=keys[name]) for name in names)
+        return known
+
+    def send():
+        while not over.is_set():
+            gateway.drain(told, through=tell(10), pause_s=0.01)
+
     store.keystore = Keystore(NEW, old)
     with kit.running_ingest(store, broker.url), kit.GatewaySide(broker.url) as gateway:
-        sender = threading.Thread(target=gateway.drain, args=(early,), kwargs={"pause_s": 0.01})
+        sender = threading.Thread(target=send)
         sender.start()
         anew = rekey(owner, store.keystore)["meter_keys"].anew
-        assert sender.is_alive(), "the change came into the traffic"
+        over.set()
         sender.join()
     store.keystore = Keystore(NEW)
     with kit.running_ingest(store, broker.url), kit.GatewaySide(broker.url) as gateway:
-        gateway.send(len(early), late)
+        gateway.send(tell(1), told[-METERS:])
         gateway.wait_ack(len(told))
     assert anew == METERS
     assert store.counts() == {"readings": len(told), "telegrams": len(told), "held": 0}
