@@ -195,7 +195,13 @@ def _add_experiment(commands: _Commands) -> None:
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="processes for seeds, default %(default)s"
     )
-    parser.add_argument("--json", action="store_true", help="print the last line only")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const="",
+        metavar="OUT",
+        help="print the last line only; with a file's name, write it there as well",
+    )
 
 
 def _add_report(commands: _Commands) -> None:

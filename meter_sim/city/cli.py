@@ -7,6 +7,7 @@ import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -46,20 +47,30 @@ def run_experiments(options: argparse.Namespace) -> int:
     headlines = [_one(experiment, first, options) for experiment in chosen]
     if options.name == "all":
         names = [experiment.name for experiment in chosen]
-        _print_all(first, dict(zip(names, headlines, strict=True)), options)
+        _say(_all(first, dict(zip(names, headlines, strict=True)), options), options)
     return 0 if all(headline.passed for headline in headlines) else 1
 
 
 def _one(experiment: Experiment, first: Plan, options: argparse.Namespace) -> Summary:
     plans = [replace(first, seed=first.seed + n) for n in range(options.seeds)]
     summaries = over_seeds(_shown(experiment, plans, options.jobs))
-    if not options.json:
+    if options.json is None:
         for summary in summaries:
             print(_line(experiment.name, summary))
         print(LIMITS)
-    if options.name != "all" or not options.json:
-        print(_json(experiment.name, first, options.seeds, summaries))
+    line = _json(experiment.name, first, options.seeds, summaries)
+    if options.name != "all":
+        _say(line, options)
+    elif options.json is None:
+        print(line)
     return summaries[0]
+
+
+def _say(line: str, options: argparse.Namespace) -> None:
+    """The last line, and in its file where one is named."""
+    print(line)
+    if options.json:
+        Path(options.json).write_text(line + "\n", encoding="utf-8")
 
 
 def _runs(experiment: Experiment, plans: list[Plan], jobs: int) -> Iterator[list[Measure]]:
@@ -119,6 +130,7 @@ def _fields(summary: Summary) -> dict[str, object]:
         "limit": _finite(summary.limit),
         "target": _finite(summary.target),
         "pass": summary.passed,
+        "values": [_finite(value) for value in summary.values],
     }
 
 
@@ -127,7 +139,7 @@ def _finite(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _print_all(plan: Plan, headlines: dict[str, Summary], options: argparse.Namespace) -> None:
+def _all(plan: Plan, headlines: dict[str, Summary], options: argparse.Namespace) -> str:
     passed = float(sum(headline.passed for headline in headlines.values()))
     total = float(len(headlines))
     head = {"experiment": "all", "profile": plan.profile, "nodes": plan.nodes}
@@ -142,7 +154,7 @@ def _print_all(plan: Plan, headlines: dict[str, Summary], options: argparse.Name
         "pass": passed == total,
         "experiments": {name: _fields(headline) for name, headline in headlines.items()},
     }
-    print(json.dumps(head | verdict))
+    return json.dumps(head | verdict)
 
 
 def write_report(options: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A figure over seeds: means, 95 % interval (Student), and the verdict."""
+    """A figure over seeds: means, 95 % interval (Student), the verdict, and each seed's value."""
 
     metric: str
     value: float
@@ -53,6 +53,7 @@ class Summary:
     limit: float
     target: float
     passed: bool
+    values: tuple[float, ...]
 
 
 def summarise(measures: Sequence[Measure]) -> Summary:
@@ -69,6 +70,7 @@ def summarise(measures: Sequence[Measure]) -> Summary:
         limit=fmean(measure.limit for measure in measures),
         target=target,
         passed=value >= target if higher else value <= target,
+        values=tuple(values),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from statistics import fmean
 
 import pytest
 
@@ -45,10 +46,14 @@ def test_names():
         experiment_named("E99")
 
 
-def test_cold_start_from_the_command_line(capsys):
-    argv = ["experiment", "E3", "--nodes", "12", "--seeds", "2", "--quick", "--json"]
+def test_cold_start_from_the_command_line(capsys, tmp_path):
+    out = tmp_path / "e3.json"
+    argv = ["experiment", "E3", "--nodes", "12", "--seeds", "2", "--quick", "--json", str(out)]
     code = main(argv)
-    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert out.read_text() == line + "\n"
+    last = json.loads(line)
+    assert last["value"] == pytest.approx(fmean(last["metrics"][0]["values"]))
     assert (last["experiment"], last["profile"], last["nodes"]) == ("E3", "suburb-mid", 12)
     assert (last["seeds"], last["metric"], last["target"]) == (2, "t95_s", 240.0)
     assert last["low"] <= last["value"] <= last["high"]
