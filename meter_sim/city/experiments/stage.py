@@ -89,13 +89,32 @@ class Plan:
 
 
 def raise_city(plan: Plan, *, gateways: int | None = None, weather: Weather | None = None) -> City:
-    """A city whose meters have joined, as far as they could, and settled."""
+    """A city whose meters have joined, all that can reach a gateway, and settled."""
     city = plan.city(gateways=gateways, weather=weather)
     city.world.boot_all(ROLLOUT_US)
     city.world.run(ROLLOUT_US)
-    run_until(city, lambda: not city.world.unjoined(), FORMED_US_MAX)
+    run_until(city, _formed(city), FORMED_US_MAX)
     city.world.run(city.world.now_us + SETTLE_US)
     return city
+
+
+def _formed(city: City) -> Callable[[], bool]:
+    """Whether all are registered that can be: only who was missing is looked at, then all again."""
+    reachable = city.oracle.routes(city.gateways).reachable
+    able = [node for node in city.world.meters() if reachable[node - 1]]
+    missing = able
+
+    def done() -> bool:
+        nonlocal missing
+        missing = _unjoined(city, missing) or _unjoined(city, able)
+        return not missing
+
+    return done
+
+
+def _unjoined(city: City, nodes: list[int]) -> list[int]:
+    nodes_of = city.world.nodes
+    return [n for n in nodes if (at := nodes_of[n].station) is not None and not at.joined]
 
 
 def run_until(
