@@ -231,12 +231,9 @@ class Headend:
         store = self.store
         for key in [k for k, r in store.table("till").items() if r["account_id"] == account]:
             store.remove("till", key)
-        ids = {c["id"]: c["scaler"] for c in store.table("channel").values() if c["name"] in ENERGY}
-        found = [
-            (at, v[0])
-            for (m, ch, at), v in store.table("reading").items()
-            if m == account and ch in ids
-        ]
+        ids = [c["id"] for c in store.table("channel").values() if c["name"] in ENERGY]
+        newest = store.table("newest")
+        found = [newest[account, channel] for channel in ids if (account, channel) in newest]
         if not found:
             return None
         at, wh = max(found)

@@ -142,9 +142,10 @@ class Sim:
             epoch = 1_750_000_000 if is_root else 0
             air.add(StationConfig(node=node, net=NET, is_root=is_root, epoch=epoch))
         line = [self.gateways[0].node, *(m.node for m in self.meters), self.gateways[-1].node]
-        for hops in (1, 2):
+        reach = max(2, len(self.meters) // 12)
+        for hops in range(1, reach + 1):
             for one, other in zip(line, line[hops:], strict=False):
-                air.link(one, other, -70 - 8 * hops)
+                air.link(one, other, -70 - 16 * hops // reach)
         self.head.settle_in(self.meters, self.gateways)
 
     def gateway_named(self, name):

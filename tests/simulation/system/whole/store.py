@@ -320,10 +320,19 @@ def _reading(fields):
     return (number(meter), number(channel), moment(at)), (number(value), number(status))
 
 
+def _keep_reading(c, key, row):
+    """The newest of a channel is kept apart: whoever charges asks for it all the time."""
+    c.store.insert("reading", key, row)
+    meter, channel, at = key
+    newest = c.store.table("newest").get((meter, channel))
+    if newest is None or at > newest[0]:
+        c.store.put("newest", (meter, channel), (at, row[0]))
+
+
 @answers(INGEST, "copy_readings")
 def _copy_readings(c, octets):
     for fields in rows_of(octets):
-        c.store.insert("reading", *_reading(fields))
+        _keep_reading(c, *_reading(fields))
 
 
 @answers(INGEST, "copy_touched")
@@ -348,7 +357,7 @@ def _copy_staging(c, octets):
 def _merge_staging(c):
     new = [one for one in c.staged if one[0] not in c.store.table("reading")]
     for key, row in new:
-        c.store.insert("reading", key, row)
+        _keep_reading(c, key, row)
     return new
 
 
