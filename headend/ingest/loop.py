@@ -93,9 +93,6 @@ class Ingest:
             self._known, self._look_at_s = connection, 0.0
             self._writer.forget()
         deliveries = self._source.fetch(self._messages, wait_s=0.2)
-        if deliveries and len(deliveries) < self._messages and self._wait_s:
-            time.sleep(self._wait_s)
-            deliveries += self._source.fetch(self._messages - len(deliveries), wait_s=0)
         if deliveries:
             self._take(connection, deliveries)
         if not deliveries or time.monotonic() >= self._look_at_s:
@@ -103,6 +100,11 @@ class Ingest:
 
     def _take(self, connection: Connection, deliveries: list[Delivery]) -> None:
         work, used = sort(deliveries, self._telegrams)
+        room = self._messages - used
+        if self._wait_s and room and work.telegrams < self._telegrams:
+            time.sleep(self._wait_s)  # a little more work shares this transaction
+            deliveries += self._source.fetch(room, wait_s=0)
+            used += sort(deliveries[used:], self._telegrams, work)[1]
         taken, rest = deliveries[:used], deliveries[used:]
         if rest:
             self._source.again(rest)

@@ -50,25 +50,33 @@ _meter_of: Final = lru_cache(maxsize=100_000)(topics.meter_of)
 
 @dataclass(slots=True)
 class Work:
-    """What a number of messages ask for; states: gateway -> online or offline, the last one."""
+    """What a number of messages ask for.
+
+    Attributes:
+        states: gateway -> online or offline, the last one.
+        telegrams: how many there are in all.
+    """
 
     batches: list[UplinkBatch] = field(default_factory=list)
     direct: list[Direct] = field(default_factory=list)
     states: dict[str, str] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+    telegrams: int = 0
 
 
-def sort(deliveries: Sequence[Delivery], telegrams_max: int) -> tuple[Work, int]:
-    """Sort messages until they hold `telegrams_max` telegrams; raises nothing.
+def sort(
+    deliveries: Sequence[Delivery], telegrams_max: int, work: Work | None = None
+) -> tuple[Work, int]:
+    """Sort messages, into `work` where there is some, until it holds `telegrams_max` telegrams.
 
-    Returns: the work, and how many of the messages it comes from, at least one.
+    Returns: the work, and how many of these messages are in it. Raises nothing.
     """
-    work, telegrams = Work(), 0
+    work = work or Work()
     for number, delivery in enumerate(deliveries):
-        if telegrams >= telegrams_max:
+        if work.telegrams >= telegrams_max:
             return work, number
         try:
-            telegrams += _sort_one(work, delivery)
+            work.telegrams += _sort_one(work, delivery)
         except WireError as error:
             reason = f"batch:{type(error).__name__.lower()}"
             work.refused.append(Refused(delivery.topic, reason, str(error), delivery.payload))
