@@ -30,18 +30,28 @@ from ohmesh.wire.uplink import encode_ack
 HOURS = int(os.environ.get("OHMESH_HOURS", "2"))
 METERS = int(os.environ.get("OHMESH_METERS", "6"))
 LARGER = {"meters": 12, "hours": 24}
+LARGEST = {"meters": 100, "hours": 48}
 KNOWN = 20
 FRESH = 20
 SOAK = 1000
 SOAK_LARGER = 20
+SOAK_LARGEST = 3
+SLOTS_A_DAY = 96
 SEEDS_TO_BREAK_IN = 40
 
 
 @pytest.fixture
-def play():
-    """A run by its seed; a breach tells how to play it again."""
+def folder():
+    """In memory, where there is such a place."""
     memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+    made = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def play(folder):
+    """A run by its seed; a breach tells how to play it again."""
 
     def run(seed, hours=HOURS, meters=METERS):
         place = Path(tempfile.mkdtemp(dir=folder))
@@ -54,8 +64,7 @@ def play():
             raise AssertionError(f"seed {seed}: {error}\nplay it again with: {again}") from error
         return sim
 
-    yield run
-    shutil.rmtree(folder)
+    return run
 
 
 def test_known_seeds_come_to_every_fault(play):
@@ -83,10 +92,13 @@ def test_a_thousand_seeds(play):
 
 @pytest.mark.soak
 @pytest.mark.timeout(4 * 3600)
-def test_larger_worlds(play):
+@pytest.mark.parametrize(
+    ("world", "seeds"), [(LARGER, SOAK_LARGER), (LARGEST, SOAK_LARGEST)], ids=["day", "two days"]
+)
+def test_larger_worlds(play, world, seeds):
     first = secrets.randbelow(2**32)
-    for seed in range(first, first + SOAK_LARGER):
-        assert play(seed, **LARGER).judge.truth
+    for seed in range(first, first + seeds):
+        assert play(seed, **world).judge.truth
 
 
 @pytest.mark.skipif("OHMESH_SEED" not in os.environ, reason="plays the seed in OHMESH_SEED")
@@ -97,6 +109,51 @@ def test_replay(play):
 def test_the_same_seed_is_the_same_run(play):
     once, again = play(5, 1).judge.trace, play(5, 1).judge.trace
     assert once == again != play(6, 1).judge.trace
+
+
+def without_power(air, meters):
+    """The stations are off; the meters count on."""
+    for meter in meters:
+        air.kill(meter.node)
+
+    def back():
+        for meter in meters:
+            air.boot(meter.node)
+            meter.hand_over()
+
+    return back
+
+
+def without_radio(air, meters):
+    """Nobody hears them; the stations keep what they are given."""
+    links = [(m.node, other, rssi) for m in meters for other, rssi in air.links[m.node].items()]
+    for one, other, _ in links:
+        air.cut(one, other)
+
+    def back():
+        for link in links:
+            air.link(*link)
+
+    return back
+
+
+def closed_within_six_hours(folder, silence, *, seed, meters):
+    missed, left = Sim(seed, folder, meters=meters).play_outage(silence, 6)
+    dark = len(range(0, meters, 10))
+    assert len({(meter, at) for meter, _, at in missed}) >= dark * (SLOTS_A_DAY - 1), seed
+    assert 1000 * len(left) <= len(missed), f"seed {seed}: {len(left)} of {len(missed)}"
+
+
+def test_the_gaps_of_a_day_are_closed_within_six_hours(folder):
+    closed_within_six_hours(folder, without_radio, seed=1, meters=4)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("silence", [without_power, without_radio])
+def test_of_a_thousand_gaps_999_are_closed_within_six_hours(folder, silence):
+    """A day without a tenth of 110 meters, then hours with every fault."""
+    closed_within_six_hours(folder, silence, seed=secrets.randbelow(2**32), meters=110)
 
 
 def acknowledge_before_the_commit(self, connection, work, deliveries, hold=None):

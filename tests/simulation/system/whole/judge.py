@@ -122,10 +122,15 @@ class Judge:
             faults.append(f"quarantine holds {len(self.store.table('quarantine'))}")
         return faults
 
-    def _missing(self):
+    def missing(self, meters=None):
+        """What meters said and the store has not."""
         names = {row["id"]: row["name"] for row in self.store.table("channel").values()}
         stored = {(m, names[ch], at) for m, ch, at in self.store.table("reading")}
         missing = self.truth.keys() - stored
+        return {one for one in missing if meters is None or one[0] in meters}
+
+    def _missing(self):
+        missing = self.missing()
         return [f"{len(missing)} readings are lost, the first {min(missing)}"] if missing else []
 
     def _in_the_dark(self, meters):

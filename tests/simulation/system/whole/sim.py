@@ -168,6 +168,7 @@ class Sim:
         """Faults for so many hours, then rest. Raises AssertionError where an invariant breaks."""
         with self._virtual():
             self._start()
+            self._next_fault()
             self.air.run(hours * HOUR_MS)
             self._heal()
             end_ms = self.air.now_ms + REST_MS
@@ -175,6 +176,30 @@ class Sim:
                 self.air.run(self.air.now_ms + QUIET_MS)
             assert not self._restless(), "; ".join(self._restless())
         return self.judge.trace
+
+    def play_outage(self, silence, hours):
+        """A day in which every tenth meter is silent, and so many hours with faults after it.
+
+        Args:
+            silence: of these meters; returns what ends it.
+
+        Returns:
+            Readings of the silent meters: missing at the end of the day, and after the hours.
+        """
+        with self._virtual():
+            self._start()
+            self.air.run(HOUR_MS)
+            silent = self.meters[::10]
+            speak = silence(self.air, silent)
+            self.air.run(25 * HOUR_MS)
+            missed = self.judge.missing({meter.number for meter in silent})
+            speak()
+            self._next_fault()
+            end_ms = self.air.now_ms + hours * HOUR_MS
+            self.air.run(end_ms - QUIET_MS)
+            self._healed = True  # no new fault in the last minutes: a restore there proves nothing
+            self.air.run(end_ms)
+            return missed, missed & self.judge.missing()
 
     @contextlib.contextmanager
     def _virtual(self):
@@ -203,7 +228,6 @@ class Sim:
             meter.start()
         self.head.start()
         self._expire_for_ever()
-        self._next_fault()
 
     def _expire_for_ever(self):
         for gateway in self.gateways:
