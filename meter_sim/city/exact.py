@@ -95,7 +95,7 @@ class ExactWorld(World):
     def inject(self, number: int, frame: bytes, rssi_dbm: int) -> None:
         """Let a node hear a frame from nowhere; the tap is not told."""
         node = self._radios[number]
-        if node.station is not None:
+        if isinstance(node.station, Station):
             self._carry_out(node, node.station.receive(self.now_us // 1000, frame, rssi_dbm))
 
     def _node(self, number: int) -> RadioNode:
@@ -205,7 +205,7 @@ class ExactWorld(World):
 
     def _hear(self, number: int, frame: bytes, rssi_tenths: int) -> None:
         node = self._radios[number]
-        if node.station is None:
+        if not isinstance(node.station, Station):
             return
         outputs = node.station.receive(self.now_us // 1000, frame, round(rssi_tenths / 10))
         self._carry_out(node, outputs)

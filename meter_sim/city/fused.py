@@ -19,19 +19,19 @@ from meter_sim.city.crowd import Crowd
 from meter_sim.city.sizes import HACK_BYTES, size_of
 from meter_sim.city.weather import STILL, Weather
 from meter_sim.city.world import Disk, Node, What, World
-from meter_sim.coin import Coin
+from meter_sim.coin import TOSSES_A_BLOCK, Coin
 from meter_sim.medium import SLOT_US, WAIT_MAX_US
-from ohmesh.mesh import PersistPayload, Station, StubSealer
 from ohmesh.mesh import constants as c
-from ohmesh.mesh.core import LinkAnswer, LinkBroadcast, LinkSend
+from ohmesh.mesh.core import Effect, LinkAnswer, LinkBroadcast, LinkSend
 from ohmesh.mesh.frames import Hack
-from ohmesh.mesh.state import State
+from ohmesh.mesh.member import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from meter_sim.city.layout import Layout
     from meter_sim.city.links import LinkTable
+    from ohmesh.mesh import PersistPayload
     from ohmesh.mesh.frames import Frame
 
 _EVERYBODY = 0
@@ -40,18 +40,23 @@ _LOOK_SLOTS = 8
 _AGAIN_SLOTS = 24
 """Mean span of the backoffs after a busy look."""
 _MS = 1_000
-_SEALER = StubSealer()
 _TRACE = struct.Struct(">QIIHH")
 
 
-class FusedStation(Station):
-    """A station without link and ARQ: what its engine asks of the link comes out as it is."""
+class FusedStation(Member):
+    """A member without a link: what its engine asks of the link comes out as it is."""
 
     __slots__ = ()
 
+    def start(self, now_ms: int) -> Any:
+        """Boot, as a node that holds the network's key."""
+        self._begin(now_ms)
+        self._engine.start(now_ms)
+        return self._engine.drain()
+
     @property
     def next_wake_ms(self) -> int | None:
-        """When ``wake`` wants to be called; there is no ARQ to ask."""
+        """When ``wake`` wants to be called."""
         return self._engine.core.timers.next_ms
 
     def wake(self, now_ms: int) -> Any:
@@ -60,13 +65,15 @@ class FusedStation(Station):
         self._engine.wake(self._now_ms)
         return self._engine.drain()
 
-    def hear(self, now_ms: int, src: int, frame: Frame, rssi_dbm: int, lseq: int | None) -> Any:
+    def hear(
+        self, now_ms: int, src: int, frame: Frame, rssi_dbm: int, lseq: int | None
+    ) -> list[Effect]:
         """Take a frame as a value. Returns: effects."""
         self._now_ms = max(self._now_ms, now_ms)
         self._engine.receive(self._now_ms, src, frame, rssi_dbm=rssi_dbm, lseq=lseq)
         return self._engine.drain()
 
-    def done(self, now_ms: int, attempts: int, hack: Hack | None) -> Any:
+    def done(self, now_ms: int, attempts: int, hack: Hack | None) -> list[Effect]:
         """Take the end of an exchange. Returns: effects."""
         self._now_ms = max(self._now_ms, now_ms)
         self._engine.exchange_done(self._now_ms, attempts, hack)
@@ -78,15 +85,8 @@ class FusedStation(Station):
 
     def disk(self) -> tuple[bytes, dict[int, PersistPayload]]:
         """What this station has made durable by now."""
-        store, root = self._engine.uplink.store, self._engine.root_side
-        state = State(
-            life=self._engine.uplink.life,
-            ceiling=self._counter.ceiling,
-            next_oseq=store.next_oseq,
-            epoch=root.epoch if root else 0,
-            dtsn=self._engine.formation.dtsn if root else 0,
-        )
-        return state.encode(), {kept.oseq: kept for kept in store.kept()}
+        kept = self._engine.uplink.store.kept()
+        return self._state().encode(), {payload.oseq: payload for payload in kept}
 
     def _finish(self) -> Any:
         return self._engine.drain()
@@ -140,6 +140,30 @@ class RadioNode(Node):
         self.unanswered: dict[int, Exchange] | None = {} if is_root else None
 
 
+class Tosses:
+    """Uniform 16-bit numbers of one exchange or broadcast, whatever else happens meanwhile."""
+
+    __slots__ = ("_coin", "_node", "_receiver", "_spent", "_words")
+
+    def __init__(self, coin: Coin, node: RadioNode, receiver: int) -> None:
+        self._coin = coin
+        self._node = node
+        self._receiver = receiver
+        self._words: list[int] = []
+        self._spent = TOSSES_A_BLOCK
+
+    def draw(self) -> int:
+        """The next one; sixteen are the worth of a number of the node's."""
+        if self._spent == TOSSES_A_BLOCK:
+            self._node.sent += 1
+            self._words = self._coin.four(self._node.number, self._receiver, self._node.sent)
+            self._spent = 0
+        word = self._words[self._spent >> 2]
+        shift = 48 - 16 * (self._spent & 3)
+        self._spent += 1
+        return word >> shift & 0xFFFF
+
+
 class FusedWorld(World):
     """A city on the fused radio. Args: as World; rate_kbps: speed of the PHY."""
 
@@ -184,27 +208,16 @@ class FusedWorld(World):
         if node.unanswered:
             node.unanswered.clear()
 
-    def _tosses(self, node: RadioNode, receiver: int) -> Iterator[int]:
-        """Uniform 16-bit numbers of one exchange or broadcast, whatever else happens meanwhile."""
-        while True:
-            node.sent += 1
-            for word in self._coin.four(node.number, receiver, node.sent):
-                yield word >> 48
-                yield word >> 32 & 0xFFFF
-                yield word >> 16 & 0xFFFF
-                yield word & 0xFFFF
-
     def _node(self, number: int) -> RadioNode:
         return RadioNode(number, is_root=number <= self.gateways)
 
-    def _station(self, node: Node, disk: Disk) -> Station:
+    def _station(self, node: Node, disk: Disk) -> Member:
         return self.station_kind(
             self._config(node),
             self._dice(node),
             disk.state,
             pending=disk.payloads.values(),
             routes=disk.routes.values(),
-            sealer=_SEALER,
         )
 
     def _save(self, node: Node) -> None:
@@ -219,8 +232,8 @@ class FusedWorld(World):
         self._lseq = self._lseq + 1 & 0xFFFF
         exchange = node.flying = Exchange(node, send, self._lseq)
         kind, length = size_of(send.frame)
-        draw = self._tosses(node, send.dst).__next__
-        times, first_us, arrives_us = self._transmissions(exchange, length, draw)
+        tosses = Tosses(self._coin, node, send.dst)
+        times, first_us, arrives_us = self._transmissions(exchange, length, tosses)
         self.frames.add(kind, length, times)
         self._hash.update(_TRACE.pack(first_us, node.number, send.dst, times, length))
         self._crowd.occupy(self.now_us, node.number, times * self._crowd.duration_us(length))
@@ -234,7 +247,7 @@ class FusedWorld(World):
             self._fail(exchange)
 
     def _transmissions(
-        self, exchange: Exchange, length: int, draw: Callable[[], int]
+        self, exchange: Exchange, length: int, tosses: Tosses
     ) -> tuple[int, int, int]:
         """Draw all transmissions of an exchange.
 
@@ -247,16 +260,16 @@ class FusedWorld(World):
         at_us, first_us, arrives_us, times = now_us, 0, 0, 0
         for number in range(1, exchange.limit + 1):
             exponent = min(c.BACKOFF_EXPONENT_MIN + number - 1, c.BACKOFF_EXPONENT_MAX)
-            at_us += (draw() & (1 << exponent) - 1) * c.BACKOFF_SLOT_MS * _MS
-            wait_us = self._access_us(busy, draw)
+            at_us += (tosses.draw() & (1 << exponent) - 1) * c.BACKOFF_SLOT_MS * _MS
+            wait_us = self._access_us(busy, tosses)
             if wait_us <= WAIT_MAX_US and self.budget.spend(now_us, exchange.src, airtime_us):
                 times += 1
                 first_us = first_us or at_us + wait_us
-                if draw() < there:
+                if tosses.draw() < there:
                     end_us = at_us + wait_us + airtime_us
                     if not exchange.arrived:
                         exchange.arrived, arrives_us = number, end_us
-                    if draw() < back:
+                    if tosses.draw() < back:
                         exchange.again, exchange.again_us = number, end_us
                         break
             else:
@@ -282,11 +295,11 @@ class FusedWorld(World):
             air.chance(back, HACK_BYTES) * near >> 16,
         )
 
-    def _access_us(self, busy: int, draw: Callable[[], int]) -> int:
+    def _access_us(self, busy: int, tosses: Tosses) -> int:
         """Listen before talk: a backoff, and another after whoever is heard."""
-        wait_us = draw() * _LOOK_SLOTS * SLOT_US >> 16
-        while draw() < busy and wait_us <= WAIT_MAX_US:
-            wait_us += draw() * (self._crowd.frame_us + _AGAIN_SLOTS * SLOT_US) >> 16
+        wait_us = tosses.draw() * _LOOK_SLOTS * SLOT_US >> 16
+        while tosses.draw() < busy and wait_us <= WAIT_MAX_US:
+            wait_us += tosses.draw() * (self._crowd.frame_us + _AGAIN_SLOTS * SLOT_US) >> 16
         return wait_us
 
     def _arrive(self, number: int, exchange: Exchange) -> None:
@@ -364,8 +377,8 @@ class FusedWorld(World):
         frame = output.frame
         kind, length = size_of(frame)
         airtime_us = self._crowd.duration_us(length)
-        draw = self._tosses(node, _EVERYBODY).__next__
-        wait_us = self._access_us(self._crowd.senses(self.now_us, node.number), draw)
+        busy = self._crowd.senses(self.now_us, node.number)
+        wait_us = self._access_us(busy, Tosses(self._coin, node, _EVERYBODY))
         if wait_us > WAIT_MAX_US or not self.budget.spend(self.now_us, node.number, airtime_us):
             self.given_up += 1
             return

@@ -34,16 +34,16 @@ from ohmesh.mesh import (
     PersistRoute,
     PowerReport,
     Received,
-    Station,
     StationConfig,
     Trace,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from meter_sim.city.layout import Layout
     from meter_sim.city.links import LinkTable
+    from ohmesh.mesh.member import Member
 
 COMMIT_MIN_US, COMMIT_SPREAD_US = 5_000, 45_000
 """A gateway's outbox on an SD card."""
@@ -88,7 +88,7 @@ class Node:
         self.number = number
         self.is_root = is_root
         self.disk: Disk | None = None
-        self.station: Station | None = None
+        self.station: Member | None = None
         self.boots = 0
         self.wake_us = -1
 
@@ -195,7 +195,7 @@ class World:
     def _node(self, number: int) -> Node:
         return Node(number, is_root=number <= self.gateways)
 
-    def _station(self, node: Node, disk: Disk) -> Station:
+    def _station(self, node: Node, disk: Disk) -> Member:
         raise NotImplementedError
 
     def _save(self, node: Node) -> None:
@@ -301,7 +301,7 @@ class World:
         """Numbers of the meters."""
         return range(self.gateways + 1, len(self.nodes) + 1)
 
-    def station(self, number: int) -> Station:
+    def station(self, number: int) -> Member:
         """A living station. Raises LookupError."""
         station = self.nodes[number].station
         if station is None:
@@ -388,7 +388,7 @@ class World:
         self._hash.update(b"D%d %d %d" % (self.now_us, delivered.origin, delivered.oseq))
         self._carry_out(node, node.station.custody(self.now_us // 1000, delivered.token, True))  # noqa: FBT003 - seam
 
-    def _carry_out(self, node: Node, outputs: Iterable[Any]) -> None:
+    def _carry_out(self, node: Node, outputs: list[Any]) -> None:
         on = self._on
         for output in outputs:
             act = on.get(type(output))

@@ -266,8 +266,9 @@ def _encode_hack(frame: f.Hack) -> bytes:
 
 
 def _decode_hack(body: bytes) -> f.Hack:
-    lseq, status = _HACK.unpack_from(body)
-    _require(status in _HACK_STATUSES)
+    lseq, number = _HACK.unpack_from(body)
+    _require(number in _HACK_STATUSES)
+    status = f.HackStatus(number)
     tag = _tag_at(body, _HACK.size)
     rest = body[_HACK.size + _TAG.size :]
     if status != f.HackStatus.RESYNC:

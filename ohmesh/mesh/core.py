@@ -66,7 +66,6 @@ class Core:
 
     __slots__ = (
         "_tag",
-        "_tag_of",
         "children",
         "config",
         "counter",
@@ -108,7 +107,6 @@ class Core:
         """Highest index of a network key that we hold; advertised, so that others ask for it."""
         self.parents: tuple[int, ...] = ()
         self.effects: list[Effect] = []
-        self._tag_of: tuple[int, ...] = ()
         self._tag = NO_TAG
         self.dirty = False
         """A neighbour changed: the standing must be worked out again before anything is sent."""
@@ -136,14 +134,22 @@ class Core:
 
     def tag(self) -> Tag:
         """Return where we stand; reading it counts as advertising it."""
-        version = self.feasibility.version(self.root) or (0, 0)
+        epoch, seq = self.feasibility.version(self.root) or (0, 0)
         if self.rank != c.INFINITE_RANK and self.feasibility.advertise(self.root, self.rank):
             self.dirty = True
         flags = self.flags | self.generation << GENERATION_SHIFT
-        standing = (self.root, *version, self.rank, self.hops, flags, self.load)
-        if standing != self._tag_of:
-            self._tag_of = standing
-            self._tag = Tag(*standing)
+        held = self._tag
+        same = (
+            held.rank == self.rank
+            and held.load == self.load
+            and held.seq == seq
+            and held.root == self.root
+            and held.flags == flags
+            and held.hops == self.hops
+            and held.epoch == epoch
+        )
+        if not same:
+            self._tag = Tag(self.root, epoch, seq, self.rank, self.hops, flags, self.load)
         return self._tag
 
     def forget_distance(self, root: int, version: Version) -> None:

@@ -1,6 +1,5 @@
 """End-to-end duplicate cache of a relay: (origin, fseq) and the hop limit it came with."""
 
-from collections import OrderedDict
 from enum import Enum
 
 from ohmesh.mesh.constants import DUPLICATE_HORIZON_MS
@@ -31,7 +30,7 @@ class DuplicateCache:
         """Create an empty cache."""
         self._limit = limit
         # Name -> (when, hop limit), each in one number: a relay of a large sub-tree holds hundreds.
-        self._seen: OrderedDict[int, int] = OrderedDict()
+        self._seen: dict[int, int] = {}
 
     def __len__(self) -> int:
         """Names remembered."""
@@ -47,10 +46,11 @@ class DuplicateCache:
     def remember(self, now_ms: int, origin: int, fseq: int, hop_limit: int) -> None:
         """Remember a frame we took custody of, and forget those over their time."""
         name = _name(origin, fseq)
-        self._seen[name] = now_ms << _HOPS_BITS | hop_limit
-        self._seen.move_to_end(name)
-        while len(self._seen) > self._limit or _is_over(now_ms, next(iter(self._seen.values()))):
-            self._seen.popitem(last=False)
+        seen = self._seen
+        seen.pop(name, None)
+        seen[name] = now_ms << _HOPS_BITS | hop_limit
+        while len(seen) > self._limit or _is_over(now_ms, next(iter(seen.values()))):
+            del seen[next(iter(seen))]
 
     def forget(self, origin: int, fseq: int) -> None:
         """Forget a frame whose custody we gave back."""

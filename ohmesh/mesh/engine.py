@@ -308,7 +308,7 @@ def _root(engine: Engine) -> RootSide:
     return engine.root_side
 
 
-_Alarm = tuple[Timer, Callable[[Engine, int], None]]
+_Alarm = tuple[int, Callable[[Engine, int], None]]
 _COMMON_ALARMS: tuple[_Alarm, ...] = (
     (Timer.TRICKLE, lambda engine, now_ms: engine.formation.trickle_due(now_ms)),
     (Timer.ANSWER, lambda engine, now_ms: engine.formation.answer_due(now_ms)),

@@ -33,6 +33,7 @@ Version = tuple[int, int]
 class Reach:
     """Our standing towards one root."""
 
+    root: int
     version: Version
     distance: int
 
@@ -44,7 +45,7 @@ class Feasibility:
 
     def __init__(self) -> None:
         """Know no root."""
-        self._reaches: dict[int, Reach] = {}
+        self._reaches: list[Reach] = []
 
     def __len__(self) -> int:
         """Roots known."""
@@ -52,12 +53,12 @@ class Feasibility:
 
     def version(self, root: int) -> Version | None:
         """Return the version we advertise for a root."""
-        reach = self._reaches.get(root)
+        reach = self._find(root)
         return reach.version if reach else None
 
     def bound(self, root: int) -> Reach | None:
         """Return our standing towards a root, for a look at many neighbours."""
-        return self._reaches.get(root)
+        return self._find(root)
 
     def is_feasible(self, tag: Tag, best_rank: int) -> bool:
         """Return whether a neighbour cannot have us on its path (tier 1).
@@ -66,7 +67,7 @@ class Feasibility:
             tag: what it advertised last.
             best_rank: the lowest rank heard of it under that version and generation.
         """
-        reach = self._reaches.get(tag.root)
+        reach = self._find(tag.root)
         if reach is None:
             return True
         version = tag.epoch, tag.seq
@@ -76,19 +77,17 @@ class Feasibility:
 
     def adopt(self, root: int, version: Version) -> None:
         """Take over a newer version: the distance starts anew."""
-        reach = self._reaches.pop(root, None)
+        reach = self._find(root)
         if reach is None or version > reach.version:
-            reach = Reach(version, INFINITE_RANK)
-        self._reaches[root] = reach
-        while len(self._reaches) > ROOTS_MAX:
-            del self._reaches[next(iter(self._reaches))]
+            reach = Reach(root, version, INFINITE_RANK)
+        self._put(reach)
 
     def advertise(self, root: int, rank: int) -> bool:
         """Note that this rank goes on the air under the version we hold.
 
         Returns: True if it is the lowest so far: some backup may not be feasible any more.
         """
-        reach = self._reaches.get(root)
+        reach = self._find(root)
         if reach is None or rank >= reach.distance:
             return False
         reach.distance = rank
@@ -96,5 +95,16 @@ class Feasibility:
 
     def restart(self, root: int, version: Version) -> None:
         """Forget the distance: only after poison and hold-down (tier 2)."""
-        self._reaches.pop(root, None)
-        self._reaches[root] = Reach(version, INFINITE_RANK)
+        self._put(Reach(root, version, INFINITE_RANK))
+
+    def _find(self, root: int) -> Reach | None:
+        for reach in self._reaches:
+            if reach.root == root:
+                return reach
+        return None
+
+    def _put(self, reach: Reach) -> None:
+        """Take a standing for the one we have towards its root, as the last used."""
+        self._reaches = [held for held in self._reaches if held.root != reach.root]
+        self._reaches.append(reach)
+        del self._reaches[:-ROOTS_MAX]

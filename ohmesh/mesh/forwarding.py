@@ -273,7 +273,7 @@ class Forwarder:
         attempts: int,
         hack: Hack,
     ) -> None:
-        status = HackStatus(hack.status)
+        status = hack.status
         if row is not None:
             row.succeed(now_ms, attempts)
             row.learn(now_ms, hack.tag)

@@ -290,7 +290,7 @@ class Hack:
     """Hop acknowledgement; ``counter`` is on air only with status RESYNC."""
 
     lseq: int
-    status: int
+    status: HackStatus
     tag: Tag
     counter: int = 0
 

@@ -7,8 +7,6 @@ only: no probes, no registrations) until the reports level off. Who has power ag
 of its own: the registration after its boot says so, at the pace at which the channel carries those.
 """
 
-from itertools import islice
-
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.core import Core, LinkBroadcast
 from ohmesh.mesh.forwarding import Forwarder, Job, JobKind
@@ -30,7 +28,7 @@ class OutageRelay:
         self._core = core
         self._forwarder = forwarder
         self._uplink = uplink
-        self._gathered: dict[int, None] = {}
+        self._gathered: tuple[int, ...] = ()
 
     def last_gasp(self) -> None:
         """Tell everybody in range that our power is going."""
@@ -40,7 +38,7 @@ class OutageRelay:
     def heard(self, now_ms: int, nodes: tuple[int, ...]) -> None:
         """Gather reports; beyond the bound they are left to other neighbours."""
         room = _GATHERED_MAX - len(self._gathered)
-        self._gathered |= dict.fromkeys(nodes[:room])
+        self._gathered = tuple(dict.fromkeys(self._gathered + nodes[:room]))
         self._core.timers.set_earlier(Timer.OUTAGE, now_ms + self._gather_ms())
 
     def due(self, now_ms: int) -> None:
@@ -48,11 +46,10 @@ class OutageRelay:
         if not self._gathered:
             return
         if self._core.attached:
-            nodes = tuple(islice(self._gathered, c.MAX_OUTAGE_IDS))
+            nodes = self._gathered[: c.MAX_OUTAGE_IDS]
             frame = Outage(self._uplink.head(_PRIORITY), nodes)
             if self._forwarder.submit(Job(JobKind.UP, frame, now_ms, priority=_PRIORITY)):
-                for node in nodes:
-                    del self._gathered[node]
+                self._gathered = self._gathered[len(nodes) :]
         if self._gathered:
             self._core.timers.set_earlier(Timer.OUTAGE, now_ms + self._gather_ms())
 

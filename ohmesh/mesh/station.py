@@ -1,4 +1,4 @@
-"""A station: engine, link and hop ARQ composed; octets in, octets out."""
+"""A station: a member with link, hop ARQ and joining; octets in, octets out."""
 
 from collections.abc import Iterable
 
@@ -6,12 +6,11 @@ from ohmesh.mesh import constants as c
 from ohmesh.mesh.arq import Arq, ExchangeDone
 from ohmesh.mesh.config import StationConfig
 from ohmesh.mesh.core import LinkAnswer, LinkBroadcast, LinkSend
-from ohmesh.mesh.counter import Counter
-from ohmesh.mesh.engine import Engine
-from ohmesh.mesh.errors import FrameError, MeshUsageError, RejectReason
+from ohmesh.mesh.errors import FrameError, RejectReason
 from ohmesh.mesh.frames import Adv, Frame, Hack, HackStatus, Join, JoinStage
 from ohmesh.mesh.joining import Applicant, Candidate, Proxy
 from ohmesh.mesh.link import Arrival, Heard, Link
+from ohmesh.mesh.member import Member
 from ohmesh.mesh.outputs import (
     FrameRejected,
     JoinAsked,
@@ -22,18 +21,12 @@ from ohmesh.mesh.outputs import (
     PersistRoute,
     Transmit,
 )
-from ohmesh.mesh.root import RootSide
-from ohmesh.mesh.routes import RouteEntry
 from ohmesh.mesh.sealing import NO_KEY, ChecksumSealer, KeyedSealer, Sealer
-from ohmesh.mesh.state import State
-from ohmesh.mesh.store import Store
 from ohmesh.mesh.trickle import Rng
 
-_PRIORITY_MAX = 3
 
-
-class Station:
-    """One node of the mesh.
+class Station(Member):
+    """One node of the mesh on octets.
 
     The driver's contract:
 
@@ -56,16 +49,11 @@ class Station:
     __slots__ = (
         "_arq",
         "_candidate",
-        "_config",
-        "_counter",
-        "_engine",
         "_inside",
         "_link",
-        "_now_ms",
         "_out",
         "_proxy",
         "_sealer",
-        "_started",
     )
 
     def __init__(
@@ -93,35 +81,20 @@ class Station:
         Raises:
             StateError: ``state`` is not a state blob.
         """
-        held = State.decode(state) if state is not None else _first_state(rng)
-        self._config = config
-        self._counter = Counter(held.ceiling)
+        super().__init__(config, rng, state, pending=pending, routes=routes)
         self._sealer = sealer or ChecksumSealer()
         self._link = Link(config, self._counter, self._sealer)
         self._proxy = Proxy(config, rng)
         self._candidate = Candidate(config, rng, applicant) if applicant else None
         self._inside = False
         self._arq = Arq(rng, config.ack_timeout_ms)
-        store = Store(config.store_limit, held.next_oseq)
-        for kept in sorted(pending, key=lambda kept: kept.oseq):
-            store.restore(0, kept.oseq, kept.priority, kept.payload)
-        self._engine = Engine(config, rng, counter=self._counter, store=store, life=held.life)
         self._out: list[Output] = []
-        self._now_ms = 0
-        self._started = False
-        if self._engine.root_side is not None:
-            self._engine.root_side.resume(held, routes)
 
     # --- inputs ---------------------------------------------------------------------------------
 
     def start(self, now_ms: int) -> list[Output]:
         """Boot the station."""
-        if self._started:
-            msg = "a station starts once"
-            raise MeshUsageError(msg)
-        self._started = True
-        self._now_ms = now_ms
-        self._engine.uplink.start(now_ms)
+        self._begin(now_ms)
         if self._sealer.newest != NO_KEY:
             self._enter()
         elif self._candidate is not None:
@@ -151,95 +124,6 @@ class Station:
             self._engine.wake(self._now_ms)
         return self._finish()
 
-    def submit(self, now_ms: int, payload: bytes, priority: int = 0) -> list[Output]:
-        """Meter: keep a payload until acknowledged end to end, and send it up.
-
-        Args:
-            now_ms: time.
-            payload: 1..MAX_PAYLOAD_BYTES octets.
-            priority: 0..3, higher first.
-
-        Raises:
-            MeshUsageError: on a root, or payload or priority out of range.
-        """
-        if self._config.is_root:
-            msg = "a root has nothing to submit"
-            raise MeshUsageError(msg)
-        _check_payload(payload)
-        if not 0 <= priority <= _PRIORITY_MAX:
-            msg = f"priority must be within 0..{_PRIORITY_MAX}, not {priority}"
-            raise MeshUsageError(msg)
-        self._advance(now_ms)
-        self._engine.submit(self._now_ms, bytes(payload), priority)
-        return self._finish()
-
-    def command(self, now_ms: int, node: int, payload: bytes, token: int) -> list[Output]:
-        """Root: send a payload to a node; its end comes as CommandResult with the token.
-
-        Raises:
-            MeshUsageError: on a meter, or payload out of range.
-        """
-        root = self._root_side()
-        _check_payload(payload)
-        self._advance(now_ms)
-        root.commands.submit(self._now_ms, node, bytes(payload), token)
-        self._engine.settle(self._now_ms)
-        return self._finish()
-
-    def custody(self, now_ms: int, token: int, ok: bool) -> list[Output]:  # noqa: FBT001 - seam
-        """Root: answer a Delivered. ``ok`` means durable; otherwise the sender is told BUSY.
-
-        An unknown token is ignored: the wait for it is over.
-        """
-        root = self._root_side()
-        self._advance(now_ms)
-        root.custody(self._now_ms, token, ok=ok)
-        self._engine.settle(self._now_ms)
-        return self._finish()
-
-    def admit(self, now_ms: int, asked: JoinAsked, blob: bytes) -> list[Output]:
-        """Root: let a meter in; ``blob`` is the answer to its request, opaque to the mesh."""
-        root = self._root_side()
-        self._advance(now_ms)
-        root.admit(self._now_ms, asked, blob)
-        self._engine.settle(self._now_ms)
-        return self._finish()
-
-    def set_grounded(self, now_ms: int, grounded: bool) -> list[Output]:  # noqa: FBT001 - seam
-        """Root: the uplink to the head-end was lost or is back."""
-        root = self._root_side()
-        self._advance(now_ms)
-        root.set_grounded(self._now_ms, grounded=grounded)
-        self._engine.settle(self._now_ms)
-        return self._finish()
-
-    def last_gasp(self, now_ms: int) -> list[Output]:
-        """Meter: power is going; tell the neighbours with the energy that is left.
-
-        Raises:
-            MeshUsageError: on a root.
-        """
-        self._advance_meter(now_ms)
-        self._engine.outages.last_gasp()
-        return self._finish()
-
-    def power_restored(self, now_ms: int) -> list[Output]:
-        """Meter: report after a boot that power is back; its registration says so.
-
-        Raises:
-            MeshUsageError: on a root.
-        """
-        self._advance_meter(now_ms)
-        self._engine.uplink.power_restored(self._now_ms)
-        return self._finish()
-
-    def forget(self, now_ms: int, node: int) -> list[Output]:
-        """Root: the node is homed at another gateway now; drop its registration."""
-        root = self._root_side()
-        self._advance(now_ms)
-        root.forget(node)
-        return self._finish()
-
     # --- views ----------------------------------------------------------------------------------
 
     @property
@@ -249,85 +133,11 @@ class Station:
         due = (self._engine_due_ms, self._arq.due_ms, self._proxy.due_ms, candidate_ms)
         return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
-    @property
-    def rank(self) -> int:
-        """Distance in 128ths of a transmission; INFINITE_RANK without a parent."""
-        return self._engine.core.rank
-
-    @property
-    def parent(self) -> int | None:
-        """The preferred parent."""
-        return next(iter(self._engine.core.parents), None)
-
-    @property
-    def parents(self) -> tuple[int, ...]:
-        """The preferred parent and its backups."""
-        return self._engine.core.parents
-
-    @property
-    def root(self) -> int | None:
-        """The root we are attached to."""
-        core = self._engine.core
-        return core.root if core.attached else None
-
-    @property
-    def joined(self) -> bool:
-        """True on a root, and on a meter registered with the root it is attached to."""
-        return self._config.is_root or self._engine.uplink.joined
-
-    @property
-    def hops(self) -> int:
-        """Hops to the root, 0 on a root or without one."""
-        core = self._engine.core
-        return core.hops if core.attached else 0
-
-    @property
-    def backlog(self) -> int:
-        """Own payloads not yet acknowledged end to end."""
-        return len(self._engine.uplink.store)
-
-    @property
-    def network_time_s(self) -> int:
-        """The root's unix time as far as it is known here, 0 if not."""
-        return self._engine.formation.time_s(self._now_ms)
-
-    def routes(self) -> list[RouteEntry]:
-        """Root: the registered nodes."""
-        return self._root_side().routes.entries(self._now_ms)
-
     def sizes(self) -> dict[str, int]:
         """Return the fill of every table and queue, for metrics and for tests of their bounds."""
-        engine = self._engine
-        sizes = {
-            "neighbours": len(engine.core.neighbours),
-            "children": len(engine.core.children),
-            "peers": self._link.peers,
-            "duplicates": len(engine.forwarder.duplicates),
-            "queue": len(engine.forwarder),
-            "roots": len(engine.core.feasibility),
-            "store": len(engine.uplink.store),
-        }
-        return sizes | (engine.root_side.sizes() if engine.root_side else {})
+        return super().sizes() | {"peers": self._link.peers}
 
     # --- inside ---------------------------------------------------------------------------------
-
-    def _root_side(self) -> RootSide:
-        if self._engine.root_side is None:
-            msg = "only a root can do this"
-            raise MeshUsageError(msg)
-        return self._engine.root_side
-
-    def _advance_meter(self, now_ms: int) -> None:
-        if self._config.is_root:
-            msg = "a root cannot do this"
-            raise MeshUsageError(msg)
-        self._advance(now_ms)
-
-    def _advance(self, now_ms: int) -> None:
-        if not self._started:
-            msg = "start the station first"
-            raise MeshUsageError(msg)
-        self._now_ms = max(self._now_ms, now_ms)
 
     @property
     def _engine_due_ms(self) -> int | None:
@@ -444,25 +254,8 @@ class Station:
         self._out.append(Transmit(octets))
 
     def _persist(self) -> list[Output]:
-        uplink, root = self._engine.uplink, self._engine.root_side
+        uplink = self._engine.uplink
         if not self._counter.must_persist and not uplink.store_changed:
             return []
         self._counter.must_persist = uplink.store_changed = False
-        state = State(
-            life=uplink.life,
-            ceiling=self._counter.ceiling,
-            next_oseq=uplink.store.next_oseq,
-            epoch=root.epoch if root else 0,
-            dtsn=self._engine.formation.dtsn if root else 0,
-        )
-        return [Persist(state.encode())]
-
-
-def _first_state(rng: Rng) -> State:
-    return State(life=1 + rng.randrange(0xFFFF), ceiling=0, next_oseq=1)
-
-
-def _check_payload(payload: bytes) -> None:
-    if not 1 <= len(payload) <= c.MAX_PAYLOAD_BYTES:
-        msg = f"a payload has 1..{c.MAX_PAYLOAD_BYTES} B, not {len(payload)}"
-        raise MeshUsageError(msg)
+        return [Persist(self._state().encode())]

@@ -2,8 +2,8 @@
 
 from enum import IntEnum, auto
 
-_NEVER = 1 << 62
-"""Later than any time; every comparison works without asking whether a deadline stands."""
+_NEVER = (1 << 62) - 1
+"""Later than any time; the largest number the compiled copy holds without making an object."""
 _UNKNOWN = -1
 """Earlier than any time: no deadline is taken for the earliest before all were looked at."""
 
@@ -31,7 +31,10 @@ class Timer(IntEnum):
 
 
 class Timers:
-    """Deadlines in ms; the earliest is remembered until it moves, then all are looked at."""
+    """Deadlines in ms; the earliest is remembered until it moves, then all are looked at.
+
+    A `Timer` is taken as the integer it is, which is the fastest index of a list.
+    """
 
     __slots__ = ("_earliest_ms", "due_ms")
 
@@ -40,7 +43,7 @@ class Timers:
         self.due_ms = [_NEVER] * len(Timer)
         self._earliest_ms = _NEVER
 
-    def set(self, timer: Timer, at_ms: int) -> None:
+    def set(self, timer: int, at_ms: int) -> None:
         """Set or move a deadline."""
         if at_ms < self._earliest_ms:
             self._earliest_ms = at_ms
@@ -48,17 +51,17 @@ class Timers:
             self._earliest_ms = _UNKNOWN
         self.due_ms[timer] = at_ms
 
-    def set_earlier(self, timer: Timer, at_ms: int) -> None:
+    def set_earlier(self, timer: int, at_ms: int) -> None:
         """Set the deadline unless an earlier one stands."""
         if at_ms < self.due_ms[timer]:
             self.set(timer, at_ms)
 
-    def cancel(self, timer: Timer) -> None:
+    def cancel(self, timer: int) -> None:
         """Clear a deadline."""
         if self.due_ms[timer] != _NEVER:
             self.set(timer, _NEVER)
 
-    def is_set(self, timer: Timer) -> bool:
+    def is_set(self, timer: int) -> bool:
         """Return whether a deadline stands."""
         return self.due_ms[timer] != _NEVER
 

@@ -25,7 +25,18 @@ from pathlib import Path
 import ohmesh
 
 _PACKAGES = ("ohmesh", "meter_sim", "firmware_profiles")
-_RADIO = ("queue", "budget", "dice", "crowd", "world", "fused", "exact")
+_CITY = [
+    "queue",
+    "budget",
+    "dice",
+    "reports",
+    "sizes",
+    "ledger",
+    "crowd",
+    "world",
+    "fused",
+    "exact",
+]
 _LEFT_OUT = {"__init__.py", "sealing.py", "testing.py"}
 """Protocol classes are all that `sealing` has to say to the engine; `testing` is never hot."""
 
@@ -44,7 +55,8 @@ def compile_copy(target: Path) -> None:
         shutil.copytree(home / package, target / package, ignore=leave)
     engine = (target / "ohmesh" / "mesh").glob("*.py")
     sources = sorted(path for path in engine if path.name not in _LEFT_OUT)
-    sources += [target / "meter_sim" / "city" / f"{name}.py" for name in _RADIO]
+    sources += [target / "meter_sim" / "city" / f"{name}.py" for name in _CITY]
+    sources.append(target / "meter_sim" / "coin.py")
     (target / "mypy.ini").write_text("[mypy]\nignore_missing_imports = True\n", encoding="utf-8")
     for path in sources:
         path.write_text(prepared(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -12,7 +12,16 @@ from meter_sim.city.dice import Dice
 from meter_sim.city.exact import ExactWorld
 from meter_sim.city.experiments.measure import Better, Measure
 from meter_sim.city.experiments.stage import lost_after_all, raise_city
-from ohmesh.mesh import BROADCAST, Delivered, KeyedSealer, Received, Transmit, codec, frames
+from ohmesh.mesh import (
+    BROADCAST,
+    Delivered,
+    KeyedSealer,
+    Received,
+    Station,
+    Transmit,
+    codec,
+    frames,
+)
 from ohmesh.mesh.constants import PROTOCOL_VERSION, ROOT_RANK
 
 if TYPE_CHECKING:
@@ -87,6 +96,7 @@ def _forged(city: City, dice: Dice) -> bool:
 def _changes(city: City, number: int, frame: bytes) -> bool:
     """Whether a station takes a frame as new: it says so, delivers it, or stands elsewhere."""
     station, now_ms = city.world.station(number), city.world.now_us // 1000
+    assert isinstance(station, Station)
     # What time alone changes is settled by an input that says nothing.
     station.receive(now_ms, b"", _RSSI_DBM)
     before = station.parents, station.rank, station.root

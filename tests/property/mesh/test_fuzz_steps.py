@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ohmesh.mesh import codec
-from ohmesh.mesh.frames import Adv, Hack, Probe, Reg, Sol, Tag, UpHead
+from ohmesh.mesh.frames import Adv, Hack, HackStatus, Probe, Reg, Sol, Tag, UpHead
 
 _PATH = Path(__file__).resolve().parents[3] / "fuzz" / "mesh.py"
 _SPEC = importlib.util.spec_from_file_location("fuzz_mesh", _PATH)
@@ -19,7 +19,7 @@ TAG = Tag(1, 9, 1, 128, 0, 3, 0)
 FRAMES = [
     Adv(TAG, 1, 4, 0, 1_750_000_000),
     Sol(1, 1, 9, 1),
-    Hack(1, 0, TAG),
+    Hack(1, HackStatus.OK, TAG),
     Probe(),
     Reg(UpHead(3, 7, 1, 300, 60, 0, 3), 5, 7_200, 1, ((2, 128),)),
 ]
