@@ -30,6 +30,7 @@ from headend.api.pulse import PULSE_S, Pulses
 from headend.api.routes import (
     accounts,
     billing,
+    bookkeeping,
     commands,
     contracts,
     enrol,
@@ -41,17 +42,20 @@ from headend.api.routes import (
     groups,
     health,
     imports,
+    intervals,
     meters,
     outages,
     payments,
     people,
     reads,
     registers,
+    releases,
     reports,
     rerates,
     service_points,
     tariffs,
     tokens,
+    topups,
     usage,
     vee,
     webhooks,
@@ -182,9 +186,9 @@ def create_app(
         enroller=enroller,
     )
     problems.install(app, error_page, guarding_headers)
-    routed = (
-        *(meters, registers, events, vee, health),  # asked most: a route is found by going along
-        *(contracts, payments, rerates, tariffs, tokens, webhooks),
+    routed = (  # the ones asked most come first: a route is found by going along
+        *(meters, registers, events, intervals, vee, health),
+        *(contracts, topups, payments, releases, bookkeeping, rerates, tariffs, tokens, webhooks),
         *(gateways, commands, firmware, accounts, reports, reads, exports, people),
         *(billing, usage, outages, imports, enrol, groups, service_points, greenbutton),
         *(pages, meter, then, places, reading, alarms, cutoff, operations, validation),

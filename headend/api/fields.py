@@ -20,6 +20,8 @@ from pydantic import (
 )
 
 YEAR_MIN, YEAR_MAX = 1900, 2999
+FIRST_INSTANT = datetime(YEAR_MIN, 1, 1, tzinfo=UTC)
+LAST_INSTANT = datetime(YEAR_MAX, 12, 31, tzinfo=UTC)
 INTEGER_MAX = 2**53
 """Integers up to here are exact in every JSON reader."""
 _ID = r"^[A-Za-z0-9_-]{1,64}$"
@@ -114,3 +116,10 @@ class PageQuery(BaseModel):
             **more,
             **self.model_dump(mode="json", exclude={"page_size", "cursor", "format"}),
         }
+
+
+class PeriodQuery(PageQuery):
+    """A period, half-open: from `from`, before `to`."""
+
+    since: Annotated[Instant, Field(alias="from")] = FIRST_INSTANT
+    until: Annotated[Instant, Field(alias="to")] = LAST_INSTANT

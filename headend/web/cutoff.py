@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from headend.api.contract_views import Breaker, HeldRelease
 from headend.api.fields import PageQuery
-from headend.api.routes import contracts as routes
+from headend.api.routes import releases as routes
 from headend.api.services import Caller, Parts
 from headend.prepayment.states import State
 from headend.prepayment.supplying import supply_of

@@ -16,8 +16,8 @@ from headend.api.answers import Pager, accepted, answer, documented
 from headend.api.etags import IfMatch, closed_periods, demand_match, etag, tagged
 from headend.api.export.lists import also_as_files
 from headend.api.fields import (
-    YEAR_MAX,
-    YEAR_MIN,
+    FIRST_INSTANT,
+    LAST_INSTANT,
     Body,
     Channel,
     Id,
@@ -51,8 +51,6 @@ KeyHex = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")]
 LAST_NAME = "z" * 65
 """Above every name, in the C collation and in every language's."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST = datetime(YEAR_MIN, 1, 1, tzinfo=UTC)
-_LAST = datetime(YEAR_MAX, 12, 31, tzinfo=UTC)
 _QUALITY = {flags: [f.name.lower() for f in Quality(flags) if f.name] for flags in range(64)}
 
 
@@ -339,8 +337,8 @@ def _readings(
 
 def _bounds(query: ReadingQuery, after: tuple[int, int] | None) -> dict[str, object]:
     """Where the scan begins and ends; a cursor moves the end that the scan comes from."""
-    lower = query.period_from or _FIRST
-    upper = query.period_to or _LAST
+    lower = query.period_from or FIRST_INSTANT
+    upper = query.period_to or LAST_INSTANT
     number = -1
     if after is not None:
         here = _EPOCH + timedelta(microseconds=after[0])

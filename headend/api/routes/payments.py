@@ -13,7 +13,8 @@ from starlette.responses import Response
 from headend.api import contract_views as views
 from headend.api.answers import Pager, answer, documented
 from headend.api.fields import Body, Id, IdempotencyKey, PageQuery, Positive, Text
-from headend.api.routes.contracts import SQL, Currency, amount_of, book_payment, payment_view
+from headend.api.routes.contracts import SQL
+from headend.api.routes.topups import Currency, amount_of, book_payment, payment_view
 from headend.api.services import Caller, Parts
 from headend.service import payments
 from headend.service.payments import Payment
