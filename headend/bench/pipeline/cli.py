@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from headend.bench.pipeline import flood as flooding
 from headend.bench.pipeline import story
 from headend.bench.pipeline.servers import Servers, servers
 from ohmesh.usage import Parser
@@ -22,6 +23,11 @@ def ingest(argv: list[str]) -> int:
 def direct(argv: list[str]) -> int:
     """Run `ohmesh bench direct`."""
     return _run("direct", "One reading a message.", story.direct, argv)
+
+
+def flood(argv: list[str]) -> int:
+    """Run `ohmesh bench flood`."""
+    return _run("flood", "One gateway floods, another does its work.", flooding.flood, argv)
 
 
 def _run(

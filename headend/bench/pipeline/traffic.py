@@ -4,13 +4,15 @@ Its first line of input is a `Street` as JSON; it makes all messages, answers `{
 then carries out one order a line:
 
     {"do": "drain"}                      send all, batch by batch, as fast as they are acknowledged
-    {"do": "pace", "batches_per_s": F, "seconds": S}   single batches at a rate, with their delays
+    {"do": "pace", "batches_per_s": F}   single batches of gw0 at a rate, with their delays
+    {"do": "flood", "batches_per_s": F, "seconds": S}  of gateway gw1, whatever is acknowledged
     {"do": "direct"}                     all messages of meters with their own modem, at full speed
 """
 
 from __future__ import annotations
 
 import json
+import os
 import queue
 import socket
 import sys
@@ -46,7 +48,6 @@ RESEND_S = 5
 PATIENCE_S = 60
 VARIETY = 32
 """Different sets of values in one interval: meters take turns with them."""
-_ACK_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ class Gateways:
         self._street = street
         self._client = MqttClient(
             street.broker,
-            client_id="bench-gateways",
+            client_id=f"bench-gateways-{os.getpid()}",
             subscriptions=["ohmesh/v1/gw/+/ack"],
             receive=self._heard,
         )
@@ -241,16 +242,31 @@ class Gateways:
             sent.append((end, time.perf_counter()))
             self.send("gw0", message)
         while sent:
-            self._settle(sent, taken, _ACK_S)
+            if not self._settle(sent, taken, RESEND_S):
+                self.send("gw0", outbox[len(taken)][1])
         return taken
 
-    def _settle(self, sent: list[tuple[int, float]], taken: list[float], wait_s: float) -> None:
+    def flood(self, outbox: list[tuple[int, bytes]], batches_per_s: float, seconds: float) -> int:
+        """Batches published in so many seconds, over and over, as a gateway that hears nobody."""
+        begin, sent = time.perf_counter(), 0
+        topic = topics.gateway_topic(GatewayId("gw1"), "up")
+        while (passed_s := time.perf_counter() - begin) < seconds:
+            if sent / batches_per_s > passed_s or self._client.unsettled > UNDER_WAY_MAX:
+                time.sleep(0.001)  # the broker takes no more of one client at a time
+            elif self._client.publish(topic, outbox[sent % len(outbox)][1], qos=1):
+                sent += 1
+        return sent
+
+    def _settle(self, sent: list[tuple[int, float]], taken: list[float], wait_s: float) -> bool:
         try:
-            _, through, at = self._acks.get(timeout=wait_s)
+            name, through, at = self._acks.get(timeout=wait_s)
         except queue.Empty:
-            return
+            return False
+        if name != "gw0":
+            return True
         while sent and sent[0][0] <= through:
             taken.append(1000 * (at - sent.pop(0)[1]))
+        return True
 
 
 class Modems:
@@ -260,7 +276,7 @@ class Modems:
         place = BrokerUrl.parse(street.broker)
         self._peer = socket.create_connection((place.host, place.port))
         self._peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        hello = mqtt5.Hello("bench-modems", place.user, place.password, 0)
+        hello = mqtt5.Hello(f"bench-modems-{os.getpid()}", place.user, place.password, 0)
         self._link = Link(hello, (), number=1, now_s=0.0)
         while not self._link.ready:
             self._exchange()
@@ -315,6 +331,9 @@ def main() -> None:
             answer = {"seconds": gateways.drain(outboxes)}
         elif order["do"] == "pace":
             answer = {"delays_ms": gateways.pace(outboxes["gw0"], order["batches_per_s"])}
+        elif order["do"] == "flood":
+            rate, seconds = order["batches_per_s"], order["seconds"]
+            answer = {"batches": gateways.flood(outboxes["gw1"], rate, seconds)}
         else:
             seconds, cpu_s = modems.send()
             answer = {"seconds": seconds, "cpu_s": cpu_s}
