@@ -253,31 +253,31 @@ select api.newest_read(%(channels)s::int[]) as newest
 -- A slot is the number of an interval since 1970; a value at ts lies in the slot that ENDs at or
 -- after it. Counted are the slots whose END is in (period_from, period_to].
 with counted as (
-    select meter_id, stored, first_end
+    select meter_id, stored, date_part('epoch', first_end)::bigint as first_s
     from api.slots_read(%(channels)s::int[], %(period_from)s, %(period_to)s)
+), bounds as (
+    select floor(date_part('epoch', %(period_from)s::timestamptz))::bigint as from_s,
+           floor(date_part('epoch', %(period_to)s::timestamptz))::bigint as to_s
 ), meters as (
-    select m.name as meter, m.interval_s, m.registered_at,
-           coalesce(c.stored, 0) as stored,
-           floor(extract(epoch from c.first_end) / m.interval_s)::bigint as first_slot,
-           floor(extract(epoch from %(period_to)s::timestamptz) / m.interval_s)::bigint as last,
-           floor(extract(epoch from %(period_from)s::timestamptz) / m.interval_s)::bigint as start,
-           floor(extract(epoch from m.registered_at) / m.interval_s)::bigint as registered
-    from ohmesh.meter m left join counted c on c.meter_id = m.id
+    select m.name as meter, m.interval_s, coalesce(c.stored, 0) as stored,
+           b.to_s / m.interval_s as last, b.from_s / m.interval_s as start,
+           c.first_s / m.interval_s as first_slot,
+           floor(date_part('epoch', m.registered_at))::bigint / m.interval_s as registered
+    from ohmesh.meter m cross join bounds b left join counted c on c.meter_id = m.id
     where m.tenant_id = %(tenant_id)s
-), owed as (
-    select meter, interval_s, stored,
-           greatest(last - greatest(start, least(registered,
-               coalesce(first_slot - 1, registered))), 0) as expected
-    from meters
+), owed as materialized (
+    select meter, interval_s, expected, least(stored, expected) as stored
+    from (select *, greatest(last - greatest(start, least(registered,
+                        coalesce(first_slot - 1, registered))), 0) as expected
+          from meters) e
+), totals as (
+    select count(*) as meters, count(*) filter (where expected = 0) as meters_not_counted,
+           sum(expected)::bigint as expected_all, sum(stored)::bigint as stored_all
+    from owed
 )
-select meter, interval_s, expected, least(stored, expected) as stored,
-       count(*) over () as meters,
-       count(*) filter (where expected = 0) over () as meters_not_counted,
-       sum(expected) over ()::bigint as expected_all,
-       sum(least(stored, expected)) over ()::bigint as stored_all
-from owed
-order by expected - least(stored, expected) desc, meter
-limit %(limit)s
+select o.*, t.*
+from (select * from owed order by expected - stored desc, meter limit %(limit)s) o cross join totals t
+order by o.expected - o.stored desc, o.meter
 
 -- name: meter_to_show
 select m.name as meter

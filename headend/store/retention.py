@@ -42,4 +42,6 @@ def step(keep: Keep, now: datetime) -> Plan[dict[str, int]]:
         if what in BILLED:
             before = min(before, since or before)
         gone[what] = (yield SQL("retire", what=what, before=before))[0]["gone"]
+        if what == "reading":
+            yield SQL("retire_slots", before=before)
     return gone

@@ -23,7 +23,7 @@ import numpy as np
 from headend.rollup.roll import roll
 from headend.store import db
 from headend.store.session import Session
-from headend.vee import edits, estimate, parts, rules, run, shape, store
+from headend.vee import edits, estimate, parts, rules, run, shape, slots, store
 from headend.vee.model import Check, Finding, Gap, Intervals, Limits
 from headend.vee.store import SQL
 from ohmesh.model.reading import Quality
@@ -156,6 +156,7 @@ def validate(
     """Derive, fill, judge and write the intervals of some stretches."""
     loaded = store.load(connection, asked, rulebook.limits)
     series = loaded.series
+    db.execute(connection, SQL("save_slots", **slots.read(loaded)))
     outcome = run.derive(loaded.readings, series, loaded.swaps, rulebook.limits, micros(now))
     gaps = outcome.gaps + _open_ends(outcome.intervals, loaded, asked)
     filled = _fill(

@@ -120,6 +120,19 @@ on conflict (meter_id, channel) do update
 set last_ts = excluded.last_ts, zero_since = excluded.zero_since
 where excluded.last_ts >= s.last_ts
 
+-- name: save_slots
+-- A day in which a meter's interval changed has no bits that can be added up: 0, it is counted
+-- from its readings.
+insert into bulk.read_slots as k (day, meter_id, interval_s, slots)
+select date '1970-01-01' + d, m, i, b::bit varying
+from unnest(%(days)s::int[], %(meters)s::int[], %(intervals_s)s::int[], %(bits)s::text[]) u(d, m, i, b)
+order by d, m
+on conflict (day, meter_id) do update
+set interval_s = case k.interval_s when excluded.interval_s then k.interval_s else 0 end,
+    slots = case k.interval_s when excluded.interval_s then k.slots | excluded.slots else k.slots end
+where k.interval_s <> 0
+  and case k.interval_s when excluded.interval_s then k.slots | excluded.slots <> k.slots else true end
+
 -- name: due
 insert into bulk.rollup_due (meter_id, from_ts, to_ts)
 select m, timestamptz '2000-01-01+00' + f * interval '1 microsecond',
