@@ -22,6 +22,7 @@ from meter_sim.city.world import Disk, Node, What, World
 from meter_sim.coin import TOSSES_A_BLOCK, Coin
 from meter_sim.medium import SLOT_US, WAIT_MAX_US
 from ohmesh.mesh import constants as c
+from ohmesh.mesh.arq import wait_ms
 from ohmesh.mesh.core import Effect, LinkAnswer, LinkBroadcast, LinkSend
 from ohmesh.mesh.frames import Hack
 from ohmesh.mesh.member import Member
@@ -186,7 +187,11 @@ class FusedWorld(World):
         self._coin = Coin(seed)
         self._hack_us = air.duration_us(HACK_BYTES)
         self._lseq = 0
-        self._ack_timeout_us = self._config(self._radios[1]).ack_timeout_ms * _MS
+        config = self._config(self._radios[1])
+        self._waits_us = [
+            wait_ms(config.ack_timeout_ms, attempt) * _MS for attempt in range(config.attempts + 1)
+        ]
+        """By transmission, from 1 on."""
         self._do |= {
             What.LANDED: self._landed,
             What.ARRIVE: self._arrive,
@@ -274,7 +279,7 @@ class FusedWorld(World):
                         break
             else:
                 self.given_up += 1
-            at_us += self._ack_timeout_us
+            at_us += self._waits_us[number]
         exchange.limit_us = at_us if not exchange.again else exchange.again_us
         return times, first_us or now_us, arrives_us
 
@@ -349,15 +354,17 @@ class FusedWorld(World):
         exchange.hack = None
         if exchange.again and not keep:
             # It was drawn as acknowledged; silence takes all transmissions.
-            exchange.limit_us += (exchange.limit - exchange.again) * self._round_us()
+            exchange.limit_us += self._in_vain_us(exchange)
             exchange.again = 0
         at_us = max(self.now_us, exchange.limit_us)
         self._queue.push(at_us, (What.DONE, exchange.src, exchange))
 
-    def _round_us(self) -> int:
-        """A transmission in vain, in the mean."""
+    def _in_vain_us(self, exchange: Exchange) -> int:
+        """The transmissions after the one that was to be acknowledged, in vain, in the mean."""
         slots = (1 << c.BACKOFF_EXPONENT_MAX) - 1
-        return self._ack_timeout_us + slots * c.BACKOFF_SLOT_MS * _MS // 2
+        backoffs = exchange.limit - exchange.again
+        waits_us = sum(self._waits_us[exchange.again + 1 : exchange.limit + 1])
+        return waits_us + backoffs * slots * c.BACKOFF_SLOT_MS * _MS // 2
 
     def _end(self, number: int, exchange: Exchange) -> None:
         """The sender knows how it went."""

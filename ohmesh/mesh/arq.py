@@ -1,7 +1,8 @@
 """Hop ARQ: one frame, one neighbour, up to N transmissions, one acknowledgement.
 
 Sans-IO and apart from the engine, so that a simulator may replace the whole exchange by one draw.
-Back-off before each transmission is uniform in slots of 4 ms, exponent 3 rising to 5.
+Back-off before each transmission is uniform in slots of 4 ms, exponent 3 rising to 5; the wait for
+an acknowledgement grows as well.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ class ExchangeDone:
 
     attempts: int
     hack: Hack | None
+
+
+def wait_ms(timeout_ms: int, attempt: int) -> int:
+    """Return how long the given transmission (1, 2, ...) waits when the mean is ``timeout_ms``."""
+    last = len(c.ACK_WAIT_PERCENT)
+    return timeout_ms * c.ACK_WAIT_PERCENT[min(attempt, last) - 1] // 100
 
 
 class Arq:
@@ -63,7 +70,8 @@ class Arq:
         self._attempts += 1
         last = self._attempts == self._limit
         # The back-off of the next transmission is part of its wait: one deadline, one wake-up.
-        self.due_ms = now_ms + self._timeout_ms + (0 if last else self._backoff_ms())
+        waited_ms = now_ms + wait_ms(self._timeout_ms, self._attempts)
+        self.due_ms = waited_ms if last else waited_ms + self._backoff_ms()
         return self._frame
 
     def hear(self, src: int, hack: Hack) -> ExchangeDone | None:

@@ -66,8 +66,12 @@ ARQ_ATTEMPTS: Final = 8
 ACK_TIMEOUT_FLOOR_MS: Final = 50
 """A broker hop costs 1-5 ms and the gateway commits before it acknowledges."""
 ACK_TIMEOUT_MS: Final = 250
-"""Airtime, a commit and one frame waited out are 146 ms at 50 kbps; that little was measured to
-call busy neighbours dead in the crowd after a gateway's boot (docs/adr/0009)."""
+"""The mean wait. Airtime, a commit and one frame waited out are 146 ms at 50 kbps; that little for
+every transmission was measured to call busy neighbours dead in the crowd after a gateway's boot
+(docs/adr/0009)."""
+ACK_WAIT_PERCENT: Final = (50, 60, 75, 90, 110, 125, 140, 150)
+"""What each transmission waits of the mean: a lost frame is repeated soon, a busy neighbour has as
+long as ever (docs/adr/0070)."""
 BACKOFF_SLOT_MS: Final = 4
 BACKOFF_EXPONENT_MIN: Final = 3
 BACKOFF_EXPONENT_MAX: Final = 5
@@ -84,6 +88,9 @@ REG_AGE_MAX_S: Final = 30
 """A registration that waited longer is dropped on its way: its origin has sent another."""
 DUPLICATE_HORIZON_MS: Final = 1_200_000
 """At least twice the age cap: Meshtastic #8790, history rolled over while the packet travelled."""
+LOOP_MEMORY_MS: Final = 5_000
+"""A frame that comes back is refused this long; afterwards the ways have changed, and whoever holds
+it may have no other but by us."""
 BUSY_PAUSE_MS: Final = 1_000
 """A neighbour that answered BUSY is left alone this long."""
 CUSTODY_TIMEOUT_MS: Final = 30_000

@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from ohmesh.mesh.constants import DUPLICATE_HORIZON_MS
+from ohmesh.mesh.constants import DUPLICATE_HORIZON_MS, LOOP_MEMORY_MS
 
 _FSEQ_BITS, _HOPS_BITS = 32, 8
 _HOPS_MASK = (1 << _HOPS_BITS) - 1
@@ -42,6 +42,11 @@ class DuplicateCache:
         if seen is None or _is_over(now_ms, seen):
             return Verdict.NEW
         return Verdict.LOOPED if hop_limit < seen & _HOPS_MASK else Verdict.DUPLICATE
+
+    def is_settled(self, now_ms: int, origin: int, fseq: int) -> bool:
+        """Return whether the ways may have changed since we took custody of a frame."""
+        seen = self._seen.get(_name(origin, fseq), 0)
+        return now_ms - (seen >> _HOPS_BITS) >= LOOP_MEMORY_MS
 
     def remember(self, now_ms: int, origin: int, fseq: int, hop_limit: int) -> None:
         """Remember a frame we took custody of, and forget those over their time."""

@@ -235,6 +235,10 @@ class Engine:
         if self.root_side is not None:
             self.root_side.take(now_ms, src, lseq, frame)
             return
+        if frame.head.origin == core.config.node:
+            self.uplink.returned(frame)
+            core.answer(src, lseq, HackStatus.OK)
+            return
         stale = frame.head.root == core.root and frame.head.rank <= core.rank
         again = bool(frame.head.flags & UpFlag.RANK_ERROR)
         if stale and core.attached:

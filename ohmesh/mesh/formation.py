@@ -152,7 +152,11 @@ class Formation:
         self._watch_rank(now_ms)
 
     def _register(self, now_ms: int, change: Change) -> None:
-        """Tell the root of a new parent, the sooner the fewer others have reason to as well."""
+        """Tell the root of a new parent, the sooner the fewer others have reason to as well.
+
+        While a registration is planned or under way, a better parent does not hurry it: where
+        many find a way together everybody changes, and a second each is a storm.
+        """
         uplink = self._uplink
         parent = self._core.neighbours.get(self._core.parents[0])
         if parent is not None and (change.root or change.gained):
@@ -163,12 +167,11 @@ class Formation:
             return
         new_way = change.root or change.gained
         if uplink.registered_root == self._core.root:
-            again_ms = self._spread_ms(c.REG_AGAIN_MS)
-            change_ms = self._core.scaled(c.REG_CHANGE_MS)
-            uplink.register_within(now_ms, again_ms if new_way else change_ms)
+            if new_way:
+                uplink.register_within(now_ms, self._spread_ms(c.REG_AGAIN_MS))
+            elif not uplink.is_pending(now_ms):
+                uplink.register_within(now_ms, self._core.scaled(c.REG_CHANGE_MS))
         elif new_way:
-            # While the first one is planned, a better parent does not hurry it: in a cold start
-            # everybody changes, and a second each is a storm.
             uplink.register_within(now_ms, self._spread_ms(self._first_ms()))
 
     def _first_ms(self) -> int:
@@ -400,9 +403,10 @@ class Formation:
             return
         routed = [row for row in core.neighbours if row.has_route() and not self._is_settled(row)]
         routed.sort(key=lambda row: row.cost)
-        fresh = [row for row in routed if not row.is_denied(now_ms)]
-        # The denied are asked again only at the pace of soliciting: they may be off for hours.
-        for row in (fresh or routed)[: c.PROBE_FIRST]:
+        fresh = [row for row in routed if row.tag_ms > row.tried_ms or not row.is_denied(now_ms)]
+        routed.sort(key=lambda row: row not in fresh)
+        # The denied come last: they may be off for hours, or back with everybody else.
+        for row in routed[: c.PROBE_FIRST]:
             self._probe(now_ms, row)
         if fresh:
             core.timers.set(Timer.DECIDE, now_ms + self._collect_ms())

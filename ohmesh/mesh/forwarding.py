@@ -106,11 +106,12 @@ class Forwarder:
         verdict = self.duplicates.look(now_ms, head.origin, head.fseq, head.hop_limit)
         if verdict is not Verdict.NEW:
             core.trace(f"forward.{verdict.value}")
-            return _SEEN_ANSWERS[verdict]
+            settled = self.duplicates.is_settled(now_ms, head.origin, head.fseq)
+            if verdict is Verdict.DUPLICATE or not settled:
+                return _SEEN_ANSWERS[verdict]
         if not core.attached:
             return HackStatus.NOROUTE
-        ours = head.origin == core.config.node
-        if ours or head.hop_limit <= 1 or core.parents == (src,):
+        if head.hop_limit <= 1 or core.parents == (src,):
             return HackStatus.LOOP
         if isinstance(frame, Reg):
             self._outdate(now_ms, head.origin)
@@ -279,12 +280,22 @@ class Forwarder:
             row.learn(now_ms, hack.tag)
         if status.accepted:
             self._finish(now_ms, job, ok=True)
+            if job.kind is JobKind.UP and row is not None:
+                self._encourage(now_ms, row.id)
         elif status is HackStatus.RESYNC:
             job.resyncs += 1
             if job.resyncs > _RESYNCS_MAX:
                 self._refused(now_ms, job, row, status)
         else:
             self._refused(now_ms, job, row, status)
+
+    def _encourage(self, now_ms: int, parent: int) -> None:
+        """Who took one frame may take the next of those that wait for another try."""
+        for job in self._queue:
+            waits = job.kind is JobKind.UP and job.not_before_ms > now_ms
+            if waits and job.came_from != parent:
+                job.not_before_ms = now_ms
+                return
 
     def _refused(self, now_ms: int, job: Job, row: Neighbour | None, status: HackStatus) -> None:
         core = self._core

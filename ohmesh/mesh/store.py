@@ -118,6 +118,11 @@ class Store:
                 entry.sent_ms = _UNSENT
                 heapq.heappush(self._ready, (-entry.priority, oseq))
 
+    def returned(self, oseqs: Iterable[int]) -> None:
+        """Make payloads wait again that a parent took and that came back to us."""
+        entries = self._entries
+        self.unsent(o for o in oseqs if o in entries and entries[o].sent_ms > _UNSENT)
+
     def acknowledge(self, high_water: int, bitmap: int) -> list[int]:
         """Drop what an acknowledgement covers. Returns: the oseqs dropped."""
         covered: list[int] = []

@@ -3,12 +3,13 @@
 from ohmesh.mesh import constants as c
 from ohmesh.mesh.core import Core
 from ohmesh.mesh.forwarding import Forwarder, Job, JobKind
-from ohmesh.mesh.frames import Record, Reg, RegAck, Report, TagFlag, Up, UpFlag, UpHead
+from ohmesh.mesh.frames import Record, Reg, RegAck, Report, TagFlag, Up, UpFlag, UpFrame, UpHead
 from ohmesh.mesh.outputs import ForgetPayload, PersistPayload
 from ohmesh.mesh.store import Store
 from ohmesh.mesh.timers import Timer
 
 _CONTROL_PRIORITY = 3
+_REG_PRIORITY = 0
 _ROUND_TRIPS = 20
 """Hop exchanges a registration's answer is given at least, whatever the timer divisor."""
 
@@ -94,6 +95,12 @@ class Uplink:
         self.store.sent(now_ms, oseqs)
         self._core.timers.set_earlier(Timer.RESEND, now_ms + self._resend_after_ms() + 1)
 
+    def returned(self, frame: UpFrame) -> None:
+        """A frame of ours came back: its ways have changed, and custody is ours again."""
+        self._core.trace("forward.returned")
+        if isinstance(frame, Up) and frame.life == self.life:
+            self.store.returned(record.oseq for record in frame.records)
+
     def resend_due(self, now_ms: int) -> None:
         """Send again what was never acknowledged (2.2 h)."""
         stale = self.store.stale(now_ms - self._resend_after_ms())
@@ -123,6 +130,11 @@ class Uplink:
         """True if the root has acknowledged the preferred parent we have."""
         told = not self._awaiting and self.registered_root == self._core.root
         return told and self._core.parents[:1] == (self._reg_parent,)
+
+    def is_pending(self, now_ms: int) -> bool:
+        """Return whether a registration is planned for soon or not answered yet."""
+        due_ms = self._core.timers.due_ms[Timer.REGISTER]
+        return self._awaiting or due_ms <= now_ms + self._spread_ms
 
     def unregister(self, root: int) -> bool:
         """The root calls for registrations. Returns: False if it does not know us anyway."""
@@ -160,13 +172,13 @@ class Uplink:
             core.timers.set(Timer.REGISTER, now_ms + core.spread(core.scaled(c.OUTAGE_WINDOW_MS)))
             return
         frame = Reg(
-            self.head(_CONTROL_PRIORITY | self._restored),
+            self.head(_REG_PRIORITY | self._restored),
             self.life,
             max(1, c.REG_LIFETIME_S // core.config.timer_divisor),
             self.store.floor,
             self._parents(),
         )
-        job = Job(JobKind.UP, frame, now_ms, priority=_CONTROL_PRIORITY, rounds_max=1)
+        job = Job(JobKind.UP, frame, now_ms, priority=_REG_PRIORITY, rounds_max=1)
         self._forwarder.submit(job)
         self._reg_fseq = frame.head.fseq
         self._reg_parent = core.parents[0]
@@ -218,6 +230,10 @@ class Uplink:
         self._restored = UpFlag.NONE
         self._tries = 0
         self._pause_ms = 0
+        if not self.is_known:
+            # The parent changed while the answer was on its way: the root has to be told of it.
+            self.register_within(now_ms, self._spread_ms)
+            return
         refresh_ms = lifetime_s * 10 * c.REG_REFRESH_PERCENT
         # A little early and never late: a storm of joint registrations spreads by itself.
         refresh_ms -= core.rng.randrange(refresh_ms // 16 + 1)

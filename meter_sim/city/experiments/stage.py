@@ -16,6 +16,7 @@ from meter_sim.city.oracle import Timeline
 from meter_sim.city.profiles import CityProfile, profile_named
 from meter_sim.city.weather import Weather
 from ohmesh.mesh import constants as c
+from ohmesh.mesh.arq import wait_ms
 from ohmesh.mesh.config import StationConfig
 
 if TYPE_CHECKING:
@@ -194,4 +195,5 @@ def exhaustion_us() -> int:
         ((1 << min(c.BACKOFF_EXPONENT_MIN + n, c.BACKOFF_EXPONENT_MAX)) - 1) * c.BACKOFF_SLOT_MS / 2
         for n in range(1, config.attempts)
     )
-    return round(1000 * (config.attempts * config.ack_timeout_ms + backoffs_ms))
+    waits_ms = sum(wait_ms(config.ack_timeout_ms, n) for n in range(1, config.attempts + 1))
+    return round(1000 * (waits_ms + backoffs_ms))

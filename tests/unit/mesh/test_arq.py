@@ -2,7 +2,8 @@
 
 import pytest
 
-from ohmesh.mesh.arq import Arq, ExchangeDone
+from ohmesh.mesh.arq import Arq, ExchangeDone, wait_ms
+from ohmesh.mesh.constants import ARQ_ATTEMPTS
 from ohmesh.mesh.errors import MeshUsageError
 from ohmesh.mesh.frames import NO_TAG, Hack, HackStatus
 
@@ -34,8 +35,8 @@ def test_acknowledged_at_first_try():
     arq = started()
     assert arq.due_ms == 1000
     assert arq.wake(1000) == b"frame"
-    assert arq.due_ms == 1250
-    assert arq.wake(1249) is None
+    assert arq.due_ms == 1125
+    assert arq.wake(1124) is None
     hack = Hack(42, HackStatus.OK, NO_TAG)
     assert arq.hear(7, hack) == ExchangeDone(1, hack)
     assert (arq.busy, arq.due_ms) == (False, None)
@@ -46,10 +47,10 @@ def test_backoff_grows_and_is_part_of_the_wait():
     arq = started(coin, attempts=4)
     assert arq.due_ms == 1020  # 5 slots of 4 ms
     assert arq.wake(1020) == b"frame"
-    assert arq.due_ms == 1020 + 250 + 36
-    assert arq.wake(1306) == b"frame"
-    assert arq.due_ms == 1306 + 250 + 124
-    assert arq.wake(1680) == b"frame"
+    assert arq.due_ms == 1020 + 125 + 36
+    assert arq.wake(1181) == b"frame"
+    assert arq.due_ms == 1181 + 150 + 124
+    assert arq.wake(1455) == b"frame"
     assert arq.wake(arq.due_ms) == b"frame"
     assert coin.asked == [8, 16, 32, 32]
 
@@ -57,10 +58,17 @@ def test_backoff_grows_and_is_part_of_the_wait():
 def test_gives_up_after_the_last_wait():
     arq = started(attempts=2)
     assert arq.wake(1000) == b"frame"
-    assert arq.wake(1250) == b"frame"
-    assert arq.due_ms == 1500
-    assert arq.wake(1500) == ExchangeDone(2, None)
+    assert arq.wake(1125) == b"frame"
+    assert arq.due_ms == 1275
+    assert arq.wake(1275) == ExchangeDone(2, None)
     assert not arq.busy
+
+
+def test_waits_grow_and_are_the_mean_over_all_attempts():
+    waits = [wait_ms(250, attempt) for attempt in range(1, ARQ_ATTEMPTS + 1)]
+    assert waits == sorted(waits)
+    assert abs(sum(waits) - 250 * ARQ_ATTEMPTS) < ARQ_ATTEMPTS
+    assert wait_ms(250, ARQ_ATTEMPTS + 5) == waits[-1]
 
 
 @pytest.mark.parametrize(("src", "lseq"), [(8, 42), (7, 43)])
@@ -79,7 +87,7 @@ def test_acknowledgement_before_any_transmission_is_a_forgery():
 def test_late_acknowledgement_during_backoff_counts():
     arq = started(Coin(0, 15))
     arq.wake(1000)
-    assert arq.wake(1260) is None  # the wait is over, the back-off is not
+    assert arq.wake(1130) is None  # the wait is over, the back-off is not
     hack = Hack(42, HackStatus.BUSY, NO_TAG)
     assert arq.hear(7, hack) == ExchangeDone(1, hack)
 

@@ -1,6 +1,6 @@
 """Duplicate cache: a copy is not a loop."""
 
-from ohmesh.mesh.constants import DUPLICATE_HORIZON_MS
+from ohmesh.mesh.constants import DUPLICATE_HORIZON_MS, LOOP_MEMORY_MS
 from ohmesh.mesh.duplicates import DuplicateCache, Verdict
 
 
@@ -13,6 +13,13 @@ def test_verdicts():
     assert cache.look(5, 7, 1, 59) is Verdict.LOOPED
     assert cache.look(5, 7, 2, 60) is Verdict.NEW
     assert cache.look(5, 8, 1, 60) is Verdict.NEW
+
+
+def test_a_loop_is_settled_after_a_while():
+    cache = DuplicateCache(8)
+    cache.remember(1_000, 7, 1, 60)
+    assert not cache.is_settled(1_000 + LOOP_MEMORY_MS - 1, 7, 1)
+    assert cache.is_settled(1_000 + LOOP_MEMORY_MS, 7, 1)
 
 
 def test_horizon():

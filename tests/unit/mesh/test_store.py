@@ -74,6 +74,18 @@ def test_ready_heap_is_bounded_by_the_store():
     assert len(store._ready) <= 2 * 10 + 64
 
 
+def test_only_what_was_sent_can_come_back():
+    store = filled(2)
+    store.draw(2000)
+    store.returned([1, 2])
+    assert not store.has_ready  # they are on their way to the first parent
+    store.sent(2000, [1])
+    store.returned([1, 2, 3])
+    records, flags = store.draw(3000)
+    assert oseqs(records) == [1]
+    assert flags & UpFlag.ACK_WANTED
+
+
 def test_stale_ones_are_found():
     store = filled(4)
     store.sent(5_000, oseqs(store.draw(5_000)[0]))
