@@ -217,6 +217,9 @@ class FusedWorld(World):
         return RadioNode(number, is_root=number <= self.gateways)
 
     def _station(self, node: Node, disk: Disk) -> Member:
+        if not node.is_root:
+            # What a meter would have on it is worked out when it goes off.
+            node.disk = None
         return self.station_kind(
             self._config(node),
             self._dice(node),
@@ -227,7 +230,7 @@ class FusedWorld(World):
 
     def _save(self, node: Node) -> None:
         assert isinstance(node.station, FusedStation)
-        assert node.disk is not None
+        node.disk = node.disk or Disk()
         node.disk.state, node.disk.payloads = node.station.disk()
 
     # --- exchanges ------------------------------------------------------------------------------

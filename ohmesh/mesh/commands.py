@@ -149,16 +149,14 @@ class Inbox:
 
     def __init__(self) -> None:
         """Start with nothing seen."""
-        self._seen: dict[tuple[int, int], None] = {}
+        self._seen: tuple[tuple[int, int], ...] = ()
 
     def is_new(self, head: DownHead) -> bool:
         """Return whether this command was not seen yet, and remember it."""
         key = (head.origin, head.dseq)
         if key in self._seen:
             return False
-        self._seen[key] = None
-        if len(self._seen) > c.RECEIVED_MAX:
-            del self._seen[next(iter(self._seen))]
+        self._seen = (*self._seen, key)[-c.RECEIVED_MAX :]
         return True
 
 

@@ -257,7 +257,7 @@ class Engine:
         far = head.path[index]
         job = Job(
             JobKind.DOWN,
-            replace(frame, head=replace(head, index=index)),
+            frame,
             now_ms,
             dst=far,
             came_from=src,

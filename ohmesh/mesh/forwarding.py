@@ -17,6 +17,7 @@ from ohmesh.mesh.frames import (
     DOWN_FRAMES,
     NO_TAG,
     UP_FRAMES,
+    DownHead,
     Frame,
     Hack,
     HackStatus,
@@ -222,10 +223,14 @@ class Forwarder:
                 return Up(up, frame.life, frame.records)
             return replace(frame, head=up)
         if isinstance(frame, DOWN_FRAMES):
-            down = replace(
-                frame.head,
-                hop_limit=frame.head.hop_limit - hop,
-                age_s=min(frame.head.age_s + dwell_s, 0xFFFF),
+            was = frame.head
+            down = DownHead(
+                was.origin,
+                was.dseq,
+                was.hop_limit - hop,
+                min(was.age_s + dwell_s, 0xFFFF),
+                was.index + hop,
+                was.path,
             )
             return replace(frame, head=down)
         return frame

@@ -1,6 +1,6 @@
 """The neighbour table: what a node knows of the nodes it hears."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from ohmesh.mesh import constants as c
 from ohmesh.mesh import etx
@@ -168,29 +168,26 @@ class Neighbour:
 class NeighbourTable:
     """Bounded; the worst row that is not a parent gives way to a better one."""
 
-    __slots__ = ("_limit", "_pinned", "_rows")
+    __slots__ = ("_limit", "_pinned", "rows")
 
     def __init__(self, limit: int, pinned: Callable[[int], bool]) -> None:
         """Create an empty table. Args: ``pinned`` tells whether a node must not be evicted."""
         self._limit = limit
         self._pinned = pinned
-        self._rows: dict[int, Neighbour] = {}
+        self.rows: dict[int, Neighbour] = {}
+        """Node -> row, in the order first heard; for loops that must be fast."""
 
     def __len__(self) -> int:
         """Rows in use."""
-        return len(self._rows)
+        return len(self.rows)
 
     def __iter__(self) -> Iterator[Neighbour]:
         """Rows in the order first heard."""
-        return iter(self._rows.values())
-
-    def rows(self) -> Iterable[Neighbour]:
-        """Rows in the order first heard, for a loop that must be fast."""
-        return self._rows.values()
+        return iter(self.rows.values())
 
     def get(self, node: int) -> Neighbour | None:
         """Return the row of a node."""
-        return self._rows.get(node)
+        return self.rows.get(node)
 
     def admit(self, node: int, now_ms: int, rssi_dbm: int, rank: int) -> Neighbour | None:
         """Return the row of a node, made if there is room or a worse row to evict.
@@ -201,17 +198,17 @@ class NeighbourTable:
             rssi_dbm: strength it was heard with.
             rank: what it advertises, INFINITE_RANK if nothing.
         """
-        row = self._rows.get(node)
+        row = self.rows.get(node)
         if row is not None:
             row.hear(now_ms, rssi_dbm)
             return row
         fresh = Neighbour(node, now_ms, rssi_dbm)
-        if len(self._rows) >= self._limit:
+        if len(self.rows) >= self._limit:
             worst = self._evictable()
             if worst is None or worst.cost <= rank + fresh.etx_128ths:
                 return None
-            del self._rows[worst.id]
-        self._rows[node] = fresh
+            del self.rows[worst.id]
+        self.rows[node] = fresh
         return fresh
 
     def expire(self, now_ms: int, lifetime_ms: int) -> None:
@@ -219,7 +216,7 @@ class NeighbourTable:
         old = [row.id for row in self if now_ms - row.heard_ms > lifetime_ms]
         for node in old:
             if not self._pinned(node):
-                del self._rows[node]
+                del self.rows[node]
 
     def _evictable(self) -> Neighbour | None:
         loose = (row for row in self if not self._pinned(row.id))

@@ -84,7 +84,8 @@ class Routing:
         fair: list[Way] = []
         poor: list[Way] = []
         root, reach = 0, None
-        for row in self._core.neighbours.rows():
+        epoch = seq = 0
+        for row in self._core.neighbours.rows.values():
             if row.acked_ms < 0 or row.deny_until_ms > now_ms:
                 continue
             tag, etx_128ths = row.tag, row.etx_128ths
@@ -93,11 +94,12 @@ class Routing:
                 continue
             if tag.root != root:
                 root, reach = tag.root, bound(tag.root)
+                epoch, seq = reach.version if reach is not None else (0, 0)
             if reach is not None:
-                version = tag.epoch, tag.seq
-                if version < reach.version:
-                    continue
-                if version == reach.version and row.best_rank >= reach.distance:
+                if tag.seq == seq and tag.epoch == epoch:
+                    if row.best_rank >= reach.distance:
+                        continue
+                elif tag.version < reach.version:
                     continue
             ways = fair if etx_128ths <= c.MAX_LINK_METRIC else poor
             ways.append((cost, len(fair) + len(poor), row))
