@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _SAFE_VERSION = (3, 51, 3)
 _SYNCHRONOUS_FULL = 2
 _WAL_BYTES_MAX = 8 * 1024 * 1024
+_WRITE_VERSION_AT = 18
+_WRITE_VERSION_WAL = 2
 
 
 class DamagedError(StoreError):
@@ -46,14 +48,27 @@ def close(connection: apsw.Connection) -> None:
 
 
 def configure(connection: apsw.Connection) -> None:
-    """Set what a power cut needs. Raises ConfigError when the library does not keep it."""
+    """Set what a power cut needs.
+
+    Raises:
+        ConfigError: the library does not keep it.
+        DamagedError: the file's head says that it is not to be written.
+    """
     connection.pragma("locking_mode", "exclusive")
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("journal_size_limit", _WAL_BYTES_MAX)
+    if connection.readonly("main") and _is_beyond_us(connection):
+        raise DamagedError(f"the head of the outbox {connection.filename} was altered")
     faults = settings_faults(connection)
     if faults:
         raise ConfigError(f"the outbox {connection.filename} is not safe: {'; '.join(faults)}")
+
+
+def _is_beyond_us(connection: apsw.Connection) -> bool:
+    """Whether the head claims a format that SQLite only reads; SQLite's file format, 1.3.3."""
+    _, octets = connection.read("main", 0, _WRITE_VERSION_AT, 1)
+    return octets[0] > _WRITE_VERSION_WAL
 
 
 def settings_faults(connection: apsw.Connection, *, library: str = "") -> list[str]:

@@ -257,11 +257,12 @@ class LyingCard:
                     self.reboot(Path(name))
 
 
+@pytest.mark.parametrize("lives", [200, pytest.param(2000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize(("lying_share", "flips"), [(0.3, 0), (0.0, 3), (0.3, 3)])
-def test_a_lying_card_costs_data_and_never_the_gateway(lying_share, flips):
+def test_a_lying_card_costs_data_and_never_the_gateway(lying_share, flips, lives):
     card = LyingCard(random.Random(7), lying_share=lying_share, flips=flips, boots=True)
-    card.run(200)
-    assert card.cuts > 50
+    card.run(lives)
+    assert card.cuts > lives // 4
     assert card.damaged > 0, "the trial has teeth"
     assert card.conflicts == 0, "no number has two contents"
 

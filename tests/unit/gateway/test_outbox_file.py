@@ -187,6 +187,7 @@ def test_another_schema_version_is_left_alone(opened, path, monkeypatch):
         "UPDATE telegram SET payload = x'00' WHERE row = 150",
         "DELETE FROM telegram WHERE row > 50",
         "ALTER TABLE telegram RENAME TO telegran",
+        "PRAGMA application_id = 7; ALTER TABLE telegram RENAME TO telegran",
         "ALTER TABLE outbox RENAME COLUMN base TO bare",
     ],
 )
@@ -251,6 +252,19 @@ def test_a_file_without_a_readable_byte_gives_way_to_an_empty_one(opened, path, 
     assert rows(file) == []
     assert file.append([telegrams(1)]) == [range(1)]
     assert path.with_name("outbox.db.damaged-1").stat().st_size == 50_000
+
+
+def test_any_octet_of_the_head_may_be_altered(opened, path, telegrams):
+    """SQLite takes some for a format of the future, some for one to read only."""
+    with contextlib.closing(opened()) as file:
+        file.append([telegrams(3)])
+    good = path.read_bytes()
+    for at in range(100):
+        for left_behind in path.parent.glob("outbox.db*"):
+            left_behind.unlink()
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        with contextlib.closing(opened()) as file:
+            assert file.append([telegrams(1)])[0].start == file.state.backlog - 1
 
 
 def test_each_damage_is_kept_under_its_own_name(opened, path):
