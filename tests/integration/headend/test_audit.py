@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -16,6 +18,8 @@ from headend.store import db
 TENANT = 1
 CONNECTIONS = 8
 """Of one process of the API. More of them wait longer for the end of a chain."""
+MANY = 1_000_000
+VERIFIED_S_MAX = 60
 
 
 async def write(url, writers, lines):
@@ -64,3 +68,43 @@ async def test_many_writers_make_one_chain_without_a_gap(store, writers, lines):
     assert {(row["who"], row["target"]) for row in found} == {
         (f"writer-{number}", f"/{line}") for number in range(writers) for line in range(lines)
     }
+
+
+def chain(first, count, prev):
+    """So many entries as the database's own function would write them, and the last one's hash."""
+    start, rows = datetime(2026, 1, 1, tzinfo=UTC), []
+    for seq in range(first, first + count):
+        at = start + timedelta(milliseconds=seq)
+        at_us = int(start.timestamp()) * 10**6 + seq * 1000
+        fields = {"who": f"w{seq % 64}", "action": "write", "target": f"/v1/{seq}", "detail": ""}
+        entry = audit.entry_hash(TENANT, {"seq": seq, "at_us": at_us, "prev": prev, **fields})
+        rows.append((TENANT, seq, at, *fields.values(), prev, entry))
+        prev = entry
+    return rows, prev
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_a_million_entries_are_verified_within_a_minute(store, capsys):
+    ended = b""
+    with db.connect(store.admin_url, name="test", autocommit=True) as admin:
+        admin.execute("set session_replication_role = replica")
+        for first in range(1, MANY, 50_000):
+            rows, ended = chain(first, 50_000, ended)
+            with admin.cursor().copy("copy ohmesh.audit_log from stdin") as target:
+                for row in rows:
+                    target.write_row(row)
+        admin.execute("insert into ohmesh.audit_head values (%s, %s, %s)", (TENANT, MANY, ended))
+    with db.connect(store.urls["owner"], name="test", autocommit=True) as owner:
+        (head,) = [head for head in db.run(owner, audit.heads()) if head.tenant_id == TENANT]
+        begin, cpu_s = time.perf_counter(), time.process_time()
+        verdict = db.run(owner, audit.verify(head))
+        spent = {"s": time.perf_counter() - begin, "own_cpu_s": time.process_time() - cpu_s}
+        assert verdict == audit.Verdict(MANY)
+        with db.connect(store.admin_url, name="test", autocommit=True) as admin:
+            admin.execute("set session_replication_role = replica")
+            admin.execute("update ohmesh.audit_log set who = 'x' where seq = %s", (MANY - 7,))
+        assert db.run(owner, audit.verify(head)).fault == f"entry {MANY - 7} was changed"
+    with capsys.disabled():
+        sys.stdout.write(f"{MANY} entries verified: {spent}\n")
+    assert spent["own_cpu_s"] <= VERIFIED_S_MAX
