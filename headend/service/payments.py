@@ -9,27 +9,22 @@ found for is in the ledger too: cash -> suspense.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid5
 
 from headend.prepayment import engine, ledger, notices, supplying, topup
-from headend.prepayment.contract import Migrated, Tick, ToppedUp
-from headend.prepayment.debts import brought_over
+from headend.prepayment.contract import Tick, ToppedUp
 from headend.prepayment.ledger import Code, Leg, Transaction
 from headend.prepayment.terms import parse_terms
 from headend.prepayment.topup import PaymentDebt, PaymentState, Registers
 from headend.store.plan import Plan, Queries, first
-from headend.webhooks import signing
 from ohmesh.model.errors import Conflict, PrepaymentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
-    from headend.prepayment.contract import Event
     from headend.store.plan import Row
 
 SQL: Final = Queries("headend.service", "accounts.sql")
@@ -302,29 +297,6 @@ def _taken_this_week(account: Row, now: datetime) -> Plan[int]:
     return int(row["taken_mu"])
 
 
-def channel_name(tenant_id: int, name: str) -> str:
-    """The name under which a channel's secret is sealed."""
-    return f"channel/{tenant_id}/{name}"
-
-
-def set_channel(
-    tenant_id: int, name: str, seal: Callable[[str, bytes], bytes], now: datetime
-) -> Plan[str]:
-    """Give a channel of payments a new secret; it is shown once."""
-    secret = secrets.token_bytes(signing.SECRET_BYTES)
-    sealed = seal(channel_name(tenant_id, name), secret)
-    yield SQL("keep_channel", tenant_id=tenant_id, name=name, sealed=sealed, now=now)
-    return signing.shown(secret)
-
-
-def channel(tenant_id: int, name: str) -> Plan[bytes]:
-    """A channel's secret, sealed. Raises PrepaymentError(unknown_channel)."""
-    row = first((yield SQL("channel", tenant_id=tenant_id, name=name)))
-    if row is None:
-        raise PrepaymentError("unknown_channel", f"the payment channel {name} has no secret")
-    return bytes(row["secret_sealed"])
-
-
 def reverse_payment(
     tenant_id: int, payment_id: UUID, *, contract: str, reason: str, now: datetime
 ) -> Plan[TopUp]:
@@ -412,78 +384,4 @@ def _answer(tenant_id: int, key: str, row: Row, *, replayed: bool) -> TopUp:
         reason=row["reason"],
         decision_seq=row["decision_seq"],
         replayed=replayed,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class BroughtOver:
-    """What a contract brings from another system, mu: its credit (below 0: owed) and its debts."""
-
-    balance_mu: int = 0
-    debt_payment_mu: int = 0
-    debt_acc_mu: int = 0
-
-
-def bring_over(
-    tenant_id: int, contract: str, brought: BroughtOver, *, idempotency_key: str, now: datetime
-) -> Plan[TopUp]:
-    """Take over a contract's credit and debts, once, and begin its days of grace.
-
-    Raises: PrepaymentError: `unknown_account`, `amount`: nothing to take over. Conflict.
-    """
-    legs = brought_over(
-        balance_mu=brought.balance_mu,
-        debt_payment_mu=brought.debt_payment_mu,
-        debt_acc_mu=brought.debt_acc_mu,
-    )
-    if not legs:
-        raise PrepaymentError("amount", "there is neither credit nor debt to take over")
-    txn = f"migration:{tenant_id}:{idempotency_key}"
-    return (yield from _by_person(tenant_id, contract, legs, txn, event=Migrated(), now=now))
-
-
-def adjust(
-    tenant_id: int,
-    contract: str,
-    *,
-    amount_mu: int,
-    reason: str,
-    idempotency_key: str,
-    now: datetime,
-) -> Plan[TopUp]:
-    """Give to a wallet (above 0) or take from it, once. Raises PrepaymentError, Conflict."""
-    debit, credit = ledger.ADJUSTMENTS, ledger.WALLET
-    if amount_mu < 0:
-        debit, credit = credit, debit
-    leg = Leg(debit, credit, abs(amount_mu), Code.ADJUST, {"reason": reason})
-    txn = f"adjust:{tenant_id}:{idempotency_key}"
-    made = yield from _by_person(tenant_id, contract, [leg], txn, event=Tick(), now=now)
-    return replace(made, amount_mu=amount_mu, reason=reason)
-
-
-def _by_person(
-    tenant_id: int, contract: str, legs: list[Leg], txn: str, *, event: Event, now: datetime
-) -> Plan[TopUp]:
-    """Post what people decided and look at the supply; a repeat posts nothing."""
-    found = first((yield SQL("find_account", tenant_id=tenant_id, name=contract)))
-    if found is None:
-        raise PrepaymentError("unknown_account", f"there is no account {contract}")
-    account = yield from engine.lock_account(found["id"])
-    posted = yield from ledger.post(
-        Transaction(tenant_id, account["id"], account["currency"], txn, now, legs), now
-    )
-    account = yield from engine.lock_account(account["id"])
-    supply = yield from supplying.look(account, [Tick() if posted.replayed else event], now)
-    return TopUp(
-        id=posted.id,
-        txn=txn,
-        account=contract,
-        amount_mu=sum(leg.amount_mu for leg in legs if leg.credit == ledger.WALLET),
-        wallet_mu=account["wallet_mu"],
-        currency=account["currency"],
-        posted_at=posted.posted_at,
-        state=PaymentState.BOOKED,
-        reason=None,
-        decision_seq=supply.decision_seq,
-        replayed=posted.replayed,
     )

@@ -16,7 +16,7 @@ from headend.api.fields import Body, Id, IdempotencyKey, PageQuery, Positive, Te
 from headend.api.routes.contracts import SQL
 from headend.api.routes.topups import Currency, amount_of, book_payment, payment_view
 from headend.api.services import Caller, Parts
-from headend.service import payments
+from headend.service import channels, payments
 from headend.service.payments import Payment
 from headend.store.plan import single
 from headend.webhooks import signing
@@ -101,7 +101,7 @@ class Called(Body):
 )
 async def set_channel(parts: Parts, who: Caller, channel: ChannelName) -> Response:
     """Give a channel a new secret, which is shown once; one before it ends at once."""
-    plan = payments.set_channel(who.tenant_id, channel, parts.seal_key, parts.now())
+    plan = channels.set_channel(who.tenant_id, channel, parts.seal_key, parts.now())
     secret = await parts.store.run(who.tenant_id, plan)
     return answer(views.NewPaymentChannel(channel, secret))
 
@@ -128,8 +128,8 @@ async def take(
     `webhook-id` is its name for ever: 200 for a repeat. What is forged, altered or older than five
     minutes is refused.
     """
-    kept = await parts.store.run(who.tenant_id, payments.channel(who.tenant_id, channel))
-    secret = parts.open_key(payments.channel_name(who.tenant_id, channel), kept)
+    kept = await parts.store.run(who.tenant_id, channels.secret_of(who.tenant_id, channel))
+    secret = parts.open_key(channels.sealed_under(who.tenant_id, channel), kept)
     now = parts.now()
     signing.check(
         secret,

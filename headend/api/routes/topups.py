@@ -19,7 +19,7 @@ from headend.api.routes.contracts import Reason, contract_row
 from headend.api.services import Caller, Parts, Services
 from headend.prepayment.topup import PaymentState
 from headend.security.roles import Principal
-from headend.service import payments
+from headend.service import corrections, payments
 from headend.service.payments import Payment, TopUp
 
 router = APIRouter(prefix="/v1", tags=["prepayment"])
@@ -141,7 +141,7 @@ async def adjust(
     """Correct a wallet by a further line; a second person approves it first."""
     if body.amount_mu == 0:
         raise invalid("/body/amount_mu", "an adjustment is not 0")
-    plan = payments.adjust(
+    plan = corrections.adjust(
         who.tenant_id,
         body.contract,
         amount_mu=body.amount_mu,
@@ -168,8 +168,8 @@ async def migrate(
     """
     if not is_id(contract):
         raise not_found("contract", contract)
-    brought = payments.BroughtOver(body.balance_mu, body.debt_payment_mu, body.debt_acc_mu)
-    plan = payments.bring_over(
+    brought = corrections.BroughtOver(body.balance_mu, body.debt_payment_mu, body.debt_acc_mu)
+    plan = corrections.bring_over(
         who.tenant_id, contract, brought, idempotency_key=idempotency_key, now=parts.now()
     )
     made = await parts.store.run(who.tenant_id, plan)

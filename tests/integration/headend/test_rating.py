@@ -14,7 +14,7 @@ from headend.prepayment import rerate
 from headend.prepayment.engine import visit
 from headend.prepayment.reconciliation import reconcile
 from headend.service.accounts import add_tariff, add_version, open_account, top_up
-from headend.service.payments import BroughtOver, bring_over
+from headend.service.corrections import BroughtOver, bring_over
 from ohmesh.model.errors import Conflict, PrepaymentError
 from ohmesh.wire.uplink import encode_batch
 

@@ -14,7 +14,7 @@ import pytest
 from headend.keystore import Keystore, market_name
 from headend.ops.rekey import PLACES, rekey
 from headend.prepayment.tokens.vending import PAYGO, PaygoVending
-from headend.service import payments, tokens
+from headend.service import channels, tokens
 from headend.service.commands import NewCommand, create_command
 from headend.store import db
 from ohmesh.model.command import CommandKind
@@ -108,7 +108,7 @@ def fill_payments(store):
     wish = tokens.NewToken("M1", "add_time", 5, "days")
     now = datetime(2026, 1, 1, tzinfo=UTC)
     made = store.ask(tokens.prepare(1, wish, {PAYGO: paygo}, now))
-    store.ask(payments.set_channel(1, "bank", store.keystore.seal, now))
+    store.ask(channels.set_channel(1, "bank", store.keystore.seal, now))
     return made, paygo.issue(made.content)
 
 
