@@ -123,7 +123,8 @@ def _ensure_schema(connection: apsw.Connection) -> None:
             write_head(connection, Head(SCHEMA_VERSION, new_epoch(), 0, "", 0))
             connection.pragma("application_id", _APPLICATION_ID)
             connection.pragma("user_version", SCHEMA_VERSION)
-    elif not ours and len(tables & TABLES) < len(TABLES) - 1:  # its name and a table's may be gone
+    elif not ours and tables and len(tables & TABLES) < len(TABLES) - 1:
+        # Ours may have lost its name and a table's to a bad card; who has no table has no data.
         raise SchemaMismatch(f"{path} is not an outbox; choose another path")
     elif not ours or not tables >= TABLES:
         raise DamagedError(f"the schema of the outbox {path} was altered")

@@ -267,6 +267,13 @@ def test_any_octet_of_the_head_may_be_altered(opened, path, telegrams):
             assert file.append([telegrams(1)])[0].start == file.state.backlog - 1
 
 
+def test_a_file_without_tables_is_nobodys_whatever_its_head_says(opened, path, telegrams):
+    """A power cut before the schema, then an altered octet."""
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        connection.pragma("user_version", 67108864)
+    assert opened().append([telegrams(1)]) == [range(1)]
+
+
 def test_each_damage_is_kept_under_its_own_name(opened, path):
     for number in (1, 2, 3):
         path.write_bytes(b"not a database" * 1000)
