@@ -48,7 +48,7 @@ def run_experiments(options: argparse.Namespace) -> int:
     if options.name == "all":
         names = [experiment.name for experiment in chosen]
         _say(_all(first, dict(zip(names, headlines, strict=True)), options), options)
-    return 0 if all(headline.passed for headline in headlines) else 1
+    return 1 if any(headline.passed is False for headline in headlines) else 0
 
 
 def _one(experiment: Experiment, first: Plan, options: argparse.Namespace) -> Summary:
@@ -105,7 +105,7 @@ def _shown(experiment: Experiment, plans: list[Plan], jobs: int) -> Iterator[lis
 
 
 def _line(name: str, summary: Summary) -> str:
-    verdict = "pass" if summary.passed else "FAIL"
+    verdict = {True: "pass", False: "FAIL", None: "nothing to measure"}[summary.passed]
     return (
         f"{name:4} {summary.metric:24} {summary.value:10.5g} "
         f"[{summary.low:.5g}, {summary.high:.5g}] limit {summary.limit:.5g} "
@@ -135,12 +135,12 @@ def _fields(summary: Summary) -> dict[str, object]:
 
 
 def _finite(value: float) -> float | None:
-    """JSON has no infinity: what did not happen is null."""
+    """JSON has no infinity: what did not happen, or was not there to be measured, is null."""
     return round(value, 6) if math.isfinite(value) else None
 
 
 def _all(plan: Plan, headlines: dict[str, Summary], options: argparse.Namespace) -> str:
-    passed = float(sum(headline.passed for headline in headlines.values()))
+    passed = float(sum(headline.passed is True for headline in headlines.values()))
     total = float(len(headlines))
     head = {"experiment": "all", "profile": plan.profile, "nodes": plan.nodes}
     verdict = {

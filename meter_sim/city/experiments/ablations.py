@@ -148,8 +148,8 @@ def figures(plan: Plan) -> dict[str, float]:
         "control_frames_node_h": control,
         "stretch": calm,
         "stretch_after": stretch(city),
-        "heal_p95_s": percentile(waits, 95),
-        "delay_p99_s": percentile(late, 99),
+        "heal_p95_s": percentile(waits or [0.0], 95),
+        "delay_p99_s": percentile(late or [0.0], 99),
         "unhealed_share": open_share,
         "frames_back": float(world.traces["forward.loop"] - loops),
     }

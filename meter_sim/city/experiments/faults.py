@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from meter_sim.city.build import HOUR_US, MINUTE_US, SECOND_US, City
 from meter_sim.city.experiments.heal import Wound, strike, watch
-from meter_sim.city.experiments.measure import Better, Measure, percentile
+from meter_sim.city.experiments.measure import Better, Measure, percentile, share
 from meter_sim.city.experiments.stage import (
     draw,
     exhaustion_us,
@@ -97,7 +97,7 @@ def _back_share(city: City, wound: Wound) -> float:
         node in wound.healed_us and wound.healed_us[node] - wound.at_us <= due_us
         for node, due_us in due.items()
     )
-    return back / len(due) if due else 1.0
+    return share(back, len(due))
 
 
 def _gap(city: City) -> float:

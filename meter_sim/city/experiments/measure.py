@@ -29,7 +29,8 @@ class Measure:
 
     Attributes:
         metric: its name, unit last.
-        value: as measured; infinite when what was waited for did not happen.
+        value: as measured; infinite when what was waited for did not happen, not a number when
+            there was nothing to measure.
         limit: what the graph or the channel allows.
         target: what the protocol must reach; often a distance to the limit.
         better: which way the figure should go.
@@ -44,7 +45,10 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A figure over seeds: means, 95 % interval (Student), the verdict, and each seed's value."""
+    """A figure over seeds: means, 95 % interval (Student), the verdict, and each seed's value.
+
+    Seeds with nothing to measure count neither way; with no other there is no verdict.
+    """
 
     metric: str
     value: float
@@ -52,24 +56,26 @@ class Summary:
     high: float
     limit: float
     target: float
-    passed: bool
+    passed: bool | None
     values: tuple[float, ...]
 
 
 def summarise(measures: Sequence[Measure]) -> Summary:
     """One metric over its seeds; it passes when the mean meets the mean target."""
     values = [measure.value for measure in measures]
-    value, target = fmean(values), fmean(measure.target for measure in measures)
-    half = _half_interval(values)
+    samples = [measure for measure in measures if not math.isnan(measure.value)]
+    seen = samples or measures
+    value, target = fmean(m.value for m in seen), fmean(m.target for m in seen)
+    half = _half_interval([measure.value for measure in seen])
     higher = measures[0].better is Better.HIGHER
     return Summary(
         metric=measures[0].metric,
         value=value,
         low=value - half,
         high=value + half,
-        limit=fmean(measure.limit for measure in measures),
+        limit=fmean(measure.limit for measure in seen),
         target=target,
-        passed=value >= target if higher else value <= target,
+        passed=(value >= target if higher else value <= target) if samples else None,
         values=tuple(values),
     )
 
@@ -81,9 +87,14 @@ def _half_interval(values: Sequence[float]) -> float:
     return float(student.ppf(_CONFIDENCE, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
 
 
+def share(part: int, whole: int) -> float:
+    """What part of the whole; not a number of nothing."""
+    return part / whole if whole else math.nan
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that so many percent do not exceed; 0 of none."""
+    """The smallest value that so many percent do not exceed; not a number of none."""
     ordered = sorted(values)
     if not ordered:
-        return 0.0
+        return math.nan
     return ordered[min(len(ordered) - 1, math.ceil(len(ordered) * percent / 100) - 1)]

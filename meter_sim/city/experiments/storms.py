@@ -9,7 +9,7 @@ import numpy as np
 
 from meter_sim.city.build import HOUR_US, MINUTE_US, SECOND_US, City, Radio
 from meter_sim.city.crowd import Crowd
-from meter_sim.city.experiments.measure import Better, Measure, percentile
+from meter_sim.city.experiments.measure import Better, Measure, percentile, share
 from meter_sim.city.experiments.stage import (
     draw,
     lost_after_all,
@@ -166,7 +166,7 @@ def outages(plan: Plan) -> list[Measure]:
     world.run(world.now_us + 10 * MINUTE_US)
     total_s, peak = _come_back(city, everybody, 95)
     return [
-        Measure("outages_heard_share", heard / max(1, able), 1.0, 0.9, Better.HIGHER),
+        Measure("outages_heard_share", share(heard, able), 1.0, 0.9, Better.HIGHER),
         Measure("feeder_back_t95_s", percentile(slowest, 100), 0.0, 120.0, Better.LOWER),
         Measure("city_back_t95_s", total_s, 0.0, 360.0, Better.LOWER),
         Measure("channel_peak_share", peak, 1.0, 0.5, Better.LOWER),
@@ -252,5 +252,5 @@ def noise_burst(plan: Plan) -> list[Measure]:
         Measure("readings_lost", lost_after_all(city), 0.0, 0.0, Better.LOWER),
         Measure("stretch_10min_after", after, calm, 1.15, Better.LOWER),
         Measure("parents_lost_share", parted, 0.0, 0.05, Better.LOWER),
-        Measure("pdr_15min_of_the_burst", in_time / max(1, count), 1.0, 0.999, Better.HIGHER),
+        Measure("pdr_15min_of_the_burst", share(in_time, count), 1.0, 0.999, Better.HIGHER),
     ]

@@ -90,18 +90,19 @@ def _tiles(story: Story) -> list[dict[str, object]]:
     after = {n: c for n, c in story.fates.items() if n >= 0}
     total = sum(sum(c.values()) for c in after.values())
     good = sum(c[Fate.IN_TIME] for c in after.values()) / max(1, total)
+    healed_s = story.heal_s or [0.0]
     minutes = DEADLINE_US // 60_000_000
     return [
         {"value": f"{back:.1%}", "label": "of the affected back in 5 min", "good": back >= 0.99},
         {
-            "value": f"{percentile(story.heal_s, 50):.1f} s",
+            "value": f"{percentile(healed_s, 50):.1f} s",
             "label": "median from first try until back",
             "good": True,
         },
         {
-            "value": f"{percentile(story.heal_s, 99):.1f} s",
+            "value": f"{percentile(healed_s, 99):.1f} s",
             "label": "99th percentile",
-            "good": percentile(story.heal_s, 99) <= 60,
+            "good": percentile(healed_s, 99) <= 60,
         },
         {
             "value": f"{good:.2%}",

@@ -8,7 +8,7 @@ import pytest
 
 from meter_sim.city.bench.cli import main as bench
 from meter_sim.city.experiments.catalogue import CATALOGUE, experiment_named
-from meter_sim.city.experiments.measure import Better, Measure, percentile, summarise
+from meter_sim.city.experiments.measure import Better, Measure, percentile, share, summarise
 from meter_sim.cli import main
 from ohmesh.model.errors import ConfigError
 
@@ -37,7 +37,17 @@ def test_percentiles_are_values_that_were_there():
     assert percentile([3, 1, 2], 50) == 2
     assert percentile([3, 1, 2], 99) == 3
     assert percentile(list(range(1, 101)), 95) == 95
-    assert percentile([], 95) == 0
+    assert math.isnan(percentile([], 95))
+    assert math.isnan(share(0, 0))
+    assert share(1, 4) == 0.25
+
+
+def test_what_was_not_there_to_be_measured_counts_neither_way():
+    some = summarise([measure(math.nan), measure(1.0)])
+    assert (some.value, some.passed, len(some.values)) == (1.0, True, 2)
+    none = summarise([measure(math.nan), measure(math.nan)])
+    assert math.isnan(none.value)
+    assert none.passed is None
 
 
 def test_names():
