@@ -135,7 +135,7 @@ class ExactWorld(World):
 
     def _plan_look(self, node: RadioNode, at_us: int | None) -> None:
         if at_us is not None:
-            self._queue.push(at_us, (What.LOOK, node.number, node.outlet.turn))
+            self._queue.push(at_us, What.LOOK, node.number, node.outlet.turn)
 
     def _look(self, number: int, turn: int) -> None:
         """Listen, then talk or wait."""
@@ -162,7 +162,7 @@ class ExactWorld(World):
         self._count(node, frame)
         self._hash.update(b"T%d %d" % (sent.start_us, node.number))
         self._hash.update(frame)
-        self._queue.push(sent.end_us, (What.LANDED, node.number, (sent, frame, node.outlet)))
+        self._queue.push(sent.end_us, What.LANDED, node.number, (sent, frame, node.outlet))
 
     def _count(self, node: RadioNode, frame: bytes) -> None:
         kind = frame[0] & 0xF

@@ -250,7 +250,7 @@ class FusedWorld(World):
             self.first_try_us.setdefault((node.number, send.dst), first_us)
             self._fail(exchange)
         elif exchange.arrived:
-            self._queue.push(arrives_us, (What.ARRIVE, send.dst, exchange))
+            self._queue.push(arrives_us, What.ARRIVE, send.dst, exchange)
         else:
             self._fail(exchange)
 
@@ -350,7 +350,7 @@ class FusedWorld(World):
         self.frames.add(_HACK, HACK_BYTES, times)
         self._crowd.occupy(self.now_us, node.number, times * self._hack_us)
         at_us = max(self.now_us, exchange.again_us) + self._hack_us
-        self._queue.push(at_us, (What.DONE, exchange.src, exchange))
+        self._queue.push(at_us, What.DONE, exchange.src, exchange)
 
     def _fail(self, exchange: Exchange, *, keep: bool = False) -> None:
         """Nobody's acknowledgement comes back: the exchange runs to its end."""
@@ -360,7 +360,7 @@ class FusedWorld(World):
             exchange.limit_us += self._in_vain_us(exchange)
             exchange.again = 0
         at_us = max(self.now_us, exchange.limit_us)
-        self._queue.push(at_us, (What.DONE, exchange.src, exchange))
+        self._queue.push(at_us, What.DONE, exchange.src, exchange)
 
     def _in_vain_us(self, exchange: Exchange) -> int:
         """The transmissions after the one that was to be acknowledged, in vain, in the mean."""
@@ -396,7 +396,7 @@ class FusedWorld(World):
         at_us = self.now_us + wait_us
         self._hash.update(_TRACE.pack(at_us, node.number, 0, 1, length))
         self._crowd.occupy(self.now_us, node.number, airtime_us)
-        self._queue.push(at_us + airtime_us, (What.LANDED, node.number, (frame, length)))
+        self._queue.push(at_us + airtime_us, What.LANDED, node.number, (frame, length))
 
     def _landed(self, number: int, argument: tuple[Frame, int]) -> None:
         """One draw for the whole row, then the engines of those who heard it."""

@@ -1,8 +1,8 @@
 """A city running: stations, faults and an account of every reading. The radio is a subclass's.
 
 Theory of operation. Time is an integer of microseconds that jumps from event to event; a station
-sees milliseconds. An event is a tuple `(what, node, argument)`. Each station has one wake-up in the
-queue: an earlier deadline adds another, a later one lets the old one come and find nothing due.
+sees milliseconds. Each station has one wake-up in the queue: an earlier deadline adds another, a
+later one lets the old one come and find nothing due.
 
 Two radios carry the same engine. `meter_sim.city.exact` sends octets through explicit hop ARQ over
 an exact channel; `meter_sim.city.fused` draws a whole exchange at once and prices the channel by
@@ -63,10 +63,6 @@ class What(IntEnum):
     LOOK = 5
     ARRIVE = 6
     DONE = 7
-
-
-Event = tuple[What, int, Any]
-"""What happens to which node; the argument depends on the kind."""
 
 
 @dataclass(slots=True)
@@ -168,11 +164,11 @@ class World:
         self.watch: Callable[[World], None] | None = None
         self.given_up = 0
         """Frames that found no free channel in time."""
-        self._queue: BucketQueue[Event] = BucketQueue()
+        self._queue = BucketQueue()
         self._hash = blake2b(digest_size=16)
         self._commits = 0
         self._reports_us = 0
-        self._do: dict[What, Callable[[int, Any], None]] = {
+        self._do: dict[int, Callable[[int, Any], None]] = {
             What.WAKE: self._wake,
             What.COMMIT: self._commit,
             What.REPORT: self._report,
@@ -208,7 +204,7 @@ class World:
         """Power everybody on within a time."""
         for number in self.nodes:
             at_us = self.now_us + hash_ints(self.seed, 21, number) % max(1, spread_us)
-            self._queue.push(at_us, (What.BOOT, number, None))
+            self._queue.push(at_us, What.BOOT, number, None)
 
     def start_reports(self) -> None:
         """Let every meter report each 15 min of its timers, at its own moment, with jitter."""
@@ -280,7 +276,7 @@ class World:
     def _run(self, until_us: int) -> None:
         pop, do = self._queue.pop_until, self._do
         while (event := pop(until_us)) is not None:
-            self.now_us, (what, node, argument) = event
+            self.now_us, _, what, node, argument = event
             self.events += 1
             do[what](node, argument)
         self.now_us = until_us
@@ -371,7 +367,7 @@ class World:
     def _plan_report(self, number: int, count: int) -> None:
         divisor = self.settings.get("timer_divisor", 1)
         at_us = self._reports_us + moment_us(self.seed, number, count, divisor)
-        self._queue.push(at_us, (What.REPORT, number, count))
+        self._queue.push(at_us, What.REPORT, number, count)
 
     def _report(self, number: int, count: int) -> None:
         """Produce, and plan the next report."""
@@ -424,9 +420,8 @@ class World:
         """The gateway's disk takes its time; what it has not written when it dies is not its."""
         self._commits += 1
         delay_us = COMMIT_MIN_US + hash_ints(self.seed, 25, self._commits) % COMMIT_SPREAD_US
-        self._queue.push(
-            self.now_us + delay_us, (What.COMMIT, node.number, (delivered, node.boots))
-        )
+        at_us = self.now_us + delay_us
+        self._queue.push(at_us, What.COMMIT, node.number, (delivered, node.boots))
 
     def _arm(self, node: Node) -> None:
         """Have one wake-up in the queue that is not later than the station's next deadline."""
@@ -434,4 +429,4 @@ class World:
         if due_ms is None or 0 <= node.wake_us <= due_ms * 1000:
             return
         node.wake_us = max(due_ms * 1000, self.now_us)
-        self._queue.push(node.wake_us, (What.WAKE, node.number, None))
+        self._queue.push(node.wake_us, What.WAKE, node.number, None)

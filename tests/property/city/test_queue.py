@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from meter_sim.city.queue import BucketQueue
 
+FIRST, SECOND = 1, 2
 STEP = st.tuples(st.integers(0, 300), st.integers(1, 6), st.integers(0, 100))
 
 
@@ -14,14 +15,14 @@ def test_events_leave_in_order_of_time_and_arrival(steps, width):
     for ahead, pushes, forward in steps:
         for n in range(pushes):
             seq += 1
-            queue.push(now + ahead // (n + 1), seq)
+            queue.push(now + ahead // (n + 1), 0, 0, None)
             waiting.append((now + ahead // (n + 1), seq))
         now += forward
         waiting.sort()
         due = [entry for entry in waiting if entry[0] <= now]
         left = []
         while (event := queue.pop_until(now)) is not None:
-            left.append(event)
+            left.append(event[:2])
         assert left == due
         waiting = waiting[len(due) :]
         assert len(queue) == len(waiting)
@@ -31,11 +32,11 @@ def test_events_leave_in_order_of_time_and_arrival(steps, width):
 def test_an_event_may_add_one_at_its_own_time(times, width):
     queue = BucketQueue(width)
     for at in times:
-        queue.push(at, "first")
+        queue.push(at, FIRST, 0, None)
     seen = []
     while (event := queue.pop_until(10_000)) is not None:
         seen.append(event)
-        if event[1] == "first":
-            queue.push(event[0], "second")
-    assert [at for at, _ in seen] == sorted(at for at, _ in seen)
-    assert sorted(at for at, what in seen if what == "second") == sorted(times)
+        if event[2] == FIRST:
+            queue.push(event[0], SECOND, 0, None)
+    assert [event[0] for event in seen] == sorted(event[0] for event in seen)
+    assert sorted(at for at, _, what, *_ in seen if what == SECOND) == sorted(times)

@@ -68,6 +68,9 @@ def test_bounded_and_the_oldest_root_goes():
         feasibility.adopt(root, (1, 0))
     assert len(feasibility) == 4
     assert feasibility.version(1) is None
+    feasibility.adopt(3, (2, 0))
+    feasibility.restart(7, (1, 0))
+    assert [root for root in range(2, 8) if feasibility.version(root)] == [3, 5, 6, 7]
 
 
 def test_best_rank_follows_the_neighbours_memory():
