@@ -26,7 +26,6 @@ class Timer(IntEnum):
     ROOT_COMMANDS = auto()
     ROOT_GROUND = auto()
     OUTAGE = auto()
-    JOIN = auto()
     HOUSEKEEPING = auto()
 
 
