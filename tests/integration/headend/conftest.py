@@ -26,6 +26,7 @@ from headend.mqtt import MqttClient
 from headend.service.fleet import NewGateway, NewMeter, register_gateway, register_meter
 from headend.store import bootstrap, db
 from headend.worker import Worker
+from meter_sim.servers.process import free_port
 from ohmesh.model.command import CommandKind, CommandResult, RelayState, ResultStatus
 from ohmesh.model.reading import Reading
 from ohmesh.model.telegram import Telegram, TelegramKind
@@ -163,6 +164,19 @@ def any_store(request, database):  # noqa: ARG001 - the server starts before the
 def make_store():
     """A store on another server: its addresses by role and its key store."""
     return lambda urls, keystore: Store(urls, keystore, "own")
+
+
+@pytest.fixture
+def configured(store, broker, headend_base, tmp_path):
+    """The configuration file of this test's database and broker, with the session's secrets."""
+    _, folder = headend_base
+    text = (folder / "headend.toml").read_text().replace("port = 8080", f"port = {free_port()}")
+    text = text.replace("/headend_base", f"/{store.name}")
+    text = text.replace("mqtt://127.0.0.1:1883", broker.url)
+    text = text.replace("batch_telegrams = 4000", "batch_telegrams = 40")  # many transactions
+    file = tmp_path / "headend.toml"
+    file.write_text(text)
+    return file
 
 
 def report(number: int, *, wh: int | None = None, meter: str = "M1") -> bytes:

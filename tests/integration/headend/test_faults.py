@@ -22,7 +22,7 @@ from headend.store import bootstrap
 from meter_sim.servers.broker import Broker
 from meter_sim.servers.database import Database
 from meter_sim.servers.mosquitto import Mosquitto
-from meter_sim.servers.process import free_port, spawn, stop, wait_until
+from meter_sim.servers.process import spawn, stop, wait_until
 
 TELEGRAMS = 600
 
@@ -32,19 +32,6 @@ def own_database(server_folder, request):
     """A database server of the test's own, to crash at will."""
     with Database(server_folder / request.node.name) as server:
         yield server
-
-
-@pytest.fixture
-def configured(store, broker, headend_base, tmp_path):
-    """The configuration file of this test's database and broker, with the session's secrets."""
-    _, folder = headend_base
-    text = (folder / "headend.toml").read_text().replace("port = 8080", f"port = {free_port()}")
-    text = text.replace("/headend_base", f"/{store.name}")
-    text = text.replace("mqtt://127.0.0.1:1883", broker.url)
-    text = text.replace("batch_telegrams = 4000", "batch_telegrams = 40")  # many transactions
-    file = tmp_path / "headend.toml"
-    file.write_text(text)
-    return file
 
 
 def slowly(gateway, telegrams):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -12,10 +13,15 @@ from headend.prepayment.reconciliation import reconcile
 from headend.prepayment.supplying import supply_of
 from headend.service.accounts import balance, top_up
 from headend.store import db, migrate
+from meter_sim.servers.process import spawn, stop, wait_until
 from ohmesh.model.errors import StoreError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 FIRST_RELEASE = 2
+ENDED = (
+    "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+    " where usename = 'ohmesh_ingest' and datname = current_database()"
+)
 OLD = """
 insert into ohmesh.meter (tenant_id, name, address, profile, interval_s, key_sealed)
     values (1, 'M1', 'M1', 'nl_dsmr', 900, 'k'), (1, 'M2', 'M2', 'nl_dsmr', 900, 'k');
@@ -124,6 +130,41 @@ def test_an_upgrade_under_traffic_loses_and_doubles_nothing(store, shared_broker
         with kit.running_ingest(store, shared_broker.url, client_id="after"):
             gateway.drain(telegrams, limit_s=180)
     assert store.counts() == {"readings": 900, "telegrams": 900, "held": 0}
+
+
+def test_two_releases_side_by_side_until_the_older_one_connects_anew(
+    store, broker, configured, kit, monkeypatch, tmp_path, until
+):
+    """The older ingest works on in the newer schema; where it would begin anew it ends in words."""
+    store.gateway()
+    store.meter()
+    telegrams = [kit.telegram(n) for n in range(600)]
+    argv = [sys.executable, "-m", "ohmesh", "headend", "ingest", "--config", configured]
+    of_two = {
+        "OHMESH_HEADEND__BROKER__SHARED": "true",
+        "OHMESH_HEADEND__BROKER__CLIENT_ID": "older",
+    }
+    said = tmp_path / "older.log"
+    with said.open("wb") as log:
+        older = spawn(argv, log=log, env=of_two)
+    try:
+        wait_until(lambda: b"connected" in said.read_bytes(), older, said)
+        with kit.GatewaySide(broker.url) as gateway:
+            gateway.drain(telegrams[:100], batch=5)
+            names = later(monkeypatch, "alter table ohmesh.meter_status add later int default 0")
+            assert list(migrate.migrate(store.connect("owner")).applied) == names
+            gateway.drain(telegrams[:200], through=100, batch=5, limit_s=180)
+            assert store.counts()["readings"] == 200, "the older one alone, after the migration"
+            with kit.running_ingest(store, broker.url, client_id="newer", shared=True):
+                gateway.drain(telegrams[:500], through=200, batch=5, limit_s=180)
+                store.as_admin(ENDED)
+                until(lambda: older.poll() is not None)
+                gateway.drain(telegrams, through=500, batch=5, limit_s=180)
+    finally:
+        code = stop(older)
+    assert code not in (0, None)
+    assert "the database is newer than this program" in said.read_text()
+    assert store.counts() == {"readings": 600, "telegrams": 600, "held": 0}
 
 
 def test_a_migration_waits_for_who_is_in_its_way(store, monkeypatch):
