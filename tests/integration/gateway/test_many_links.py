@@ -50,7 +50,7 @@ class Gateways:
     ("count", "cap_s", "wait_s"),
     [
         (30, 4.0, 60),
-        pytest.param(400, 160.0, 240, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+        pytest.param(1000, 300.0, 600, marks=[pytest.mark.soak, pytest.mark.timeout(2400)]),
     ],
 )
 async def test_all_come_back_and_each_is_itself(broker, wait_until, end_task, count, cap_s, wait_s):
