@@ -24,6 +24,7 @@ def roll(limit: int = STRETCHES_MAX) -> Plan[int]:
         "meters": [row["meter_id"] for row in due],
         "lows": [row["from_ts"] for row in due],
         "highs": [row["to_ts"] for row in due],
+        "zones": [row["zone"] for row in due],
     }
     for query in ("hours", "days", "months", "stale", "stale_gaps"):
         yield SQL(query, **stretches)

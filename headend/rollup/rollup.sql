@@ -1,5 +1,10 @@
 -- name: take
-select id, meter_id, from_ts, to_ts from bulk.rollup_due order by id limit %(limit)s
+-- With the zone of each meter's service point: looked up here once for all that follows.
+select d.id, d.meter_id, d.from_ts, d.to_ts, coalesce(p.zone, 'UTC') as zone
+from (select * from bulk.rollup_due order by id limit %(limit)s) d
+left join ohmesh.meter m on m.id = d.meter_id
+left join ohmesh.service_point p on p.id = m.service_point_id
+order by d.id
 
 -- name: done
 delete from bulk.rollup_due where id = any(%(ids)s)
@@ -8,11 +13,11 @@ delete from bulk.rollup_due where id = any(%(ids)s)
 -- Whole local hours around each stretch, from the intervals that end in them. Lateral, so that every
 -- stretch is a walk along a key, whatever the planner thinks of the tables' sizes.
 with stretch as materialized (
-    select u.m as meter, z.zone, unnest(range_agg(tstzrange(
-        date_trunc('hour', u.f - interval '1 microsecond', z.zone),
-        date_trunc('hour', u.t - interval '1 microsecond', z.zone) + interval '1 hour', '(]'))) as hours
-    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
-    cross join lateral (select bulk.zone_of(u.m) as zone offset 0) z
+    select u.m as meter, u.zone, unnest(range_agg(tstzrange(
+        date_trunc('hour', u.f - interval '1 microsecond', u.zone),
+        date_trunc('hour', u.t - interval '1 microsecond', u.zone) + interval '1 hour', '(]'))) as hours
+    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[], %(zones)s::text[])
+        u(m, f, t, zone)
     group by 1, 2
 )
 insert into bulk.rollup_hour as h (meter_id, channel, hour, total, intervals, measured, most)
@@ -36,13 +41,13 @@ where (h.total, h.intervals, h.measured, h.most)
 
 -- name: days
 with stretch as materialized (
-    select distinct u.m as meter, z.zone, d.day
-    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
-    cross join lateral (select bulk.zone_of(u.m) as zone offset 0) z
+    select distinct u.m as meter, u.zone, d.day
+    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[], %(zones)s::text[])
+        u(m, f, t, zone)
     cross join lateral (
-        select ((u.f - interval '1 microsecond') at time zone z.zone)::date + n as day
-        from generate_series(0, ((u.t - interval '1 microsecond') at time zone z.zone)::date
-                              - ((u.f - interval '1 microsecond') at time zone z.zone)::date) n
+        select ((u.f - interval '1 microsecond') at time zone u.zone)::date + n as day
+        from generate_series(0, ((u.t - interval '1 microsecond') at time zone u.zone)::date
+                              - ((u.f - interval '1 microsecond') at time zone u.zone)::date) n
     ) d
 )
 insert into bulk.rollup_day as r (meter_id, channel, day, total, intervals, measured, most)
@@ -68,21 +73,21 @@ where (r.total, r.intervals, r.measured, r.most)
 -- Read success of a closed day is counted again when its readings changed.
 update bulk.read_day r set stale = true
 from (
-    select distinct u.m as meter, ((u.f - interval '1 microsecond') at time zone z.zone)::date as low,
-           ((u.t - interval '1 microsecond') at time zone z.zone)::date as high
-    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
-    cross join lateral (select bulk.zone_of(u.m) as zone) z
+    select distinct u.m as meter, ((u.f - interval '1 microsecond') at time zone u.zone)::date as low,
+           ((u.t - interval '1 microsecond') at time zone u.zone)::date as high
+    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[], %(zones)s::text[])
+        u(m, f, t, zone)
 ) t
 where r.meter_id = t.meter and r.day between t.low and t.high and not r.stale
 
 -- name: months
 with stretch as materialized (
     select distinct u.m as meter, d.month
-    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) u(m, f, t)
-    cross join lateral (select bulk.zone_of(u.m) as zone offset 0) z
+    from unnest(%(meters)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[], %(zones)s::text[])
+        u(m, f, t, zone)
     cross join lateral generate_series(
-        date_trunc('month', (u.f - interval '1 microsecond') at time zone z.zone),
-        (u.t - interval '1 microsecond') at time zone z.zone, interval '1 month') d(month)
+        date_trunc('month', (u.f - interval '1 microsecond') at time zone u.zone),
+        (u.t - interval '1 microsecond') at time zone u.zone, interval '1 month') d(month)
 )
 insert into bulk.rollup_month as r (meter_id, channel, month, total, intervals, measured, most)
 select t.meter, s.channel, t.month::date, x.total, x.intervals, x.measured, x.most
@@ -92,8 +97,9 @@ cross join lateral (
     select sum(d.total) as total, sum(d.intervals) as intervals, sum(d.measured) as measured,
            max(d.most) as most
     from bulk.rollup_day d
-    where d.meter_id = t.meter and d.channel = s.channel
-      and d.day >= t.month::date and d.day < (t.month + interval '1 month')::date
+    -- As rows, which only the primary key can answer: never day by day through the index of days.
+    where (d.meter_id, d.channel, d.day) >= (t.meter, s.channel, t.month::date)
+      and (d.meter_id, d.channel, d.day) < (t.meter, s.channel, (t.month + interval '1 month')::date)
     having count(*) > 0
 ) x
 on conflict (meter_id, channel, month) do update
@@ -112,9 +118,8 @@ cross join lateral (
     select coalesce(max(d.most), 0) as usual_max, coalesce(avg(d.total)::bigint, 0) as usual_day,
            count(*)::int as days
     from bulk.rollup_day d
-    where d.meter_id = x.meter_id and d.channel = x.channel
-      and d.day < (x.last_ts at time zone 'UTC')::date
-      and d.day >= (x.last_ts at time zone 'UTC')::date - 30
+    where (d.meter_id, d.channel, d.day) >= (x.meter_id, x.channel, (x.last_ts at time zone 'UTC')::date - 30)
+      and (d.meter_id, d.channel, d.day) < (x.meter_id, x.channel, (x.last_ts at time zone 'UTC')::date)
 ) h
 where x.meter_id = any(%(meters)s) and x.learned_on < (x.last_ts at time zone 'UTC')::date
   and s.meter_id = x.meter_id and s.channel = x.channel

@@ -16,7 +16,10 @@ select id, name, unit, scaler from ohmesh.channel where name = any(%(names)s)
 
 -- name: readings
 -- Per stretch and channel: what was touched, the last trusted reading before and the first behind,
--- at most 45 days away. A stretch that closes takes channels without a reading in it too.
+-- at most 45 days away. A stretch that closes takes channels without a reading in it too. Lateral, so
+-- that each is a walk along the key, whatever the planner thinks of how many there are. The reading
+-- before is looked for nearby first: where partitions cannot be read in order, all within reach are
+-- read; whichever reach answers, it is the same one.
 copy (
     with stretch as materialized (
         select w, meter, timestamptz '2000-01-01+00' + low * interval '1 microsecond' as low,
@@ -32,23 +35,31 @@ copy (
         where x.meter_id = t.meter and x.channel = c.id and x.ts between t.low and t.high
     ) n
     left join lateral (
-        select p.ts from bulk.reading p
-        where p.meter_id = t.meter and p.channel = c.id and p.status & 41 = 0
-          and p.ts < coalesce(n.first_ts, t.low)
-          and p.ts >= coalesce(n.first_ts, t.low) - interval '45 days'
-          and (n.first_ts is not null or t.closes)
-        order by p.ts desc limit 1
+        select p.ts from unnest('{20 min, 1 day, 45 days}'::interval[]) w(reach)
+        cross join lateral (
+            select max(x.ts) as ts from bulk.reading x
+            where x.meter_id = t.meter and x.channel = c.id and x.status & 41 = 0
+              and x.ts < coalesce(n.first_ts, t.low) and x.ts >= coalesce(n.first_ts, t.low) - w.reach
+        ) p
+        where p.ts is not null and (n.first_ts is not null or t.closes)
+        limit 1
     ) before on true
     left join lateral (
-        select p.ts from bulk.reading p
-        where p.meter_id = t.meter and p.channel = c.id and p.status & 41 = 0
-          and p.ts > coalesce(n.last_ts, t.high)
-          and p.ts <= coalesce(n.last_ts, t.high) + interval '45 days'
-          and (n.last_ts is not null or t.closes)
-        order by p.ts limit 1
+        select p.ts from unnest('{20 min, 1 day, 45 days}'::interval[]) w(reach)
+        cross join lateral (
+            select min(x.ts) as ts from bulk.reading x
+            where x.meter_id = t.meter and x.channel = c.id and x.status & 41 = 0
+              and x.ts > coalesce(n.last_ts, t.high) and x.ts <= coalesce(n.last_ts, t.high) + w.reach
+        ) p
+        where p.ts is not null and (n.last_ts is not null or t.closes)
+        limit 1
     ) behind on true
-    join bulk.reading r on r.meter_id = t.meter and r.channel = c.id
-        and r.ts >= coalesce(before.ts, n.first_ts) and r.ts <= coalesce(behind.ts, n.last_ts, before.ts)
+    cross join lateral (
+        select r.ts, r.value, r.status from bulk.reading r
+        where r.meter_id = t.meter and r.channel = c.id
+          and r.ts >= coalesce(before.ts, n.first_ts) and r.ts <= coalesce(behind.ts, n.last_ts, before.ts)
+        offset 0
+    ) r
     order by 1, 2, 3
 ) to stdout (format binary)
 

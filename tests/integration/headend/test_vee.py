@@ -12,7 +12,8 @@ from headend.mqtt import Delivery
 from headend.store import db
 from headend.vee import pump
 from headend.vee.model import Check, Method
-from headend.vee.pump import Validator
+from headend.vee.pump import Validator, micros
+from headend.vee.store import SQL
 from ohmesh.wire.uplink import encode_batch
 
 STEP = timedelta(minutes=15)
@@ -144,6 +145,39 @@ def test_late_data_weeks_old_replaces_estimates_and_rolls_again(any_vee):
     assert kept >= 1998
     measured = vee.store.value("select sum(measured)::int from bulk.rollup_month")
     assert measured == 2001
+
+
+def test_a_new_reading_costs_a_look_nearby_and_no_walk_through_what_was_before(any_vee):
+    """Whatever the planner knows: of days of readings no step takes more than an hour's."""
+    past = 2 * 96
+    any_vee.read({slot: slot for slot in range(past + 1)})
+    any_vee.ingest.execute(  # a fleet: of one meter alone the planner knows more
+        "insert into bulk.reading select 1000 + m, channel, ts, value, status"
+        " from bulk.reading, generate_series(1, 100) m"
+    )
+    any_vee.store.connect("owner").execute("analyze bulk.reading")
+    text = SQL.sql("readings")
+    at_us = micros(START + past * STEP)
+    found = any_vee.worker.execute(
+        "explain (analyze, format json) " + text[text.index("(") + 1 : text.rindex(") to stdout")],
+        {
+            "numbers": [0],
+            "meters": [any_vee.meter],
+            "lows": [at_us],
+            "highs": [at_us],
+            "closes": [False],
+            "channels": [any_vee.channel],
+        },
+    ).fetchone()
+    taken = [rows for rows in _rows_taken(found["QUERY PLAN"][0]["Plan"]) if rows]
+    assert len(taken) > 3
+    assert max(taken) <= 10
+
+
+def _rows_taken(node):
+    yield node["Actual Rows"] * node["Actual Loops"]
+    for inner in node.get("Plans", ()):
+        yield from _rows_taken(inner)
 
 
 def test_days_are_local_and_one_has_25_hours(any_store):
