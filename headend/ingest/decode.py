@@ -242,6 +242,7 @@ def read_body(
         if is_senml(body, telegram):
             return Outcome(_samples(payload, profile, telegram), counter=counter)
         decoded = profile.decode(payload, keys=meter.market_keys)
+        _refuse_empty(decoded)
         if meter.market_keys is not None and counter is None:
             counter = decoded.counter
             _refuse_plain(counter, profile)
@@ -262,6 +263,12 @@ def _samples(payload: bytes, profile: Profile, telegram: Telegram) -> tuple[Valu
         Value(register, time_us - _EPOCH_US, value, 0)
         for register, time_us, value in senml.decode(payload, profile.spec, now_us)
     )
+
+
+def _refuse_empty(decoded: Decoded) -> None:
+    """What says nothing is kept for people to see, and not passed over."""
+    if not (decoded.readings or decoded.texts):
+        raise DecodeError(DecodeErrorKind.MALFORMED, "neither a reading nor a text is in it")
 
 
 def _refuse_plain(counter: int | None, profile: Profile) -> None:
