@@ -98,8 +98,8 @@ def parse_p1(payload: bytes, *, verify: bool = True) -> P1Telegram:
     crc = None if end < 0 else _check(payload, start, end, verify=verify)
     body = payload[start + 1 : end if end >= 0 else len(payload)]
     identification, blank, lines = _split(body.decode("latin-1"), start)
-    if not lines:
-        raise malformed("no object between '/' and the end", len(payload))
+    if not lines and end < 0:
+        raise DecodeError(DecodeErrorKind.TRUNCATED, "no object and no '!'", offset=len(payload))
     if crc is None and verify:
         _refuse_if_cut({line.obis for line in lines}, ended=end >= 0, offset=len(payload))
     return P1Telegram(identification, lines, blank, crc)
