@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from meter_sim.city.build import HOUR_US, MINUTE_US, Radio
 from meter_sim.city.experiments.heal import strike, watch
 from meter_sim.city.experiments.measure import Better, Measure, percentile
-from meter_sim.city.experiments.stage import draw, raise_city, stretch, with_radio
+from meter_sim.city.experiments.stage import draw, frames_back, raise_city, stretch, with_radio
 from meter_sim.city.experiments.toll import Toll
 from meter_sim.city.fused import FusedStation
 from ohmesh.mesh import constants as c
@@ -135,7 +135,7 @@ def figures(plan: Plan) -> dict[str, float]:
     toll = Toll.of(city)
     world.run(world.now_us + HOUR_US)
     control, calm = toll.control_frames() / plan.nodes, stretch(city)
-    loops = world.traces["forward.loop"]
+    back = frames_back(world)
     victims = draw(plan, 51, world.meters(), plan.nodes // 10)
     wound = strike(city, victims)
     died_us = world.now_us
@@ -151,5 +151,5 @@ def figures(plan: Plan) -> dict[str, float]:
         "heal_p95_s": percentile(waits or [0.0], 95),
         "delay_p99_s": percentile(late or [0.0], 99),
         "unhealed_share": open_share,
-        "frames_back": float(world.traces["forward.loop"] - loops),
+        "frames_back": float(frames_back(world) - back),
     }

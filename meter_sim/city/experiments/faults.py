@@ -11,6 +11,7 @@ from meter_sim.city.experiments.measure import Better, Measure, percentile, shar
 from meter_sim.city.experiments.stage import (
     draw,
     exhaustion_us,
+    frames_back,
     lost_after_all,
     raise_city,
     run_until,
@@ -148,7 +149,7 @@ def loop_audit(plan: Plan) -> list[Measure]:
     world = city.world
     world.start_reports()
     before = world.frames.count.copy()
-    loops_before = world.traces["forward.loop"]
+    before_back = frames_back(world)
     victims = draw(plan, 51, world.meters(), plan.nodes * _KILLED_PERCENT // 100)
     cycles = _cycles(city, 15)
     for victim in victims:
@@ -159,7 +160,7 @@ def loop_audit(plan: Plan) -> list[Measure]:
     cycles += _cycles(city, 30)
     frames = world.frames.count - before
     relayed = sum(frames[kind] for kind in (3, 5, 8))
-    share = (world.traces["forward.loop"] - loops_before) / relayed
+    share = (frames_back(world) - before_back) / relayed
     return [
         Measure("frames_back_share", share, 0.0, 1e-6, Better.LOWER),
         Measure("parent_cycles", cycles, 0.0, 0.0, Better.LOWER),

@@ -148,6 +148,11 @@ def lost_after_all(city: City) -> int:
     return sum(bool(reachable[r.node - 1]) for r in world.ledger.missing(until_us))
 
 
+def frames_back(world: World) -> int:
+    """How many frames came back so far: to a node that had sent them on, or to their origin."""
+    return world.traces["forward.loop"] + world.traces["forward.returned"]
+
+
 def joined(city: City) -> int:
     """Living meters that are registered."""
     stations = (city.world.nodes[node].station for node in city.world.meters())
