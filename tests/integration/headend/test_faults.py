@@ -55,7 +55,9 @@ def test_ingest_killed_in_mid_run_loses_and_doubles_nothing(
     telegrams, over = [], threading.Event()
 
     def send(gateway):
-        while not over.is_set():  # traffic as long as there are kills, however fast it goes
+        last = False
+        while not last:  # traffic as long as there are kills, however fast it goes
+            last = over.is_set()  # what is sent then, the last process has taken: it has begun
             known = len(telegrams)
             telegrams.extend(map(kit.telegram, range(known, known + 100)))
             gateway.drain(telegrams, through=known, batch=5, limit_s=3000)
