@@ -24,7 +24,7 @@ from headend.ingest.writer import Writer
 from headend.keystore import Keystore
 from headend.mqtt import MqttClient
 from headend.service.fleet import NewGateway, NewMeter, register_gateway, register_meter
-from headend.store import bootstrap, db
+from headend.store import bootstrap, db, migrate
 from headend.worker import Worker
 from meter_sim.servers.process import free_port
 from ohmesh.model.command import CommandKind, CommandResult, RelayState, ResultStatus
@@ -37,6 +37,8 @@ from ohmesh.wire.sealed import SealedKind, kind_of_command, seal, unseal
 from ohmesh.wire.uplink import decode_ack, encode_batch
 
 sys.path.append(str(Path(__file__).parent))
+from wasm import DATABASE, community_server
+
 PROFILE = "nl_dsmr"
 CHANNEL = "el.energy.import"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -154,10 +156,50 @@ def hyper(timescale, tmp_path, make_store):
         admin.execute("drop database ohmesh with (force)")
 
 
-@pytest.fixture(params=["plain", pytest.param("hyper", marks=pytest.mark.timescaledb)])
+@pytest.fixture
+def community(tmp_path, make_store, monkeypatch):
+    """A head-end's database on TimescaleDB's community edition, in WebAssembly.
+
+    It has one backend, so nothing is prepared in it that another connection could fall over, and it
+    is older than the head-end takes on a server.
+    """
+    connect = db.connect
+
+    def connect_unprepared(url, **settings):
+        connection = connect(url, **settings)
+        connection.prepare_threshold = None
+        return connection
+
+    monkeypatch.setattr(db, "connect", connect_unprepared)
+    monkeypatch.setattr(migrate, "COLUMNSTORE_SINCE", (2, 23))
+    with community_server(tmp_path) as admin_url:
+        with db.connect(admin_url, name="test", autocommit=True) as admin:
+            admin.execute("create role ohmesh_owner")
+            admin.execute(f"alter database {DATABASE} owner to ohmesh_owner")
+        made = bootstrap.bootstrap(
+            admin_url,
+            database=DATABASE,
+            file=tmp_path / "headend.toml",
+            broker_url="mqtt://127.0.0.1:1883",
+            api_port=8080,
+        )
+        store = make_store(made.urls, Keystore.from_file(tmp_path / "kek"))
+        store.admin_url = admin_url
+        yield store
+        for connection in store.connections:
+            connection.close()
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("store", id="plain"),
+        pytest.param("hyper", marks=pytest.mark.timescaledb),
+        pytest.param("community", marks=pytest.mark.soak),
+    ]
+)
 def any_store(request, database):  # noqa: ARG001 - the server starts before the test does
     """The same on plain PostgreSQL and on TimescaleDB: the answers must be the same too."""
-    return request.getfixturevalue("store" if request.param == "plain" else "hyper")
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
