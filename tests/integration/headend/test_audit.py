@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,12 @@ from headend.store import db
 TENANT = 1
 CONNECTIONS = 8
 """Of one process of the API. More of them wait longer for the end of a chain."""
+BEGIN = "begin; select set_config('ohmesh.tenant', '1', true)"
+WAITING = (
+    "select count(*) from pg_stat_activity"
+    " where wait_event_type = 'Lock' and datname = current_database()"
+)
+ROUNDS = 10
 MANY = 1_000_000
 VERIFIED_S_MAX = 60
 
@@ -68,6 +75,24 @@ async def test_many_writers_make_one_chain_without_a_gap(store, writers, lines):
     assert {(row["who"], row["target"]) for row in found} == {
         (f"writer-{number}", f"/{line}") for number in range(writers) for line in range(lines)
     }
+
+
+def test_who_waits_for_the_chain_comes_before_who_has_just_written(store, until):
+    def write(who):
+        return f"select ohmesh.audit('{who}', 'write', '/', '')"
+
+    hasty, patient = store.connect("api"), store.connect("api")
+    for _ in range(ROUNDS):
+        hasty.execute(f"{BEGIN}; {write('hasty')}")
+        waiter = threading.Thread(
+            target=patient.execute, args=(f"{BEGIN}; {write('patient')}; commit",)
+        )
+        waiter.start()
+        until(lambda: store.as_admin(WAITING) == 1)
+        hasty.execute(f"commit; {BEGIN}; {write('hasty')}; commit")
+        waiter.join()
+    found = store.rows("select who from ohmesh.audit_log order by seq", "owner")
+    assert [row["who"] for row in found] == ["hasty", "patient", "hasty"] * ROUNDS
 
 
 def chain(first, count, prev):
