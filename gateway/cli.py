@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -27,6 +26,7 @@ from ohmesh.program.logs import log_to_stderr
 from ohmesh.usage import Parser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
 
 _EXAMPLE = """\
@@ -59,6 +59,18 @@ gateway first: a line has one user.""",
 Print the whole configuration with its defaults and a word on each setting. Each can also stand in
 the environment, as OHMESH_GATEWAY__BROKER__URL.""",
 }
+_EXAMPLES = {
+    "enrol": """\
+example:
+  ohmesh gateway enrol --config gateway.toml --url https://ami.example < token
+""",
+    "outbox": "example: ohmesh gateway outbox --config gateway.toml",
+    "detect": """\
+examples:
+  ohmesh gateway detect >> gateway.toml          # the meters on this machine's ports
+  ohmesh gateway detect /dev/ttyUSB0 tcp://192.168.1.30:502 --units 1-40
+""",
+}
 _FRESH_S = 60
 
 
@@ -74,7 +86,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="ohmesh gateway",
         description="The gateway: takes telegrams from meters and loses none.",
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -83,8 +94,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=text,
             description=_ABOUT[name],
-            epilog=_EXAMPLE,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=_EXAMPLES.get(name, _EXAMPLE),
         )
         command.set_defaults(run=run)
         if name == "detect":

@@ -27,6 +27,7 @@ examples:
   ohmesh headend bootstrap --admin-url postgresql://postgres@127.0.0.1/postgres --write headend.toml
   ohmesh headend serve --config headend.toml
   ohmesh headend config > headend.toml
+How many intervals were read in time, and whose fault the others are: ohmesh headend read-success
 """
 
 
@@ -42,7 +43,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="ohmesh headend",
         description="The server: ingest, store, prepayment, commands, API.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
@@ -108,6 +108,8 @@ def _add_gate(commands: argparse._SubParsersAction[Parser]) -> None:
     approver = commands.add_parser(
         "approver",
         help="make the key of a person who may approve what is over a limit",
+        description="Make the key of a person who may approve what is over a limit, unless the\n"
+        "file is there; print the public key, for [gate.approvers] of gate.toml.",
         epilog="example: ohmesh headend approver --write anna.key",
     )
     approver.add_argument("--write", required=True, type=Path, help="the key file, mode 0600")
@@ -115,28 +117,39 @@ def _add_gate(commands: argparse._SubParsersAction[Parser]) -> None:
     approve = commands.add_parser(
         "approve",
         help="sign an approval; POST what it prints to /v1/releases/approvals",
+        description="Sign an approval; POST what it prints to /v1/releases/approvals.",
         epilog="example: ohmesh headend approve --key anna.key --name anna close-breaker:1:1790000",
     )
     approve.add_argument("subject", help="what to approve, as the API shows it")
-    approve.add_argument("--key", required=True, type=Path)
+    approve.add_argument(
+        "--key", required=True, type=Path, help="your file, of 'ohmesh headend approver'"
+    )
     approve.add_argument("--name", required=True, help="the name in the gate's configuration")
-    approve.add_argument("--minutes", type=int, default=60, help="how long it is valid")
+    approve.add_argument("--minutes", type=int, default=60, help="how long it is valid, default 60")
     approve.set_defaults(run=_approve)
 
 
 def _add_bootstrap(commands: argparse._SubParsersAction[Parser]) -> None:
+    text = "make database, roles, schema and secrets; write the configuration"
     command = commands.add_parser(
         "bootstrap",
-        help="make database, roles, schema and secrets; write the configuration",
+        help=text,
+        description=text,
         epilog="example:\n  ohmesh headend bootstrap "
         "--admin-url postgresql://postgres@127.0.0.1/postgres --write headend.toml",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("--admin-url", required=True, help="a superuser's address, used only here")
+    command.add_argument(
+        "--admin-url",
+        required=True,
+        type=ops.admin_url,
+        help="a superuser's address, used only here",
+    )
     command.add_argument("--write", required=True, type=Path, help="the file to write, mode 0600")
-    command.add_argument("--database", default="ohmesh", help="name of the database")
-    command.add_argument("--broker-url", default="mqtt://127.0.0.1:1883")
-    command.add_argument("--api-port", type=int, default=8080)
+    command.add_argument("--database", default="ohmesh", help="its name, default ohmesh")
+    command.add_argument(
+        "--broker-url", default="mqtt://127.0.0.1:1883", help="default %(default)s"
+    )
+    command.add_argument("--api-port", type=int, default=8080, help="default %(default)s")
     command.add_argument(
         "--open-reads", action="store_true", help="let everybody on this machine read the API"
     )

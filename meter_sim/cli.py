@@ -65,7 +65,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="ohmesh sim",
         description="Simulated meters and the radio between them.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_roster(commands)
@@ -95,7 +94,6 @@ def _add(
         help=what,
         description=what[:1].upper() + what[1:] + ".",
         epilog=example,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     return parser

@@ -150,6 +150,8 @@ def check(roster: Roster) -> Roster:
         raise ConfigError("a roster needs at least one gateway and one meter")
     if roster.start > datetime.now(UTC):
         raise ConfigError(f"the roster's start, {roster.start.isoformat()}, is in the future")
+    if roster.interval_s < 1 or roster.calendar_speed < 1:
+        raise ConfigError("interval_s and calendar_speed of a roster are 1 or more")
     nodes = [g.node for g in roster.gateways] + [m.node for m in roster.meters]
     _refuse_doubles("node", nodes)
     _refuse_doubles("gateway", [g.gateway for g in roster.gateways])
@@ -162,7 +164,9 @@ def decode_roster(text: bytes | str, name: str = "roster") -> Roster:
     try:
         return check(msgspec.json.decode(text, type=Roster))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name}: {error}") from error
+        raise ConfigError(
+            f"{name} is no roster, as 'ohmesh sim roster' draws one: {error}"
+        ) from error
 
 
 def _text(value: object) -> str:

@@ -27,11 +27,10 @@ def _rank(name: str) -> tuple[bool, str]:
 
 
 def _usage(commands: dict[str, EntryPoint]) -> str:
-    names = "\n".join(f"  ohmesh {name}" for name in sorted(commands, key=_rank))
-    return (
-        f"usage: ohmesh COMMAND ...\n\n{names}\n\n"
-        "Each takes --help.   example: ohmesh demo --meters 60 --seed 1"
-    )
+    ranked = sorted(commands, key=_rank)
+    names = "\n".join(f"  ohmesh {name}" for name in ranked)
+    example = "demo --meters 60 --seed 1" if "demo" in commands else f"{ranked[0]} --help"
+    return f"usage: ohmesh COMMAND ...\n\n{names}\n\nEach takes --help.   example: ohmesh {example}"
 
 
 def _run(entry: EntryPoint, argv: list[str]) -> int:
@@ -54,6 +53,11 @@ def _run(entry: EntryPoint, argv: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise  # no file that the caller named: a fault of ours, to be seen whole
+        print(f"ohmesh {entry.name}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,7 +74,10 @@ def main(argv: list[str] | None = None) -> int:
         entry = commands.get(" ".join(words[:length]))
         if entry and len(words) >= length:
             return _run(entry, words[length:])
-    longer = [f"ohmesh {name}" for name in sorted(commands) if name.startswith(f"{words[0]} ")]
-    hint = f"there are: {', '.join(longer)}" if longer else "'ohmesh --help' lists them"
+    longer = {name: at for name, at in commands.items() if name.startswith(f"{words[0]} ")}
+    if longer and words[1:2] in (["-h"], ["--help"]):
+        print(_usage(longer))
+        return 0
+    hint = f"'ohmesh {words[0] + ' ' if longer else ''}--help' lists them"
     print(f"ohmesh: no command {' '.join(words[:2])!r}; {hint}", file=sys.stderr)
     return 2

@@ -110,7 +110,7 @@ def read_vectors(paths: Iterable[Path]) -> Iterator[tuple[str, Profile, Vector]]
 
 
 def _objects(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8") as stream:
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue

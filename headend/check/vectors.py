@@ -40,6 +40,8 @@ def load(path: Path) -> dict[str, list[Vector]]:
         vectors = {name: [dict(v) for v in group["vectors"]] for name, group in groups.items()}
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not a text file of prepayment vectors") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: no file of prepayment vectors: {error!r}") from error
     if schema != SCHEMA:

@@ -78,8 +78,13 @@ def read_key(file: Path) -> bytes:
     """A private key from a file with 64 hex digits. Raises ConfigError."""
     try:
         key = bytes.fromhex(file.read_text(encoding="ascii").strip())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the key in {file}: {error}") from error
+    except OSError as error:
+        raise ConfigError(
+            f"the key in {file}: {error.strerror}; 'ohmesh headend approver --write' makes a "
+            "person's, 'ohmesh headend bootstrap' the gate's"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{file} holds no key: it takes one line of 64 hex digits") from error
     if len(key) != KEY_BYTES:
         raise ConfigError(f"the key in {file} has {len(key)} bytes instead of {KEY_BYTES}")
     public_key(key)

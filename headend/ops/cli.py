@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from headend import config
 from headend.config import required
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     from ohmesh.usage import Parser
 
 ALL: Final = "0.0.0.0"  # noqa: S104 - with TLS and a certificate asked of everybody
+
+
+def admin_url(text: str) -> str:
+    """A superuser's address. Raises ArgumentTypeError."""
+    if urlsplit(text).scheme not in {"postgresql", "postgres"}:
+        raise argparse.ArgumentTypeError(f"{text!r} is not postgresql://user@host[:port]/database")
+    return text
 
 
 def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -69,13 +78,23 @@ def _add_mqtt_config(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     command.add_argument("--write", required=True, type=Path, help="the folder")
     command.add_argument(
-        "--host", required=True, action="append", help="how clients reach the broker; repeatable"
+        "--host",
+        required=True,
+        action="append",
+        type=_host,
+        help="how clients reach the broker; repeatable",
     )
     command.add_argument("--listen", default=ALL, help="address for devices")
     command.add_argument("--port", type=int, default=8883, help="for devices")
     command.add_argument("--headend-listen", default="127.0.0.1")
     command.add_argument("--headend-port", type=int, default=8884)
     command.add_argument("--place", default="", help="the folder as the broker will see it")
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z._:-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no host name or address")
+    return text
 
 
 def _mqtt_config(arguments: argparse.Namespace) -> int:
@@ -159,7 +178,9 @@ def _add_backup(commands: argparse._SubParsersAction[Parser]) -> None:
         run=_backup,
         example="backup --admin-url postgresql://postgres@127.0.0.1/ohmesh --write ohmesh.dump",
     )
-    command.add_argument("--admin-url", required=True, help="a superuser's, of our database")
+    command.add_argument(
+        "--admin-url", required=True, type=admin_url, help="a superuser's, of our database"
+    )
     command.add_argument("--write", required=True, type=Path, help="the file, mode 0600")
     command.add_argument("--tools", type=Path, help="the folder of pg_dump; else the PATH")
 
@@ -180,7 +201,9 @@ def _add_restore(commands: argparse._SubParsersAction[Parser]) -> None:
         " --config headend.toml",
     )
     command.add_argument("file", type=Path, help="the back-up")
-    command.add_argument("--admin-url", required=True, help="a superuser's, of another database")
+    command.add_argument(
+        "--admin-url", required=True, type=admin_url, help="a superuser's, of another database"
+    )
     command.add_argument("--config", required=True, type=Path, help="whose passwords roles get")
     command.add_argument("--database", default="ohmesh", help="to make; it must not be there")
     command.add_argument("--tools", type=Path, help="the folder of pg_restore; else the PATH")
@@ -215,7 +238,9 @@ def _add_grafana(commands: argparse._SubParsersAction[Parser]) -> None:
         run=_grafana,
         example="grafana --admin-url postgresql://postgres@127.0.0.1/ohmesh --write ohmesh.yaml",
     )
-    command.add_argument("--admin-url", required=True, help="a superuser's, of our database")
+    command.add_argument(
+        "--admin-url", required=True, type=admin_url, help="a superuser's, of our database"
+    )
     command.add_argument("--write", required=True, type=Path, help="the file, mode 0600")
     command.add_argument("--tenant", default="default", help="whose data it shows")
     command.add_argument("--role", default="ohmesh_ro", help="name of the role")

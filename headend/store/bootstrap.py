@@ -19,6 +19,7 @@ from headend import config
 from headend.keystore import KEK_BYTES
 from headend.store import db, migrate
 from headend.store.plan import Queries
+from ohmesh.model.errors import ConfigError
 from ohmesh.wire.brokerurl import BrokerUrl
 from ohmesh.wire.release import KEY_BYTES, public_key
 
@@ -87,12 +88,20 @@ def passwords_of(file: Path) -> dict[str, str]:
     """The roles' passwords that a configuration names; new ones where it names none."""
     known: dict[str, str] = {}
     if file.exists():
-        urls = tomllib.loads(file.read_text(encoding="utf-8")).get("database", {})
+        urls = _database_section(file)
         gate = file.with_name(GATE_FILE)
         if gate.exists():
-            urls |= tomllib.loads(gate.read_text(encoding="utf-8")).get("database", {})
+            urls |= _database_section(gate)
         known = {role: urlsplit(urls.get(f"{role}_url", "")).password or "" for role in ROLES}
     return {role: known.get(role) or secrets.token_urlsafe(24) for role in ROLES}
+
+
+def _database_section(file: Path) -> dict[str, str]:
+    try:
+        found: dict[str, str] = tomllib.loads(file.read_text(encoding="utf-8")).get("database", {})
+    except ValueError as error:
+        raise ConfigError(f"{file} stands there and is no configuration: {error}") from error
+    return found
 
 
 def _make_roles(admin: Connection, passwords: dict[str, str]) -> None:

@@ -85,6 +85,17 @@ def _translated() -> Iterator[None]:
         raise StoreError(_line(error)) from error
 
 
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Whoever gives a command reads what to do."""
+    try:
+        yield
+    except Unavailable as error:
+        raise Unavailable(
+            f"{error}; is it running, and are address and password right?"
+        ) from error.__cause__
+
+
 def in_the_way(error: Unavailable) -> bool:
     """Whether another transaction was in the way, and not that the database is away."""
     return isinstance(error.__cause__, _IN_THE_WAY)
@@ -97,7 +108,7 @@ def _line(error: psycopg.Error) -> str:
 
 def connect(url: str, *, name: str, autocommit: bool = False) -> Connection:
     """A synchronous connection; `name` is shown in pg_stat_activity. Raises Unavailable."""
-    with _translated():
+    with _reached(), _translated():
         return psycopg.connect(
             url,
             row_factory=dict_row,

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from firmware_profiles import registry
 from headend.bench.pipeline import flood as flooding
 from headend.bench.pipeline import story
 from headend.bench.pipeline.servers import Servers, servers
@@ -41,7 +42,13 @@ def _run(
     )
     parser.add_argument("--quick", action="store_true", help="under 30 s")
     parser.add_argument("--json", action="store_true", help="nothing but the JSON line")
-    parser.add_argument("--profile", default="no_han", help="of the meters")
+    parser.add_argument(
+        "--profile",
+        default="no_han",
+        choices=registry.names(),
+        metavar="NAME",
+        help="of the meters",
+    )
     parser.add_argument("--modems", type=int, help="meters with their own modem")
     parser.add_argument("--garbage", type=int, default=0, help="every N-th message is garbage")
     parser.add_argument("--database", metavar="URL", help="a superuser's; else one of our own")

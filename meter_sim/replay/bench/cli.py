@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import subprocess
@@ -29,6 +28,8 @@ from ohmesh.usage import Parser
 from ohmesh.wire.brokerurl import BrokerUrl
 
 if TYPE_CHECKING:
+    import argparse
+
     from meter_sim.capture.record import Record
 
 _EXAMPLE = """\
@@ -45,7 +46,6 @@ def _options(argv: list[str]) -> argparse.Namespace:
         prog="ohmesh bench replay",
         description=__doc__,
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--broker", metavar="URL", help="default: a Mosquitto of its own")
     parser.add_argument("--quick", action="store_true", help="a tenth of the messages")
