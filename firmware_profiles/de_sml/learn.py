@@ -25,7 +25,6 @@ _SERVER_SIZE, _MAKER_SIZE = 10, 6
 _DROPS_SIGN = b"\x0a\x01DZG\x00"
 """Makers whose numbers decide how a value is read (`server_id.drops_sign_byte`)."""
 _ABSOLUTE = 2
-_ENTRY_MIN = 6
 
 
 def learn_frame(frame: bytes, register_for: RegisterFor) -> Template | None:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LEARN_MAX: Final = 4
 """New shapes of one profile and length learned at a time; a stranger may send a new one each."""
-_Opened = list["Outcome | Body | None"]
 
 
 def decode_arrived(items: Sequence[Item], shapes: Shapes) -> list[tuple[Item, Outcome]]:

@@ -34,7 +34,7 @@ def collect_due(account: Row, now: datetime) -> Plan[None]:
     wallet_mu = books.get(ledger.WALLET, Book()).posted_mu
     for day in _ended_days(account["idle_to"], now.astimezone(ZoneInfo(account["zone"])).date()):
         debt = TimeDebt(max(0, owed_mu), share.rate_mu, share.in_emergency)
-        taken_mu = collect(debt, wallet_mu, terms.disablement_mu).from_wallet_mu
+        taken_mu = collect(debt, wallet_mu, terms.disablement_mu)
         if taken_mu:
             yield from _take(account, day, taken_mu, now)
         owed_mu, wallet_mu = owed_mu - taken_mu, wallet_mu - taken_mu

@@ -31,7 +31,6 @@ from ohmesh.model.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MINUTES_PER_DAY = 1440
 _Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _BasisPoints: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 _Code: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_]{1,20}$")]

@@ -116,20 +116,11 @@ class TimeDebt:
     """Whether it is taken even while the wallet is at or below the disablement threshold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """One period's collection: from the wallet, or added to the accumulated debt."""
-
-    from_wallet_mu: int
-    accrued_mu: int
-
-
-def collect(debt: TimeDebt, wallet_mu: int, disablement_mu: int) -> Collected:
-    """What one period takes; suspended collection accrues, so nothing is lost or taken twice."""
-    due = min(debt.rate_mu, debt.balance_mu)
+def collect(debt: TimeDebt, wallet_mu: int, disablement_mu: int) -> int:
+    """What one period takes from the wallet, mu; what is not taken stays owed."""
     if wallet_mu <= disablement_mu and not debt.in_emergency:
-        return Collected(0, due)
-    return Collected(due, 0)
+        return 0
+    return min(debt.rate_mu, debt.balance_mu)
 
 
 class PaymentState(StrEnum):

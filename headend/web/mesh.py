@@ -22,8 +22,6 @@ HEIGHT_MIN, HEIGHT_MAX = 300, 640
 HOPS_MAX: Final = 6
 """Colours there are; longer ways share the last."""
 RADIUS_MIN, RADIUS_MAX = 4, 10
-RADIUS_WITH_TEXT: Final = 7
-"""Smaller circles have no room for their hop count."""
 BEHIND_MIN: Final = 4
 STRETCH_MAX: Final = 3
 """A street is long and thin: its width may be drawn larger than its length, up to this factor."""

@@ -21,7 +21,6 @@ from ohmesh.model.reading import Quality
 
 SIZE = 12
 _NOT_SPECIFIED = 0xFF
-_DEVIATION_NOT_SPECIFIED = -0x8000
 _DEVIATION_MINUTES_MAX = 720 + 120
 _STATUS_INVALID = 0x01 | 0x02 | 0x08
 """Invalid value, doubtful value, invalid clock status."""

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Protocol
 from ohmesh.model.errors import PrepaymentError
 from ohmesh.tokens import sts, tid
 from ohmesh.tokens.keys import Dkga, EncryptionAlgorithm
-from ohmesh.tokens.sts import TokenKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,17 +24,8 @@ if TYPE_CHECKING:
     from headend.prepayment.tokens.security import KeyHandle, SecurityModule
     from ohmesh.tokens.amounts import Amount
     from ohmesh.tokens.keys import KeyParams
+    from ohmesh.tokens.sts import TokenKind
     from ohmesh.tokens.tid import LastTid
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a vendor's tokens can carry: kinds, the digits of a token, and the largest value."""
-
-    kinds: frozenset[TokenKind]
-    digits: int
-    units_max: int
-    needs_clock: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +69,6 @@ class Prepared:
 class TokenVendor(Protocol):
     """What vending needs to know of a kind of token."""
 
-    def capabilities(self) -> Capabilities:
-        """What it can make."""
-
     def check(self, params: KeyParams) -> None:
         """Raises PrepaymentError for a meter that the module does not serve."""
 
@@ -120,10 +107,6 @@ class StsVendor:
         self._dkga = dkga
         self._ea = ea
         self._random_bits = random_bits
-
-    def capabilities(self) -> Capabilities:
-        """Every kind with a TID; 1,820,162.4 kWh at most."""
-        return Capabilities(frozenset(TokenKind), 20, 18_201_624, needs_clock=True)
 
     def check(self, params: KeyParams) -> None:
         """Raises PrepaymentError, such as for a real supply group in a test module."""

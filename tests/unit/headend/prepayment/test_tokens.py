@@ -179,7 +179,6 @@ def test_a_retry_makes_the_same_token_and_it_reads_back():
     assert prepared.units >= 12345
     nothing = VendRequest(TokenKind.ELECTRICITY, 0, PARAMS)
     assert refused(vendor.prepare, nothing, NOW) == "amount"
-    assert TokenKind.ELECTRICITY in vendor.capabilities().kinds
 
 
 def test_a_token_of_another_meter_does_not_read():

@@ -21,12 +21,12 @@ def test_a_debt_share_never_exceeds_the_cap_and_a_cap_already_passed_takes_nothi
     assert debt.share_of(500) == 0
 
 
-def test_time_debt_is_collected_or_accrues_but_never_both_nor_more_than_is_owed():
+def test_time_debt_is_taken_above_the_threshold_and_never_more_than_is_owed():
     debt = TimeDebt(balance_mu=70, rate_mu=50)
-    assert topup.collect(debt, wallet_mu=10, disablement_mu=0) == topup.Collected(50, 0)
-    assert topup.collect(debt, wallet_mu=0, disablement_mu=0) == topup.Collected(0, 50)
+    assert topup.collect(debt, wallet_mu=10, disablement_mu=0) == 50
+    assert topup.collect(debt, wallet_mu=0, disablement_mu=0) == 0
     last = TimeDebt(balance_mu=20, rate_mu=50, in_emergency=True)
-    assert topup.collect(last, wallet_mu=-5, disablement_mu=0) == topup.Collected(20, 0)
+    assert topup.collect(last, wallet_mu=-5, disablement_mu=0) == 20
 
 
 def test_failed_is_not_final_and_booked_stays_booked():
