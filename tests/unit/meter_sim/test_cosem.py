@@ -15,7 +15,7 @@ from firmware_profiles.codecs.dlms.errors import AccessRefused
 from firmware_profiles.codecs.dlms.objects.control import DISCONNECT_CONTROL
 from firmware_profiles.codecs.dlms.objects.payment import ACCOUNT, CREDIT, TOKEN_GATEWAY
 from firmware_profiles.codecs.dlms.server import Server, ServerSettings
-from meter_sim.cosem import objects_of
+from meter_sim.field.cosem import objects_of
 from meter_sim.testing import START_MS, Desk
 from ohmesh.model.command import CommandKind
 from ohmesh.tokens import sts
