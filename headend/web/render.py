@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headend.api.problems import Problem
 
 FOLDER: Final = Path(__file__).parent
+BEARER: Final = ' -H "Authorization: Bearer $(cat api-token)"'
 
 
 @cache
@@ -75,6 +76,7 @@ def _environment(name: str) -> Environment:
         language=name,
         languages=LANGUAGES,
         supply=words.supply,
+        bearer=BEARER,
     )
     return found
 
@@ -94,9 +96,15 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         menu=navigation.menu(who),
         here=navigation.here(request.url.path),
         signed_in=bool(who and who.writes),
+        reader=_reader(request),
         **values,
     )
     return HTMLResponse(text, status, {"content-language": name, "vary": "accept-language, cookie"})
+
+
+def _reader(request: Request) -> str:
+    """What the API call behind a list needs: a key, but where everybody may read."""
+    return "" if request.app.state.services.access.nobody else BEARER
 
 
 def error_page(request: Request, problem: Problem) -> Response:
