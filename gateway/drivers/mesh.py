@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.drivers.modem import RadioModem
+from gateway.mesh_reports import MeshReports
 from gateway.mqtt import Link, LinkError, LinkSettings, Message
-from gateway.power_news import PowerNews
 from gateway.root_state import RootState
 from ohmesh.mesh import (
     CommandReason,
@@ -38,21 +38,14 @@ from ohmesh.mesh import (
     Trace,
     Transmit,
 )
-from ohmesh.model.errors import ModelError, StoreError, WireError
-from ohmesh.model.ids import Address, mesh_address
+from ohmesh.model.errors import StoreError, WireError
+from ohmesh.model.ids import mesh_address
 from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.program.backoff import Backoff
 from ohmesh.wire import topics
 from ohmesh.wire.air import Hello, decode_heard, encode_air
 from ohmesh.wire.joining import Doorkeeper
-from ohmesh.wire.report import (
-    MAX_ROUTES,
-    DeliveryStatus,
-    Route,
-    TopologyReport,
-    encode_report,
-)
-from ohmesh.wire.report import PowerReport as PowerTelegram
+from ohmesh.wire.report import DeliveryStatus
 
 if TYPE_CHECKING:
     import ssl
@@ -79,12 +72,6 @@ _RECENT_MAX = 5000
 """Payloads remembered after their commit: a repetition is acknowledged and not stored again."""
 _HELLO_PERIOD_S = 5.0
 _AIR_RECONNECT_CAP_S = 5.0
-_TOPOLOGY_SOONEST_S = 60.0
-"""Between two reports while routes change; divided by the timer divisor."""
-_TOPOLOGY_LATEST_S = 900.0
-_POWER_GATHER_S = 0.5
-"""Last gasps come together: those of this time travel in one telegram."""
-_POWER_AGAIN_S = 5.0
 _MEMORY_PERIOD_S = 60.0
 _IDLE_S = 60.0
 
@@ -155,8 +142,13 @@ class MeshDriver:
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(_OUTGOING_MAX)
         self._delivered: asyncio.Queue[Delivered] = asyncio.Queue(_DELIVERED_MAX)
         self._recent: OrderedDict[tuple[int, int, bytes], None] = OrderedDict()
-        self._power = PowerNews()
-        self._power_told = asyncio.Event()
+        self._reports = MeshReports(
+            settings.node,
+            outbox,
+            self._station.routes,
+            clock_ms=clock_ms,
+            timer_divisor=settings.timer_divisor,
+        )
         self._hello = asyncio.Event()
         self._rearmed = asyncio.Event()
         self.counts: Counter[str] = Counter()
@@ -172,8 +164,8 @@ class MeshDriver:
             tasks.create_task(self._wake_for_ever(), name="mesh-wake")
             tasks.create_task(self._store_for_ever(), name="mesh-store")
             tasks.create_task(self._say_hello_for_ever(), name="mesh-hello")
-            tasks.create_task(self._report_topology_for_ever(), name="mesh-topology")
-            tasks.create_task(self._report_power_for_ever(), name="mesh-power")
+            tasks.create_task(self._reports.tell_topology_for_ever(), name="mesh-topology")
+            tasks.create_task(self._reports.tell_power_for_ever(), name="mesh-power")
             tasks.create_task(self._remember_for_ever(), name="mesh-memory")
 
     def _new_link(self) -> Link:
@@ -241,8 +233,7 @@ class MeshDriver:
                 case JoinAsked(_, node, request):
                     self._admit(output, node, request)
                 case PowerReport(restored, nodes):
-                    self._power.hear(nodes, _now_ms(), restored=restored)
-                    self._power_told.set()
+                    self._reports.hear_power(nodes, _now_ms(), restored=restored)
                 case CommandResult(token, _, reason):
                     self._command_ended(token, _STATUS[reason], reason.value)
                 case FrameRejected(reason):
@@ -331,48 +322,6 @@ class MeshDriver:
                 self._memory.flush()
         finally:
             self._memory.flush()
-
-    async def _report_topology_for_ever(self) -> None:
-        soonest_s = max(1.0, _TOPOLOGY_SOONEST_S / self._settings.timer_divisor)
-        told: set[tuple[int, int, int]] | None = None
-        told_s = 0.0
-        while True:
-            await asyncio.sleep(soonest_s)
-            routes = self._routes()
-            shape = {(route.node, route.parent, route.hops) for route in routes}
-            overdue = time.monotonic() - told_s >= _TOPOLOGY_LATEST_S
-            if (shape != told or overdue) and await self._report(routes):
-                told, told_s = shape, time.monotonic()
-
-    def _routes(self) -> list[Route]:
-        entries = self._station.routes()[:MAX_ROUTES]
-        return [
-            Route(entry.node, *entry.parents[0], entry.hops) for entry in entries if entry.parents
-        ]
-
-    async def _report(self, routes: list[Route]) -> bool:
-        report = TopologyReport(self._settings.node, routes)
-        return await self._tell(TelegramKind.TOPOLOGY, report)
-
-    async def _report_power_for_ever(self) -> None:
-        """What is heard while the outbox refuses is told when it takes again."""
-        while True:
-            await self._power_told.wait()
-            self._power_told.clear()
-            await asyncio.sleep(_POWER_GATHER_S)
-            for report in self._power.reports():
-                while not await self._tell(TelegramKind.POWER, report):  # noqa: ASYNC110 - nothing tells when it takes again
-                    await asyncio.sleep(_POWER_AGAIN_S)
-
-    async def _tell(self, kind: TelegramKind, report: TopologyReport | PowerTelegram) -> bool:
-        payload = encode_report(report)
-        telegram = Telegram(kind, "mesh", Address(""), "", self._clock_ms(), payload)
-        try:
-            await self._outbox.append([telegram])
-        except (StoreError, ModelError) as error:
-            _log.warning("a report of the %s is not taken: %s", kind.name.lower(), error)
-            return False
-        return True
 
 
 def _meter_telegram(origin: int, payload: bytes, received_at_ms: int) -> Telegram:
