@@ -29,10 +29,14 @@ KEY_PATTERN = r"^[!-~]{1,200}$"
 """Of an Idempotency-Key."""
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 
+_PLUS_LOST = re.compile(r":\d\d(\.\d+)? \d\d:?\d\d$")
+
 
 def _as_text(value: Any) -> Any:
     if isinstance(value, str) and not _INSTANT.match(value):
         raise ValueError("write an RFC 3339 time with a zone, such as 2026-01-31T00:00:00Z")
+    if isinstance(value, str) and _PLUS_LOST.search(value):
+        raise ValueError("in an address, write the + of the zone as %2B")
     if isinstance(value, (int, float)):
         raise ValueError("write the time as RFC 3339 text, not as a number")  # noqa: TRY004 - pydantic turns ValueError alone into an answer
     return value

@@ -286,10 +286,12 @@ def _pointer(location: Sequence[str | int]) -> str:
     return "/" + "/".join(parts)
 
 
-def _from_validation(error: RequestValidationError) -> Problem:
+def _from_validation(error: RequestValidationError, media_type: str) -> Problem:
     found = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
         return Problem(BAD_REQUEST, "the body is not JSON")
+    if any(one["type"] == "model_attributes_type" for one in found) and "json" not in media_type:
+        return Problem(BAD_REQUEST, "send the body with Content-Type: application/json")
     errors = [FieldError(_pointer(one["loc"]), str(one["msg"])) for one in found[:20]]
     first = errors[0]
     return Problem(INVALID, f"{first.pointer}: {first.detail}", errors=errors)
@@ -345,7 +347,7 @@ def install(
         return end(request, _from_http(error))
 
     async def validation_error(request: Request, error: Any) -> Response:
-        return end(request, _from_validation(error))
+        return end(request, _from_validation(error, request.headers.get("content-type", "")))
 
     async def our_error(request: Request, error: Any) -> Response:
         problem = from_ours(error)

@@ -55,9 +55,13 @@ async def read_success(
 def read_success_plan(
     tenant_id: int, query: ReadSuccessQuery, now: datetime
 ) -> Plan[views.ReadSuccess]:
-    """The report. Raises Problem(invalid) when the window is empty or above WINDOW_MAX."""
+    """The report. Raises Problem(invalid): no such channel, a window empty or above WINDOW_MAX."""
     known = yield SQL("channels")
     channels = [row["id"] for row in known if row["name"] == query.channel]
+    if not channels and query.channel != BILLED_CHANNEL:
+        raise invalid(
+            "/query/channel", f"no meter has told {query.channel!r} yet; /v1/channels lists others"
+        )
     newest = (yield SQL("newest_interval", channels=channels))[0]["newest"]
     end = query.period_to or (newest or now) - timedelta(seconds=query.grace_s)
     start = query.period_from or end - WINDOW

@@ -278,3 +278,25 @@ async def test_read_success_of_half_a_day_counts_half_the_slots(own_api):
     ]
     assert sum(h["expected"] for h in halves) == 60 * DAY
     assert halves[0]["stored"] + halves[1]["stored"] == 60 * DAY - 6 * 4
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/v1/reports/read-success?channel=el.energy.imprt", "/v1/channels"),
+        ("/v1/topology?at=2026-03-01T12:00:00+01:00", "%2B"),
+        ("/v1/topology?at=2026-03-01T12:00:00.5+0100", "%2B"),
+    ],
+)
+async def test_a_question_that_cannot_be_meant_is_refused_with_what_to_do(api, path, said):
+    answer = await api.get(path)
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+
+
+async def test_a_body_that_is_called_a_form_is_told_its_content_type(api):
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await api.post("/v1/gateways", content=b'{"gateway": "gw-form"}', headers=form)
+    assert answer.status_code == 400
+    assert "Content-Type: application/json" in answer.json()["detail"]
+    assert (await api.get("/v1/gateways/gw-form")).status_code == 404
