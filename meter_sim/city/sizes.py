@@ -14,13 +14,21 @@ if TYPE_CHECKING:
 _AROUND = HEADER_BYTES + MIC_BYTES
 _ID, _RECORD, _PARENT = 4, 5, 5
 _DOWN = 13
+_SHARED, _ANSWER = 15, 19
 HACK_BYTES = _AROUND + 18
+
+
+def _answer(answer: f.RegAck) -> int:
+    way = len(answer.head.path) - 1
+    return _ANSWER + _ID * way + (answer.bitmap.bit_length() + 7) // 8
+
 
 _SIZES: dict[type, tuple[int, Callable[[Any], int]]] = {
     f.Adv: (FrameType.ADV, lambda _: 22),
     f.Sol: (FrameType.SOL, lambda _: 11),
     f.Reg: (FrameType.REG, lambda reg: 26 + _PARENT * len(reg.parents)),
     f.RegAck: (FrameType.REGACK, lambda ack: _DOWN + _ID * len(ack.head.path) + 25),
+    f.RegAcks: (FrameType.REGACKS, lambda shared: _SHARED + sum(map(_answer, shared.parts))),
     f.Up: (FrameType.UP, lambda up: 24 + sum(_RECORD + len(r.payload) for r in up.records)),
     f.Down: (FrameType.DOWN, lambda down: _DOWN + _ID * len(down.head.path) + len(down.payload)),
     f.Report: (FrameType.REPORT, lambda _: 31),

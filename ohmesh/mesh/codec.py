@@ -13,6 +13,8 @@
     DNHEAD  0 origin4  4 dseq4  8 hop_limit1  9 age2  11 index1  12 n1  13 n * id4        13 B +
     DOWN    DNHEAD  payload
     REGACK  DNHEAD  reg_fseq4 life2 status1 lifetime2 high_water4 bitmap8 time4           25 B after
+    REGACKS origin4 here4 hop_limit1 age2 time4, then answers that go on from here   15 B + 19 B +
+            each: dseq4 reg_fseq4 life2 status1 lifetime2 high_water4 n1 m1  n * id4  bitmap m
     HACK    0 lseq2  2 status1  3 TAG  and with RESYNC  18 counter4                       18 / 22 B
     JOIN    0 stage1  1 eui8  9 blob                                                       9 B +
     PROBE   empty
@@ -42,6 +44,8 @@ _REPORT = struct.Struct(">BIII")
 _ID = struct.Struct(">I")
 _DOWNHEAD = struct.Struct(">IIBHBB")
 _REGACK = struct.Struct(">IHBHIQI")
+_REGACKS = struct.Struct(">IIBHI")
+_ANSWER = struct.Struct(">IIHBHIBB")
 _HACK = struct.Struct(">HB")
 _JOIN = struct.Struct(">BQ")
 _EUI = struct.Struct(">Q")
@@ -54,6 +58,8 @@ RECORDS_ROOM_BYTES: Final = c.MAX_BODY_BYTES - _UPHEAD.size - _BASE.size
 RECORD_DELTA_MAX: Final = 0xFFFF
 DOWN_ROOM_BYTES: Final = c.MAX_BODY_BYTES - _DOWNHEAD.size
 """Room for source route (4 B a hop) and payload in one DOWN frame."""
+REGACKS_FIXED_BYTES: Final = _REGACKS.size
+_BITMAP_MAX_BYTES: Final = 8
 
 
 def encode(frame: f.Frame) -> tuple[f.FrameType, bytes]:
@@ -134,11 +140,16 @@ def _pack_down(head: f.DownHead) -> bytes:
 
 def _down_head(body: bytes) -> tuple[f.DownHead, int]:
     origin, dseq, hop_limit, age_s, index, count = _DOWNHEAD.unpack_from(body)
-    _require(0 < count <= c.MAX_SOURCE_HOPS and index < count)
+    _require(index < count)
     path = struct.unpack_from(f">{count}I", body, _DOWNHEAD.size)
-    _require(len(set(path)) == count and origin not in path and c.BROADCAST not in path)
+    _require_path(origin, path)
     head = f.DownHead(origin, dseq, hop_limit, age_s, index, path)
     return head, _DOWNHEAD.size + 4 * count
+
+
+def _require_path(origin: int, path: tuple[int, ...]) -> None:
+    _require(0 < len(path) <= c.MAX_SOURCE_HOPS and len(set(path)) == len(path))
+    _require(origin not in path and c.BROADCAST not in path)
 
 
 # --- bodies -------------------------------------------------------------------------------------
@@ -258,6 +269,69 @@ def _decode_regack(body: bytes) -> f.RegAck:
     return f.RegAck(head, *_REGACK.unpack_from(body, offset))
 
 
+def answer_bytes(answer: f.RegAck) -> int:
+    """Return what an answer takes inside a shared frame, with its way from the receiver on."""
+    head = answer.head
+    hops = len(head.path) - head.index - 1
+    return _ANSWER.size + 4 * hops + _octets(answer.bitmap)
+
+
+def _octets(number: int) -> int:
+    return (number.bit_length() + 7) // 8
+
+
+def _encode_regacks(frame: f.RegAcks) -> bytes:
+    first = frame.parts[0]
+    head = first.head
+    fixed = _REGACKS.pack(head.origin, head.path[0], head.hop_limit, head.age_s, first.time_s)
+    return fixed + b"".join(map(_pack_answer, frame.parts))
+
+
+def _pack_answer(answer: f.RegAck) -> bytes:
+    octets, way = _octets(answer.bitmap), answer.head.path[1:]
+    fixed = _ANSWER.pack(
+        answer.head.dseq,
+        answer.reg_fseq,
+        answer.life,
+        answer.status,
+        answer.lifetime_s,
+        answer.high_water,
+        len(way),
+        octets,
+    )
+    return fixed + struct.pack(f">{len(way)}I", *way) + answer.bitmap.to_bytes(octets, "big")
+
+
+def _decode_regacks(body: bytes) -> f.RegAcks:
+    fixed, offset = _REGACKS.unpack_from(body), _REGACKS.size
+    parts: list[f.RegAck] = []
+    while offset < len(body):
+        answer, offset = _answer_at(body, offset, fixed)
+        parts.append(answer)
+    _require(len(parts) > 1)
+    return f.RegAcks(tuple(parts))
+
+
+def _answer_at(
+    body: bytes, offset: int, fixed: tuple[int, int, int, int, int]
+) -> tuple[f.RegAck, int]:
+    """Return the answer at an offset, and where the next one begins."""
+    origin, here, hop_limit, age_s, time_s = fixed
+    dseq, reg_fseq, life, status, lifetime_s, high_water, hops, octets = _ANSWER.unpack_from(
+        body, offset
+    )
+    offset += _ANSWER.size
+    path = (here, *struct.unpack_from(f">{hops}I", body, offset))
+    _require_path(origin, path)
+    offset += 4 * hops
+    bitmap = int.from_bytes(body[offset : offset + octets], "big")
+    offset += octets
+    _require(octets <= _BITMAP_MAX_BYTES and octets == _octets(bitmap) and offset <= len(body))
+    head = f.DownHead(origin, dseq, hop_limit, age_s, 0, path)
+    answer = f.RegAck(head, reg_fseq, life, status, lifetime_s, high_water, bitmap, time_s)
+    return answer, offset
+
+
 def _encode_hack(frame: f.Hack) -> bytes:
     body = _HACK.pack(frame.lseq, frame.status) + _pack_tag(frame.tag)
     if frame.status == f.HackStatus.RESYNC:
@@ -328,6 +402,7 @@ _ENCODERS: Final[dict[type, tuple[f.FrameType, Callable[..., bytes]]]] = {
     f.Sol: (f.FrameType.SOL, _encode_sol),
     f.Reg: (f.FrameType.REG, _encode_reg),
     f.RegAck: (f.FrameType.REGACK, _encode_regack),
+    f.RegAcks: (f.FrameType.REGACKS, _encode_regacks),
     f.Up: (f.FrameType.UP, _encode_up),
     f.Down: (f.FrameType.DOWN, _encode_down),
     f.Hack: (f.FrameType.HACK, _encode_hack),
@@ -343,6 +418,7 @@ _DECODERS: Final[dict[int, Callable[[bytes], f.Frame]]] = {
     f.FrameType.SOL: _decode_sol,
     f.FrameType.REG: _decode_reg,
     f.FrameType.REGACK: _decode_regack,
+    f.FrameType.REGACKS: _decode_regacks,
     f.FrameType.UP: _decode_up,
     f.FrameType.DOWN: _decode_down,
     f.FrameType.HACK: _decode_hack,

@@ -168,6 +168,8 @@ REG_KNOWN_MS: Final = 30_000
 """The same with a root that says how many it knows."""
 REG_AGAIN_MS: Final = 4_000
 """Jitter when a way back to a root was found that knows us."""
+REG_MOVED_MS: Final = 4_000
+"""Jitter of a meter that had a way all the time and only changed its gateway: it comes alone."""
 REG_JITTER_PER_NODE_MS: Final = 150
 """Each jitter grows with the nodes the root says it has."""
 SIZE_CODE_MAX: Final = 15
@@ -184,6 +186,8 @@ ACK_EVERY_PAYLOADS: Final = 16
 """The root acknowledges at the latest after this many payloads of one origin."""
 ACK_GAP_MS: Final = 5_000
 """Wait before the root asks for a gap: a frame on its retry may still fill it."""
+OWED_AGAIN_MS: Final = 10_000
+"""A root tries this soon again to answer a node it knew no way to."""
 RESEND_MS: Final = 7_920_000
 """2.2 h: all unacknowledged payloads are sent again."""
 HELD_MS: Final = 300_000

@@ -52,6 +52,7 @@ from ohmesh.mesh.frames import (
     Outage,
     Probe,
     RegAck,
+    RegAcks,
     ReportStatus,
     Sol,
     UpFlag,
@@ -200,6 +201,8 @@ class Engine:
             self._up(now_ms, src, frame, lseq)
         elif isinstance(frame, DOWN_FRAMES):
             answer(src, lseq, self._down(now_ms, src, frame))
+        elif isinstance(frame, RegAcks):
+            answer(src, lseq, self._answers(now_ms, src, frame.parts))
         elif isinstance(frame, (Adv, Sol, Probe)):
             answer(src, lseq, HackStatus.OK)
             if isinstance(frame, Adv):
@@ -265,6 +268,14 @@ class Engine:
         )
         job.done = lambda at_ms, ok: self._relayed_down(at_ms, head.dseq, far, ok=ok)
         return self.forwarder.accept_down(job)
+
+    def _answers(self, now_ms: int, src: int, parts: tuple[RegAck, ...]) -> HackStatus:
+        """Take registration answers apart: all of them, or none while there is no room."""
+        if not self.forwarder.has_relay_room(len(parts)):
+            return HackStatus.BUSY
+        for part in parts:
+            self._down(now_ms, src, part)
+        return HackStatus.OK
 
     def _relayed_down(self, now_ms: int, dseq: int, far: int, *, ok: bool) -> None:
         if not ok:

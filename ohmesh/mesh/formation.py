@@ -166,7 +166,9 @@ class Formation:
             # Lost and found again: what the root holds still stands, and a storm is spared.
             return
         new_way = change.root or change.gained
-        if uplink.registered_root == self._core.root:
+        if change.root and not change.gained and uplink.registered_root:
+            uplink.register_within(now_ms, self._core.scaled(c.REG_MOVED_MS))
+        elif uplink.registered_root == self._core.root:
             if new_way:
                 uplink.register_within(now_ms, self._spread_ms(c.REG_AGAIN_MS))
             elif not uplink.is_pending(now_ms):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from ohmesh.mesh import constants as c
+from ohmesh.mesh.bundle import Room, share
 from ohmesh.mesh.core import Core, LinkSend
 from ohmesh.mesh.duplicates import DuplicateCache, Verdict
 from ohmesh.mesh.frames import (
@@ -22,6 +23,7 @@ from ohmesh.mesh.frames import (
     Hack,
     HackStatus,
     Reg,
+    RegAck,
     Up,
     UpFlag,
     UpFrame,
@@ -83,7 +85,7 @@ class Job:
 class Forwarder:
     """Owns the queue and the exchange in flight."""
 
-    __slots__ = ("_core", "_flying", "_flying_to", "_queue", "_relayed", "duplicates")
+    __slots__ = ("_core", "_flying", "_flying_to", "_queue", "_relayed", "_riders", "duplicates")
 
     def __init__(self, core: Core) -> None:
         """Start empty."""
@@ -91,6 +93,7 @@ class Forwarder:
         self._queue: list[Job] = []
         self._flying: Job | None = None
         self._flying_to = 0
+        self._riders: list[Job] = []
         self._relayed = 0
         limit = c.ROOT_DUPLICATES_MAX if core.config.is_root else c.DUPLICATES_MAX
         self.duplicates = DuplicateCache(limit)
@@ -116,7 +119,7 @@ class Forwarder:
             return HackStatus.LOOP
         if isinstance(frame, Reg):
             self._outdate(now_ms, head.origin)
-        if not self._has_relay_room():
+        if not self.has_relay_room():
             core.trace("forward.busy")
             return HackStatus.BUSY
         self.duplicates.remember(now_ms, head.origin, head.fseq, head.hop_limit)
@@ -126,10 +129,14 @@ class Forwarder:
 
     def accept_down(self, job: Job) -> HackStatus:
         """Queue a frame for the next node of its source route, if there is room."""
-        if not self._has_relay_room():
+        if not self.has_relay_room():
             return HackStatus.BUSY
         self._put(job)
         return HackStatus.OK
+
+    def has_relay_room(self, frames: int = 1) -> bool:
+        """Return whether so many frames of others can be queued."""
+        return self._relayed + frames <= c.RELAY_QUEUE_MAX
 
     def submit(self, job: Job) -> bool:
         """Queue a frame of our own. Returns: False if our own slots are full."""
@@ -174,8 +181,23 @@ class Forwarder:
         self._flying = job
         self._flying_to = dst
         attempts = job.attempts or self._core.config.attempts
-        self._core.emit(LinkSend(dst, self._dress(now_ms, job), attempts))
+        self._core.emit(LinkSend(dst, self._load_up(now_ms, job), attempts))
         return True
+
+    def _load_up(self, now_ms: int, job: Job) -> Frame:
+        """Return the frame of a job; a registration answer takes others along on the same hop."""
+        self._riders = self._company(job)
+        frames = [self._dress(now_ms, each) for each in (job, *self._riders)]
+        if not self._riders:
+            return frames[0]
+        return share([frame for frame in frames if isinstance(frame, RegAck)])
+
+    def _company(self, job: Job) -> list[Job]:
+        if not isinstance(job.frame, RegAck):
+            return []
+        room = Room(job.frame)
+        others = [other for other in self._queue if other.dst == job.dst and other is not job]
+        return [each for each in others if isinstance(each.frame, RegAck) and room.take(each.frame)]
 
     def _next_hop(self, now_ms: int, job: Job) -> int:
         for parent in self._core.parents:
@@ -239,8 +261,8 @@ class Forwarder:
 
     def exchange_done(self, now_ms: int, attempts: int, hack: Hack | None) -> None:
         """Take the outcome of the exchange in flight."""
-        job, dst = self._flying, self._flying_to
-        self._flying = None
+        job, dst, riders = self._flying, self._flying_to, self._riders
+        self._flying, self._riders = None, []
         if job is None:
             return
         row = self._core.neighbours.get(dst)
@@ -249,6 +271,10 @@ class Forwarder:
             self._unanswered(now_ms, job, row, attempts)
         else:
             self._answered(now_ms, job, row, attempts, hack)
+        if hack is None or hack.status.accepted:
+            # What was refused waits in the queue and asks for itself.
+            for rider in riders:
+                self._finish(now_ms, rider, ok=hack is not None)
         if row is not None and link is not None:
             self._core.weigh_news(row, link, tag)
 
@@ -321,9 +347,6 @@ class Forwarder:
             job.refused += (row.id,)
 
     # --- queue ----------------------------------------------------------------------------------
-
-    def _has_relay_room(self) -> bool:
-        return self._relayed < c.RELAY_QUEUE_MAX
 
     def _put(self, job: Job) -> None:
         self._queue.append(job)

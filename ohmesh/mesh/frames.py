@@ -30,6 +30,7 @@ class FrameType(IntEnum):
     OUTAGE = 11
     VOUCH = 12
     ADMIT = 13
+    REGACKS = 14
 
 
 class HackStatus(IntEnum):
@@ -286,6 +287,17 @@ class RegAck:
 
 
 @dataclass(frozen=True, slots=True)
+class RegAcks:
+    """Answers of one root to several nodes, all of them by way of the receiver; see bundle.py.
+
+    Attributes:
+        parts: two or more; their heads differ in ``dseq`` and in the way after the first hop only.
+    """
+
+    parts: tuple[RegAck, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Hack:
     """Hop acknowledgement; ``counter`` is on air only with status RESYNC."""
 
@@ -344,4 +356,5 @@ DownFrame = Down | RegAck | Admit
 UP_FRAMES = (Up, Reg, Report, Outage, Vouch)
 DOWN_FRAMES = (Down, RegAck, Admit)
 """The same as tuples: asking for a tuple of classes costs a third of asking for a union."""
-Frame = Adv | Sol | Reg | RegAck | Up | Down | Hack | Report | Join | Probe | Outage | Vouch | Admit
+_Routed = UpFrame | DownFrame | RegAcks
+Frame = Adv | Sol | Hack | Join | Probe | _Routed

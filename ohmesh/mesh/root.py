@@ -353,6 +353,7 @@ class RootSide:
                 continue
             row.ack_due_ms = -1
             self._acknowledge(now_ms, node, row)
+        self._pay(now_ms)
 
     def _acknowledge(self, now_ms: int, node: int, row: Registration) -> None:
         """Send the cumulative acknowledgement, or owe it until a route is known."""
@@ -363,6 +364,8 @@ class RootSide:
         path = self.routes.path(now_ms, node)
         if path is None or self._acks_queued >= _ACKS_QUEUED_MAX:
             self._owed[node] = None
+            # A ban that ends gives a route back and tells nobody.
+            core.timers.set_earlier(Timer.ROOT_ACKS, now_ms + core.scaled(c.OWED_AGAIN_MS))
             return
         self._owed.pop(node, None)
         row.since_ack = 0

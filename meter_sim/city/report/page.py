@@ -22,6 +22,7 @@ _WHAT = {
     "SOL": "solicitations",
     "REG": "registrations, all hops",
     "REGACK": "their answers, all hops",
+    "REGACKS": "answers that share a frame, all hops",
     "UP": "readings, all hops",
     "DOWN": "commands, all hops",
     "HACK": "hop acknowledgements",

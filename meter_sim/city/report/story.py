@@ -10,6 +10,7 @@ from meter_sim.city.build import HOUR_US, MINUTE_US, SECOND_US, City
 from meter_sim.city.experiments.heal import Wound, strike, watch
 from meter_sim.city.experiments.stage import draw, raise_city, stretch
 from meter_sim.city.experiments.toll import Toll
+from ohmesh.mesh.frames import FrameType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,10 +86,6 @@ class Story:
     stretch_after: float
 
 
-_NAMES = {1: "ADV", 2: "SOL", 3: "REG", 4: "REGACK", 5: "UP", 6: "DOWN", 7: "HACK", 8: "REPORT"}
-_NAMES |= {9: "JOIN", 10: "PROBE", 11: "OUTAGE"}
-
-
 def tell(plan: Plan, fault: Fault, on_step: Callable[[str], None]) -> Story:
     """Run the story. Args: on_step: told what is going on."""
     on_step("forming")
@@ -100,7 +97,7 @@ def tell(plan: Plan, fault: Fault, on_step: Callable[[str], None]) -> Story:
     toll = Toll.of(city)
     world.run(world.now_us + BEFORE_US)
     frames = {
-        _NAMES[kind]: times / len(city.layout)
+        FrameType(kind).name: times / len(city.layout)
         for kind, times in (world.frames.count - toll.count).items()
     }
     share, duty = toll.control_share(), toll.airtime_share(BEFORE_US)

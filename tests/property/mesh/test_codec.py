@@ -52,6 +52,28 @@ def regs(draw):
     return f.Reg(head, draw(U16), lifetime_s, floor, pairs)
 
 
+@st.composite
+def answers(draw):
+    """Answers that share a frame: one root, one next hop, one age; each its own way from there."""
+    root, here, *_ = draw(st.lists(NODE, min_size=2, max_size=2, unique=True))
+    hop_limit, age_s, time_s = draw(U8), draw(U16), draw(U32)
+    ways = st.lists(NODE.filter(lambda node: node not in (root, here)), max_size=6, unique=True)
+    parts = [
+        f.RegAck(
+            f.DownHead(root, draw(U32), hop_limit, age_s, 0, (here, *way)),
+            draw(U32),
+            draw(U16),
+            draw(U8),
+            draw(U16),
+            draw(U32),
+            draw(U64),
+            time_s,
+        )
+        for way in draw(st.lists(ways, min_size=2, max_size=4))
+    ]
+    return f.RegAcks(tuple(parts))
+
+
 HACKS = st.one_of(
     st.builds(f.Hack, U16, st.sampled_from([s for s in f.HackStatus if s != 6]), TAGS),
     st.builds(f.Hack, U16, st.just(f.HackStatus.RESYNC), TAGS, U32),
@@ -65,6 +87,7 @@ FRAMES = st.one_of(
     st.builds(f.Outage, UPS, st.lists(U32, min_size=1, max_size=32).map(tuple)),
     st.builds(f.Down, downs(), st.binary(max_size=160)),
     st.builds(f.RegAck, downs(), U32, U16, U8, U16, U32, U64, U32),
+    answers(),
     HACKS,
     st.builds(f.Join, st.sampled_from(f.JoinStage), U64, st.binary(max_size=120)),
     st.builds(f.Vouch, UPS, U64, st.binary(max_size=120)),

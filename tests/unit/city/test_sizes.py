@@ -18,6 +18,12 @@ FRAMES = [
     f.Outage(UP, (1, 2, 3)),
     f.Down(DOWN, b"close"),
     f.RegAck(DOWN, 1, 2, 0, 7200, 3, 4, 5),
+    f.RegAcks(
+        (
+            f.RegAck(DOWN, 1, 2, 0, 7200, 3, 4, 5),
+            f.RegAck(f.DownHead(1, 9, 3, 4, 0, (5,)), 1, 2, 0, 7200, 3, 1 << 63, 5),
+        )
+    ),
     f.Join(0, 1, b"blob"),
     f.Probe(),
 ]
