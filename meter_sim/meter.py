@@ -7,81 +7,40 @@ that a restart neither repeats a counter of the seal nor executes a command twic
 between the deed and the snapshot leaves the state before the deed, and the command comes again;
 the contact is driven to where that state wants it.
 
-A command is executed at most once: its result is remembered by the command's id and repeated when
-the id comes again. What sets something (relay, clock, tariff, key, firmware) is refused by a fence
-when it is not newer than the last of its kind; a token is judged by its TID instead, so that two
-that were paid for may come in any order. The deadline is compared with the clock of the head-end's
-world; everything else happens in the meter's own time, which the calendar may speed up and which
-may drift.
+What a command does is in `orders`, what a meter says in `speech`. The deadline of a command is
+compared with the clock of the head-end's world; everything else happens in the meter's own time,
+which the calendar may speed up and which may drift.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from firmware_profiles.api import Report
 from meter_sim import firmware, tokenslot
 from meter_sim.contactor import Contactor
 from meter_sim.flash import Flash, MemoryFlash
 from meter_sim.household import SLOT_MS
 from meter_sim.loadprofile import LoadProfile
 from meter_sim.meterstate import Message, MeterConfig, MeterState, Priority
-from meter_sim.registers import WATT_MS_PER_WH, Registers, read_out
+from meter_sim.orders import Orders
+from meter_sim.registers import WATT_MS_PER_WH, Registers
+from meter_sim.speech import Speech
 from meter_sim.supply import Supply
-from ohmesh.model.command import (
-    Command,
-    CommandKind,
-    CommandResult,
-    RelayState,
-    ResultStatus,
-    digest,
-)
-from ohmesh.model.errors import BadChecksum, Malformed, WireError
-from ohmesh.model.reading import Reading
-from ohmesh.model.relay import RelayEvent
+from ohmesh.model.command import CommandKind, RelayState
+from ohmesh.model.errors import Malformed
 from ohmesh.wire import commandbody
-from ohmesh.wire.metercommand import decode_command, encode_result
-from ohmesh.wire.sealed import KEY_BYTES, Opened, SealedKind, kind_of_command, seal, unseal
+from ohmesh.wire.metercommand import decode_command
+from ohmesh.wire.sealed import kind_of_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from meter_sim.tokenslot import KeypadAnswer
+    from ohmesh.model.relay import RelayEvent
 
-__all__ = ["RESULTS_MAX", "Message", "Meter", "MeterConfig", "Priority"]
-RESULTS_MAX = 64
-"""Executed commands whose result a meter can repeat."""
-CLOCK_S = range(946_684_800, 4_102_444_800)
-"""2000 to 2100: what a clock can be set to."""
-_RELAY_EVENTS = {
-    CommandKind.RELAY_OFF: RelayEvent.REMOTE_DISCONNECT,
-    CommandKind.RELAY_ON: RelayEvent.REMOTE_RECONNECT,
-}
-_FENCED = frozenset(
-    {
-        CommandKind.CLOCK_SET,
-        CommandKind.TARIFF_SET,
-        CommandKind.KEY_CHANGE,
-        CommandKind.FIRMWARE,
-    }
-)
+__all__ = ["Message", "Meter", "MeterConfig", "Priority"]
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(MeterState)
-_Answer = tuple[ResultStatus, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A command that is carried out: with the head-end's time, and where reports go."""
-
-    command: Command
-    clock_s: int
-    messages: list[Message]
 
 
 class Meter:
@@ -107,25 +66,20 @@ class Meter:
         """
         self.config = config
         self._interval_ms = config.interval_s * 1000
-        spec = config.profile.spec
-        self._reported = [spec.registers[channel] for channel in spec.reported]
         self._state = _decoder.decode(snapshot) if snapshot else self._new_state(start_ms)
         self.flash = flash or MemoryFlash()
         self._profile = LoadProfile(self.flash, self._interval_ms)
         switch = contactor or Contactor(self._state.relay is RelayState.CONNECTED)
         self._supply = Supply(config, self._state, switch)
-        self._deeds: dict[CommandKind, Callable[[_Order], _Answer]] = {
-            CommandKind.RELAY_OFF: self._obey_relay,
-            CommandKind.RELAY_ON: self._obey_relay,
-            CommandKind.RELAY_READ: self._obey_read,
-            CommandKind.READ_NOW: self._obey_read,
-            CommandKind.CLOCK_SET: self._obey_clock,
-            CommandKind.LOAD_PROFILE_READ: self._obey_profile,
-            CommandKind.TARIFF_SET: self._obey_tariff,
-            CommandKind.TOKEN_ENTER: self._obey_token,
-            CommandKind.KEY_CHANGE: self._obey_key,
-            CommandKind.FIRMWARE: self._obey_firmware,
-        }
+        self._speech = Speech(config, self._state)
+        self._orders = Orders(
+            config,
+            self._state,
+            supply=self._supply,
+            flash=self.flash,
+            profile=self._profile,
+            speech=self._speech,
+        )
 
     def _new_state(self, start_ms: int) -> MeterState:
         config, at_ms = self.config, start_ms + self.config.drift_ms
@@ -209,14 +163,13 @@ class Meter:
             self._count_to(self._next_end_ms)
             self._state.closed_ms = self._state.registers.at_ms
             self._profile.keep(self._state.registers)
-            messages.append(self._report())
+            messages.append(self._speech.report())
             messages += self._tamper()
         return messages
 
     def notice(self, kind: str, **detail: int) -> Message:
         """Tell an event: its kind, and what more there is to say about it."""
-        body = json.dumps({"kind": kind} | detail).encode()
-        return self._sealed(SealedKind.EVENT, body, Priority.EVENT)
+        return self._speech.event(kind, **detail)
 
     def power_up(self, now_ms: int) -> None:
         """After an outage of the meter itself: nothing was counted, no interval closed."""
@@ -273,7 +226,7 @@ class Meter:
         Raises:
             WireError: not a command for this meter; nothing happened.
         """
-        opened = self._open(octets)
+        opened = self._speech.open(octets)
         command = decode_command(opened.body)
         if opened.kind is not kind_of_command(command.kind):
             raise Malformed(f"a {opened.kind.name} holds the command {command.kind.name}")
@@ -283,125 +236,7 @@ class Meter:
         moment_ms = max(now_ms // 1000 * 1000, self.at_ms)
         messages = self.advance(moment_ms)
         self._count_to(moment_ms + self._state.drift_ms)
-        result = self._state.results.get(command.id)
-        if result is None:
-            status, proof = self._judge(command, clock_s, messages)
-            result = self._result(command.id, status, proof)
-        messages.append(self._sealed(SealedKind.RESULT, result, Priority.RESULT))
-        return messages
-
-    def _open(self, octets: bytes) -> Opened:
-        """Under the key in force, or the one before until the head-end has used the new one."""
-        state, address = self._state, self.config.address
-        try:
-            opened = unseal(self._key, address, octets)
-        except BadChecksum:
-            if not state.old_key:
-                raise
-            return unseal(state.old_key, address, octets)
-        state.old_key = b""
-        return opened
-
-    @property
-    def _key(self) -> bytes:
-        return self._state.key or self.config.key
-
-    def _judge(self, command: Command, clock_s: int, messages: list[Message]) -> _Answer:
-        """What everybody is asked first: in time, and newer than the last of its kind."""
-        if clock_s > command.not_after_s:
-            return ResultStatus.EXPIRED, b""
-        state, kind = self._state, command.kind
-        if kind in _RELAY_EVENTS and command.sequence <= state.fence:
-            return ResultStatus.STALE, b""
-        going_on = kind is CommandKind.FIRMWARE and command.id == state.firmware.ident
-        newest = command.sequence > state.fences.get(kind, -1)
-        if kind in _FENCED and not newest and not going_on:
-            return ResultStatus.STALE, b""
-        try:
-            return self._obey(command, clock_s, messages)
-        except WireError:
-            return ResultStatus.REFUSED, b""
-
-    def _obey(self, command: Command, clock_s: int, messages: list[Message]) -> _Answer:
-        fences, kind = self._state.fences, command.kind
-        if kind in _FENCED:
-            fences[kind] = max(command.sequence, fences.get(kind, -1))
-        deed = self._deeds.get(kind)
-        if deed is None:
-            return ResultStatus.UNSUPPORTED, b""
-        return deed(_Order(command, clock_s, messages))
-
-    def _obey_read(self, order: _Order) -> _Answer:
-        if order.command.kind is CommandKind.READ_NOW:
-            order.messages.append(self._report())
-        return ResultStatus.OK, b""
-
-    def _obey_relay(self, order: _Order) -> _Answer:
-        self._state.fence = order.command.sequence
-        self._supply.switch(_RELAY_EVENTS[order.command.kind])
-        return ResultStatus.OK, b""
-
-    def _obey_profile(self, order: _Order) -> _Answer:
-        """Rows that are there; they are sent once, however often the command comes."""
-        period = commandbody.decode_period(order.command.body)
-        ends = (period.to_s - period.from_s) // self.config.interval_s
-        if ends > commandbody.LOAD_PROFILE_ROWS_MAX:
-            return ResultStatus.REFUSED, b""
-        rows = [self._report_of(registers, ()) for registers in self._profile.rows(period)]
-        order.messages.extend(rows)
-        return ResultStatus.OK, len(rows).to_bytes(2, "big")
-
-    def _obey_clock(self, order: _Order) -> _Answer:
-        wanted_s = order.command.argument
-        if wanted_s not in CLOCK_S:
-            return ResultStatus.REFUSED, b""
-        self._set_clock((wanted_s - order.clock_s) * 1000)
-        return ResultStatus.OK, b""
-
-    def _obey_tariff(self, order: _Order) -> _Answer:
-        self._state.tariff = commandbody.decode_tariff(order.command.body).encode()
-        return ResultStatus.OK, digest(self._state.tariff)
-
-    def _obey_token(self, order: _Order) -> _Answer:
-        tokens = self._state.tokens
-        if not tokens.key:
-            return ResultStatus.UNSUPPORTED, b""
-        verdict = tokenslot.enter(tokens, commandbody.decode_token(order.command.body))
-        self._supply.follow_credit()
-        status = ResultStatus.OK if verdict in tokenslot.ACCEPTED else ResultStatus.REFUSED
-        return status, commandbody.TokenVerdict(verdict, tokens.credit).encode()
-
-    def _obey_key(self, order: _Order) -> _Answer:
-        key = order.command.body
-        if len(key) != KEY_BYTES:
-            return ResultStatus.REFUSED, b""
-        if key != self._key:
-            self._state.old_key, self._state.key = self._key, key
-        return ResultStatus.OK, b""
-
-    def _obey_firmware(self, order: _Order) -> _Answer:
-        if not self.config.maker_key:
-            return ResultStatus.UNSUPPORTED, b""
-        state = self._state.firmware
-        return firmware.obey_offer(state, self.flash, order.command, self.config.maker_key)
-
-    def _set_clock(self, drift_ms: int) -> None:
-        """Go on at another time: what is skipped is not counted, what was closed stays closed."""
-        registers = self._state.registers
-        registers.at_ms += drift_ms - self._state.drift_ms
-        self._state.drift_ms = drift_ms
-        self._state.read_ms = min(self._state.read_ms, registers.at_ms)
-
-    def _result(self, command_id: bytes, status: ResultStatus, proof: bytes) -> bytes:
-        """The encoded result, remembered when it is the last word."""
-        at_s = self._state.registers.at_ms // 1000
-        result = encode_result(CommandResult(command_id, status, self.relay, at_s, proof))
-        if status is not ResultStatus.IN_PROGRESS:
-            results = self._state.results
-            results[command_id] = result
-            if len(results) > RESULTS_MAX:
-                del results[next(iter(results))]
-        return result
+        return messages + self._orders.obey(command, clock_s)
 
     def _count_to(self, moment_ms: int) -> None:
         """Count on, rate by rate: rates change at the ends of slots alone."""
@@ -421,32 +256,3 @@ class Meter:
         if not drawn_wh:
             return []
         return [self.notice("usage_while_off", wh=drawn_wh)]
-
-    def _report(self) -> Message:
-        """The registers now; readings of a moment that was reported before are nothing new."""
-        registers = self._state.registers
-        new = self._values(registers) if registers.at_ms > self._state.read_ms else ()
-        self._state.read_ms = registers.at_ms
-        self._state.reports += bool(new)
-        self._state.readings += len(new)
-        return self._report_of(registers, new)
-
-    def _values(self, registers: Registers) -> tuple[Reading, ...]:
-        time = datetime.fromtimestamp(registers.at_ms // 1000, UTC)
-        return tuple(
-            Reading(register, read_out(registers, register), time) for register in self._reported
-        )
-
-    def _report_of(self, registers: Registers, new: tuple[Reading, ...]) -> Message:
-        time = datetime.fromtimestamp(registers.at_ms // 1000, UTC)
-        report = Report(self.config.meter, time, new or self._values(registers))
-        body = self.config.profile.encode(report)
-        return self._sealed(SealedKind.REPORT, body, Priority.REPORT, new)
-
-    def _sealed(
-        self, kind: SealedKind, body: bytes, priority: Priority, new: tuple[Reading, ...] = ()
-    ) -> Message:
-        counter = self._state.counter
-        self._state.counter += 1
-        payload = seal(self._key, self.config.address, kind, counter, body)
-        return Message(payload, priority, new)

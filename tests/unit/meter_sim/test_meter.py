@@ -10,7 +10,8 @@ import pytest
 
 from firmware_profiles import registry
 from meter_sim.household import Household
-from meter_sim.meter import RESULTS_MAX, Priority
+from meter_sim.meter import Priority
+from meter_sim.orders import RESULTS_MAX
 from meter_sim.testing import START_MS, Desk
 from ohmesh.mesh import MAX_PAYLOAD_BYTES
 from ohmesh.model.command import CommandEvent, CommandKind, RelayState, ResultStatus, outcome
