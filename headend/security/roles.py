@@ -86,11 +86,6 @@ class Principal:
     permissions: frozenset[Permission]
     person: str = ""
 
-    @property
-    def writes(self) -> bool:
-        """Whether they may change anything at all."""
-        return bool(self.permissions - _EVERYBODY - _READS - {Permission.AUDIT_READ})
-
     def may(self, permission: Permission) -> bool:
         """Whether they may do what needs this permission."""
         return permission in self.permissions

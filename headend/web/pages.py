@@ -22,6 +22,7 @@ from headend.api.routes.gateways import read_topology
 from headend.api.routes.meters import LAST_NAME, meter_view, span
 from headend.api.routes.reports import ReadSuccessQuery, read_success_plan
 from headend.api.services import Caller, Parts, Services
+from headend.security.roles import Permission
 from headend.service.accounts import top_up
 from headend.web.abreast import abreast
 from headend.web.deeds import note
@@ -143,6 +144,7 @@ async def _account_page(
         transfers=[account_routes.transfer_view(row) for row in lines],
         commands=[command_routes.command_view(row) for row in commands],
         digits=minor_digits(view.currency),
+        sells=who.may(Permission.MONEY_VEND),
         key=uuid.uuid4().hex,
         error=error,
     )

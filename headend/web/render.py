@@ -82,9 +82,10 @@ def _environment(name: str) -> Environment:
 
 
 def render(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A page. `now` and who is signed in are known to every template."""
+    """A page. `now`, who is signed in, and what `reader`s put into a call are known to each."""
     now = datetime.now(UTC)
     who = request.scope.get("state", {}).get("principal")
+    nobody = request.app.state.services.access.nobody
     name = language(request.cookies.get(COOKIE), request.headers.get("accept-language", ""))
     environment = _environment(name)
     text = environment.get_template(template).render(
@@ -95,16 +96,11 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         who=who,
         menu=navigation.menu(who),
         here=navigation.here(request.url.path),
-        signed_in=bool(who and who.writes),
-        reader=_reader(request),
+        signed_in=who is not None and who is not nobody,
+        reader="" if nobody else BEARER,
         **values,
     )
     return HTMLResponse(text, status, {"content-language": name, "vary": "accept-language, cookie"})
-
-
-def _reader(request: Request) -> str:
-    """What the API call behind a list needs: a key, but where everybody may read."""
-    return "" if request.app.state.services.access.nobody else BEARER
 
 
 def error_page(request: Request, problem: Problem) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from api_site import OTHER, READER, TOKEN, client_of, running
+from api_site import OTHER, OURS, READER, TOKEN, client_of, running
 from seeding import street
 
 from headend.api.access import SESSION_COOKIE
@@ -274,3 +274,22 @@ async def test_two_apps_share_nothing(site):
     async with running(site) as second, client_of(second, OTHER) as client:
         answer = await client.get("/v1/meters", params={"cursor": cursor})
         assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("scopes", [["fleet:read", "money:read"], ["money:read", "fleet:write"]])
+async def test_a_page_knows_who_reads_and_offers_only_what_they_may(site, api, scopes):
+    """Also where nobody has to sign in, whoever has can sign out, and is not told to sign in."""
+    name = "-".join(scopes).replace(":", "-")
+    secret = (await api.post("/v1/keys", json={"key": name, "scopes": scopes})).json()["secret"]
+    async with (
+        running(site, open_reads_tenant=OURS) as app,
+        client_of(app, secret) as reader,
+        client_of(app, None) as nobody,
+    ):
+        known = (await reader.get("/accounts/A-1", headers={"accept": "text/html"})).text
+        unknown = (await nobody.get("/accounts/A-1", headers={"accept": "text/html"})).text
+    assert f"{name} · sign out" in known
+    assert "money:vend" in known
+    assert "/login" not in known
+    assert "/login" in unknown
+    assert 'name="amount"' not in known + unknown
