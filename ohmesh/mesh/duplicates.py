@@ -6,6 +6,8 @@ from ohmesh.mesh.constants import DUPLICATE_HORIZON_MS, LOOP_MEMORY_MS
 
 _FSEQ_BITS, _HOPS_BITS = 32, 8
 _HOPS_MASK = (1 << _HOPS_BITS) - 1
+_SWEEP_MS = DUPLICATE_HORIZON_MS // 20
+"""Names over their time go together: a dictionary is slow to find what it holds first."""
 
 
 class Verdict(Enum):
@@ -24,13 +26,14 @@ class DuplicateCache:
     with nobody (CTP's THL rule).
     """
 
-    __slots__ = ("_limit", "_seen")
+    __slots__ = ("_limit", "_seen", "_sweep_ms")
 
     def __init__(self, limit: int) -> None:
         """Create an empty cache."""
         self._limit = limit
         # Name -> (when, hop limit), each in one number: a relay of a large sub-tree holds hundreds.
         self._seen: dict[int, int] = {}
+        self._sweep_ms = 0
 
     def __len__(self) -> int:
         """Names remembered."""
@@ -50,12 +53,18 @@ class DuplicateCache:
 
     def remember(self, now_ms: int, origin: int, fseq: int, hop_limit: int) -> None:
         """Remember a frame we took custody of, and forget those over their time."""
+        if now_ms >= self._sweep_ms:
+            self._sweep(now_ms)
         name = _name(origin, fseq)
         seen = self._seen
         seen.pop(name, None)
         seen[name] = now_ms << _HOPS_BITS | hop_limit
-        while len(seen) > self._limit or _is_over(now_ms, next(iter(seen.values()))):
+        if len(seen) > self._limit:
             del seen[next(iter(seen))]
+
+    def _sweep(self, now_ms: int) -> None:
+        self._sweep_ms = now_ms + _SWEEP_MS
+        self._seen = {n: seen for n, seen in self._seen.items() if not _is_over(now_ms, seen)}
 
     def forget(self, origin: int, fseq: int) -> None:
         """Forget a frame whose custody we gave back."""

@@ -219,8 +219,12 @@ class NeighbourTable:
                 del self.rows[node]
 
     def _evictable(self) -> Neighbour | None:
-        loose = (row for row in self if not self._pinned(row.id))
-        return max(loose, key=lambda row: row.cost, default=None)
+        worst, most = None, -1
+        for row in self.rows.values():
+            cost = row.cost
+            if cost > most and not self._pinned(row.id):
+                worst, most = row, cost
+        return worst
 
 
 class Children:

@@ -63,13 +63,18 @@ class Registration:
 class RouteTable:
     """Bounded by ROUTES_MAX; expired entries go first."""
 
-    __slots__ = ("_banned", "_root", "_rows")
+    __slots__ = ("_banned", "_root", "_rows", "_stranded")
 
     def __init__(self, root: int) -> None:
         """Create an empty table of this root."""
         self._root = root
         self._rows: dict[int, Registration] = {}
         self._banned: OrderedDict[tuple[int, int], int] = OrderedDict()
+        self._stranded: set[int] = set()
+        """Nodes whose parents are all among them: there is no way from this root to any.
+
+        Those whose parents are registered at another gateway are asked for again and again.
+        """
 
     def __len__(self) -> int:
         """Nodes registered."""
@@ -99,6 +104,8 @@ class RouteTable:
             return None
         row.fseq = reg.head.fseq
         row.parents = reg.parents
+        if node in self._stranded and any(near not in self._stranded for near, _ in reg.parents):
+            self._stranded.clear()
         row.heard_ms = now_ms
         row.expires_ms = now_ms + reg.lifetime_s * 1000
         if row.provisional:
@@ -143,6 +150,7 @@ class RouteTable:
             provisional=True,
         )
         self._rows[node] = row
+        self._stranded.clear()
 
     def mark(self, now_ms: int, frame: Up) -> Registration | None:
         """Note the payloads of a frame as safe. Returns: the row, None if there is no room.
@@ -175,13 +183,14 @@ class RouteTable:
 
     def forget(self, node: int) -> bool:
         """Drop a node. Returns: whether it was there."""
+        self._stranded.clear()
         return self._rows.pop(node, None) is not None
 
     def expire(self, now_ms: int) -> list[int]:
         """Drop what was not refreshed. Returns: the nodes dropped."""
         old = [node for node, row in self._rows.items() if row.expires_ms <= now_ms]
         for node in old:
-            del self._rows[node]
+            self.forget(node)
         return old
 
     def ban(self, now_ms: int, *, near: int, far: int, until_ms: int) -> None:
@@ -199,8 +208,12 @@ class RouteTable:
 
     def path(self, now_ms: int, node: int) -> tuple[int, ...] | None:
         """Return the source route: ids from the first hop to the node itself, or None."""
+        if node in self._stranded:
+            return None
         came: dict[int, int] = {}
         heap = [(0, 0, node, node)]
+        # Whether a ban, which ends, or the hops, which costs decide, hid a way.
+        hidden = False
         while heap:
             cost, hops, here, child = heapq.heappop(heap)
             if here in came:
@@ -208,12 +221,16 @@ class RouteTable:
             came[here] = child
             if here == self._root:
                 return _unwind(came, self._root, node)
-            row = self._rows.get(here)
-            if row is None or hops >= c.MAX_SOURCE_HOPS:
+            if hops >= c.MAX_SOURCE_HOPS:
+                hidden = True
                 continue
-            for parent, etx in row.parents:
-                if parent not in came and not self._is_banned(now_ms, parent, here):
+            for parent, etx in self._parents(here):
+                if self._is_banned(now_ms, parent, here):
+                    hidden = True
+                elif parent not in came:
                     heapq.heappush(heap, (cost + etx, hops + 1, parent, here))
+        if not hidden:
+            self._stranded.update(came)
         return None
 
     def entries(self, now_ms: int) -> list[RouteEntry]:
@@ -224,8 +241,12 @@ class RouteTable:
             if row.parents
         ]
 
+    def _parents(self, node: int) -> tuple[tuple[int, int], ...]:
+        row = self._rows.get(node)
+        return row.parents if row is not None else ()
+
     def _is_banned(self, now_ms: int, near: int, far: int) -> bool:
-        return self._banned.get((near, far), -1) > now_ms
+        return bool(self._banned) and self._banned.get((near, far), -1) > now_ms
 
 
 def _unwind(came: dict[int, int], root: int, node: int) -> tuple[int, ...]:

@@ -110,3 +110,26 @@ def test_a_row_is_written_when_its_parents_change_and_not_for_each_registration(
     fresh.restore(0, 10, record)
     assert fresh.path(0, 10) == (10,)
     assert fresh.register(0, reg(10, (ROOT, 128), fseq=5, floor=9)).window.high_water == 8
+
+
+def test_a_ban_hides_the_only_way_for_its_time_and_no_longer():
+    routes = table(reg(10, (ROOT, 128)), reg(11, (10, 128)))
+    routes.ban(0, near=ROOT, far=10, until_ms=60)
+    assert [routes.path(at_ms, 11) for at_ms in (0, 59, 60)] == [None, None, (10, 11)]
+
+
+def test_nobody_is_looked_for_twice_whose_parents_are_elsewhere():
+    routes = table(reg(10, (11, 128)), reg(11, (12, 128), (13, 128)))
+    assert routes.path(0, 10) is None
+    routes._rows = Unread(routes._rows)
+    assert [routes.path(0, node) for node in (10, 11, 12, 13)] == [None] * 4
+    routes._rows = dict(routes._rows)
+    routes.register(0, reg(13, (ROOT, 128), life=8))
+    assert routes.path(0, 10) == (13, 11, 10)
+
+
+class Unread(dict):
+    """Rows that nobody may look at."""
+
+    def get(self, node):
+        raise AssertionError(node)
