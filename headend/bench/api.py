@@ -18,10 +18,10 @@ import httpx
 
 from headend.api.services import SQL as API_SQL
 from headend.bench.beside import beside
-from headend.bench.pipeline.servers import servers
+from headend.bench.pipeline.servers import home_of, servers
 from headend.bench.serving import answered, cpu_s, loop_factory, serving_by
 from headend.security.secrets import digest
-from headend.store import bootstrap, db
+from headend.store import db
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,13 +65,7 @@ def api(
 ) -> dict[str, Any]:
     """The benchmark's result; see `docs/benchmarks.md`."""
     with servers(admin_url, admin_url and "-") as lent:  # no broker is needed
-        urls = bootstrap.bootstrap(
-            lent.database,
-            database="ohmesh_bench",
-            file=lent.folder / "headend.toml",
-            broker_url="mqtt://127.0.0.1:1883",
-            api_port=8080,
-        ).urls
+        urls = home_of(lent)
         token, hostile, other = tokens = [secrets.token_urlsafe(32) for _ in range(3)]
         _fill(lent.database, meters, tokens)
         with serving_by(urls["api"], workers) as (port, pids):

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from firmware_profiles import registry
 from firmware_profiles.api import Report
-from headend.bench.pipeline.servers import servers
+from headend.bench.pipeline.servers import home_of, servers
 from headend.ingest.work import sort
 from headend.ingest.writer import Writer
 from headend.keystore import Keystore
 from headend.mqtt import Delivery
 from headend.service.fleet import NewGateway, NewMeter, register_gateway, register_meter
-from headend.store import bootstrap, db
+from headend.store import db
 from headend.vee import parts, registers, rules, run, store
 from headend.vee.grid import snap, take, trusted
 from headend.vee.pump import Rulebook, Validator, micros
@@ -30,15 +30,13 @@ from ohmesh.model.telegram import Telegram, TelegramKind
 from ohmesh.wire.uplink import encode_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from headend.bench.pipeline.servers import Servers
     from headend.store.db import Connection
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 NOW: Final = datetime(2026, 6, 1, tzinfo=UTC)
 PROFILE: Final = "nl_dsmr"
-DATABASE: Final = "ohmesh_bench"
 CHANNELS: Final = ("el.energy.import", "el.energy.export")
 DAYS, LIVE_ROUNDS, REPEATS = 3, 4, 5
 TELEGRAMS: Final = 3000
@@ -48,7 +46,7 @@ CLASSES: Final = ((5, "0-5"), (20, "5-20"))
 def vee(meters: int, admin_url: str | None = None) -> dict[str, Any]:
     """The benchmark's result; see `docs/benchmarks.md`."""
     with servers(admin_url, admin_url and "-") as lent:  # no broker is needed
-        urls = _bootstrap(lent)
+        urls = home_of(lent)
         with db.connect(urls["api"], name="bench") as api, api.transaction():
             api.execute("select set_config('ohmesh.tenant', '1', true)")
             _register(api, meters)
@@ -71,17 +69,6 @@ def vee(meters: int, admin_url: str | None = None) -> dict[str, Any]:
         "rules": costs,
         **sizes,
     }
-
-
-def _bootstrap(lent: Servers) -> Mapping[str, str]:
-    made = bootstrap.bootstrap(
-        lent.database,
-        database=DATABASE,
-        file=lent.folder / "headend.toml",
-        broker_url="mqtt://127.0.0.1:1883",
-        api_port=8080,
-    )
-    return made.urls
 
 
 def _register(api: Connection, meters: int) -> None:

@@ -14,23 +14,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from headend.bench import writes
-from headend.bench.pipeline.servers import servers
+from headend.bench.pipeline.servers import home_of, servers
 from headend.prepayment import engine
 from headend.prepayment.tokens.security import StsSoftTest
 from headend.prepayment.tokens.vending import STS, StsVending
 from headend.prepayment.tokens.vendor import StsVendor
 from headend.service import tokens
-from headend.store import bootstrap, db
+from headend.store import db
 from ohmesh.tokens.pan import MeterPan, luhn_digit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from headend.bench.pipeline.servers import Servers
+    from headend.store.db import Connection
     from headend.store.plan import Plan
 
 NOW: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
-DATABASE: Final = "ohmesh_bench"
 TOPUPS_OFFERED: Final = 200
 TOKENS_OFFERED: Final = 300
 """A second, while the time of each is taken."""
@@ -41,7 +38,7 @@ def topup(payments: int, admin_url: str | None = None) -> dict[str, Any]:
     """`topups_per_s` as fast as they are answered, `p99_ms` at 200 a second, over HTTP."""
     contracts = max(50, payments // 10)
     with servers(admin_url, admin_url and "-") as lent:
-        urls = _bootstrap(lent)
+        urls = home_of(lent)
         _fill(urls["owner"], contracts)
         taken = writes.measure(urls, partial(_topup, contracts), payments, TOPUPS_OFFERED)
     return {
@@ -65,7 +62,7 @@ def api_vend(count: int, admin_url: str | None = None) -> dict[str, Any]:
     """
     meters = max(50, count // 4)
     with servers(admin_url, admin_url and "-") as lent:
-        urls = _bootstrap(lent)
+        urls = home_of(lent)
         _fill(urls["owner"], meters)
         with db.connect(urls["owner"], name="bench", autocommit=True) as owner:
             for number in range(1, meters + 1):
@@ -97,22 +94,12 @@ def _token(meters: int, number: int) -> tuple[str, dict[str, Any]]:
 def sweep(contracts: int, admin_url: str | None = None) -> dict[str, Any]:
     """`seconds` for a look at all contracts, and the resident memory at the end."""
     with servers(admin_url, admin_url and "-") as lent:
-        urls = _bootstrap(lent)
+        urls = home_of(lent)
         _fill(urls["owner"], contracts)
         with db.connect(urls["worker"], name="bench", autocommit=True) as worker:
             before_mib = _rss_mib()
             begun = time.perf_counter()
-            due, after = 0, 0
-            while True:
-                with db.transaction(worker):
-                    accounts, following = db.run(worker, engine.sweep(after, NOW))
-                for account in accounts:
-                    with db.transaction(worker):
-                        db.run(worker, engine.visit(account, NOW))
-                due += len(accounts)
-                if following is None:
-                    break
-                after = following
+            due = _visit_all(worker)
             seconds = time.perf_counter() - begun
     return {
         "contracts": contracts,
@@ -123,19 +110,22 @@ def sweep(contracts: int, admin_url: str | None = None) -> dict[str, Any]:
     }
 
 
+def _visit_all(worker: Connection) -> int:
+    """Page by page, as the worker does; how many accounts were due."""
+    due = 0
+    after: int | None = 0
+    while after is not None:
+        with db.transaction(worker):
+            accounts, after = db.run(worker, engine.sweep(after, NOW))
+        for account in accounts:
+            with db.transaction(worker):
+                db.run(worker, engine.visit(account, NOW))
+        due += len(accounts)
+    return due
+
+
 def _rss_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-def _bootstrap(lent: Servers) -> Mapping[str, str]:
-    made = bootstrap.bootstrap(
-        lent.database,
-        database=DATABASE,
-        file=lent.folder / "headend.toml",
-        broker_url="mqtt://127.0.0.1:1883",
-        api_port=8080,
-    )
-    return made.urls
 
 
 _FILL: Final = (

@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 
 SQL: Final = Queries("headend.prepayment", "engine.sql")
 NAMESPACE: Final = UUID("6f686d65-7368-5000-8000-6576656e7473")
-KINDS: Final = (
-    "balance.low",
-    "balance.zero",
-    "exception.opened",
-    "supply.late",
-    "supply.off",
-    "supply.on",
-    "token.issued",
-    "topup.booked",
-)
 _NOTICE_KINDS: Final = {"low": "balance.low", "zero": "balance.zero"}
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 CHANNEL: Final = "el.energy.import"
-DISTRUSTED: Final = 41
 DEADLINE: Final = timedelta(hours=5)
 ONTARIO_PPM: Final = 980_000
 """At least 98.0 % of the reads in any daily period (Functional Specification for an AMI, 2.3.1)."""

@@ -14,6 +14,7 @@ Source: IEC 62056-6-2, class 7 profile generic; selective access by range.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,14 @@ from firmware_profiles.codecs.dlms.client import LONG_ITEMS_MAX, range_selection
 from firmware_profiles.codecs.dlms.clock import SIZE, parse_date_time
 from firmware_profiles.codecs.dlms.errors import AccessRefused
 from firmware_profiles.codecs.dlms.lists import clock_entry, notification
-from firmware_profiles.codecs.dlms.rows import Column, parse_columns
+from firmware_profiles.codecs.dlms.push import is_obis
+from ohmesh.model.obis import Obis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from firmware_profiles.codecs.axdr import Value
     from firmware_profiles.codecs.dlms.client import Client, Exchange
-    from ohmesh.model.obis import Obis
 
 WINDOW_S = 86_400
 _CLASS_PROFILE, _CLASS_CLOCK = 7, 8
@@ -38,6 +40,36 @@ _BUFFER, _CAPTURE_OBJECTS, _CAPTURE_PERIOD = 2, 3, 4
 _SCALER_UNIT = {3: 3, 4: 3, 5: 4}
 """Interface class of a register -> its attribute of scaler and unit."""
 _NULL = axdr.null()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a column of a profile holds.
+
+    Attributes:
+        class_id: interface class of the captured object.
+        obis: its logical name.
+        attribute: which attribute.
+    """
+
+    class_id: int
+    obis: Obis
+    attribute: int
+
+
+def parse_columns(capture_objects: Value) -> list[Column]:
+    """Attribute 3 of a profile. Raises DecodeError for what is no list of capture objects."""
+    if not isinstance(capture_objects, tuple):
+        raise malformed("capture objects that are no list")
+    return [_column(item) for item in capture_objects]
+
+
+def _column(item: Value) -> Column:
+    if isinstance(item, tuple) and len(item) == 4:
+        class_id, name, attribute, _ = item
+        if isinstance(class_id, int) and isinstance(attribute, int) and is_obis(name):
+            return Column(class_id, Obis.from_bytes(name), attribute)
+    raise malformed("a capture object that is none")
 
 
 class Follower:

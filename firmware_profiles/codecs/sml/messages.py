@@ -17,7 +17,6 @@ from firmware_profiles.codecs.sml.tree import Number, Tree, encode, number, pars
 OPEN_RESPONSE = 0x0101
 CLOSE_RESPONSE = 0x0201
 GET_LIST_RESPONSE = 0x0701
-ATTENTION_RESPONSE = 0xFF01
 _MESSAGE = 0x76
 _ABSENT = b""
 

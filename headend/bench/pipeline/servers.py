@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from headend.store import bootstrap
 from ohmesh.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +45,18 @@ def servers(database: str | None, broker: str | None) -> Iterator[Servers]:
         with Child([sys.executable, "-m", "meter_sim.servers", name]) as own:
             found = own.line()
             yield Servers(database or found["database"], broker or found["broker"], folder)
+
+
+def home_of(lent: Servers) -> Mapping[str, str]:
+    """A new head-end's database on a server, for a benchmark without a broker: URLs by role."""
+    made = bootstrap.bootstrap(
+        lent.database,
+        database="ohmesh_bench",
+        file=lent.folder / "headend.toml",
+        broker_url="mqtt://127.0.0.1:1883",
+        api_port=8080,
+    )
+    return made.urls
 
 
 class Child:

@@ -17,7 +17,7 @@ from firmware_profiles.codecs.dlms.device import (
     LOGICAL_DEVICE_NAME,
     build_device,
 )
-from firmware_profiles.codecs.dlms.rows import parse_columns, readings_of_rows
+from firmware_profiles.codecs.dlms.follower import Follower
 from firmware_profiles.codecs.dlms.server import Server, ServerSettings
 from ohmesh.model.command import RelayState
 
@@ -93,21 +93,12 @@ def test_a_load_profile_becomes_the_readings_that_the_meter_made(name):
     spec, zone = bench.profile.spec, bench.profile.zone
     bench.live()
     client = bench.client(next_counter(bench))
-    columns = parse_columns(run(client.get(Target(7, LOAD_PROFILE, 3)), bench.line))
-    units = {
-        column.obis: run(client.get(Target(3, column.obis, 3)), bench.line)
-        for column in columns
-        if column.class_id == 3
-    }
-    rows = run(
-        client.read_profile(
-            LOAD_PROFILE,
-            start=date_time_bytes(NOW, zone),
-            end=date_time_bytes(bench.now, zone),
-        ),
-        bench.line,
-    )
-    found = readings_of_rows(rows, columns, units, zone=zone, period_s=spec.interval_s)
+    follower = Follower(LOAD_PROFILE, history_s=INTERVALS * spec.interval_s)
+    clock = axdr.octets(date_time_bytes(bench.now, zone))
+    found = []
+    while rows := run(follower.read(client, clock), bench.line):
+        found += [reading for row in rows for reading in bench.profile.decode(row).readings]
+        follower.kept()
     ends = [NOW + timedelta(seconds=spec.interval_s * n) for n in range(1, INTERVALS + 1)]
     wanted = [
         (spec.registers[channel], value(channel, end), end)

@@ -12,7 +12,7 @@ from firmware_profiles.codecs.dlms.acse import Mechanism
 from firmware_profiles.codecs.dlms.client import Client, ClientSettings, run
 from firmware_profiles.codecs.dlms.clock import date_time_bytes
 from firmware_profiles.codecs.dlms.device import LOAD_PROFILE, build_device
-from firmware_profiles.codecs.dlms.follower import Follower, encoded_rows, shifted
+from firmware_profiles.codecs.dlms.follower import Follower, encoded_rows, parse_columns, shifted
 from firmware_profiles.codecs.dlms.server import Server, ServerSettings
 from ohmesh.model.errors import DecodeError
 
@@ -123,3 +123,18 @@ def test_any_bytes_are_rows_or_a_decode_error(octets, width):
         assert len(row) == width
         for column in row:
             axdr.decode_whole(column)
+
+
+@pytest.mark.parametrize("value", [5, ((1, 2),), ((3, b"short!!", 2, 0),), (5,)])
+def test_columns_that_are_none_are_refused(value):
+    with pytest.raises(DecodeError):
+        parse_columns(value)
+
+
+@pytest.mark.parametrize("clock", [axdr.octets(b"short"), axdr.null(), axdr.uint8(7)])
+def test_rows_whose_time_nobody_can_tell_are_refused(meter, clock):
+    meter.times(NOON, keep=False)
+    rows = meter.device.profile._rows
+    rows[:] = [row._replace(columns=(clock, *row.columns[1:])) for row in rows]
+    with pytest.raises(DecodeError, match="a row whose time is not told"):
+        meter.times(NOON)
