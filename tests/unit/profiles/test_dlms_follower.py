@@ -135,6 +135,7 @@ def test_columns_that_are_none_are_refused(value):
 def test_rows_whose_time_nobody_can_tell_are_refused(meter, clock):
     meter.times(NOON, keep=False)
     rows = meter.device.profile._rows
-    rows[:] = [row._replace(columns=(clock, *row.columns[1:])) for row in rows]
+    for index, row in enumerate(rows):
+        rows[index] = row._replace(columns=(clock, *row.columns[1:]))
     with pytest.raises(DecodeError, match="a row whose time is not told"):
         meter.times(NOON)
