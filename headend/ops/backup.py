@@ -107,7 +107,10 @@ def _run(program: str, tools: Path | None, url: str, words: Sequence[str]) -> No
     )
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise StoreError(f"{program}: {lines[0] if lines else done.returncode}")
+        what = lines[0].removeprefix(f"{program}: ") if lines else str(done.returncode)
+        other = "version" in what  # of the server, or of the file
+        advice = "; --tools names the folder of the server's own release" if other else ""
+        raise StoreError(f"{program}: {what}{advice}")
 
 
 def _without_password(netloc: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import ArgumentTypeError
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,14 +52,21 @@ def _parser() -> Parser:
         epilog=EXAMPLE,
     )
     parser.add_argument("--config", type=Path, help="the TOML file; else the environment")
-    parser.add_argument("--first", type=date.fromisoformat, metavar="DAY", help="YYYY-MM-DD")
-    parser.add_argument("--last", type=date.fromisoformat, metavar="DAY", help="else the newest")
+    parser.add_argument("--first", type=_day, metavar="DAY", help="YYYY-MM-DD")
+    parser.add_argument("--last", type=_day, metavar="DAY", help="else the newest")
     parser.add_argument("--tenant", type=int, default=1, help="number of the utility")
     parser.add_argument("--worst", type=int, default=SHOWN, help="how many meters or gaps to name")
     parser.add_argument("--check", action="store_true", help="count again from the raw readings")
     parser.add_argument("--gaps", action="store_true", help="what is missing now, and nothing else")
     parser.add_argument("--json", action="store_true", help="nothing but the JSON line")
     return parser
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a day such as 2026-03-31") from None
 
 
 def _period(connection: Connection, options: Namespace) -> Period:
@@ -86,6 +94,12 @@ def _gaps(connection: Connection, options: Namespace) -> int:
 
 
 def _show(found: dict[str, Any], differences: list[Difference]) -> None:
+    if not found["days"]:
+        print(
+            f"no day from {found['period_from']} to {found['period_to']} is closed: a day closes "
+            f"{found['deadline_h']} hours after its end, when the data are past it"
+        )
+        return
     print(f"{'day':12}{'expected':>10}{'on time':>10}{'stored':>10}{'on time':>12}  causes")
     for day in found["days"]:
         causes = ", ".join(f"{cause} {count}" for cause, count in day["causes"].items())

@@ -33,6 +33,7 @@ def test_wrong_use_is_one_line_and_rc_2(command, words, capsys):
         (["sim", "roster", "--meters", "5", "--foo"], "see ohmesh sim roster --help"),
         (["headend", "bootstrap", "--admin-url", "db", "--write", "x"], "is not postgresql://"),
         (["headend", "mqtt-config", "--write", "x", "--host", "a b"], "no host name"),
+        (["headend", "read-success", "--last", "today"], "not a day such as"),
         (["bench", "ingest", "--profile", "nope"], "invalid choice: 'nope'"),
     ],
 )
