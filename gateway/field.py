@@ -146,14 +146,14 @@ def mbus_meters(section: MbusSettings) -> Iterator[MbusMeter]:
 def check_field(settings: FieldSections) -> None:
     """Refuse what no driver could work with. Raises ConfigError with the source's name."""
     meters: Counter[str] = Counter()
-    for kind in KINDS:
-        for section in getattr(settings, kind):
-            try:
-                meters.update(_addresses(kind, section))
-                if section.line_settings.is_tcp:
-                    tcp_address(section.line)
-            except (ConfigError, ValueError) as error:
-                raise ConfigError(f"{kind} {section.name}: {error}") from None
+    sections = [(kind, section) for kind in KINDS for section in getattr(settings, kind)]
+    for kind, section in sections:
+        try:
+            meters.update(_addresses(kind, section))
+            if section.line_settings.is_tcp:
+                tcp_address(section.line)
+        except (ConfigError, ValueError) as error:
+            raise ConfigError(f"{kind} {section.name}: {error}") from None
     twice = [meter for meter, count in meters.items() if count > 1]
     if twice:
         raise ConfigError(

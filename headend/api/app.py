@@ -154,13 +154,31 @@ def create_app(
     nobody = Principal("nobody", open_reads_tenant, NOBODY) if open_reads_tenant else None
     store = PoolStore(pool)
     table = Table(derive(secret, b"ohmesh-shares"), shares)
-    access = Access(store, secret, nobody, requests_per_s=requests_per_s, table=table)
-    pulses, metrics = Pulses(pulse_s), Metrics()
+    services = Services(
+        store=store,
+        access=Access(store, secret, nobody, requests_per_s=requests_per_s, table=table),
+        sign_ins=SignIns(store, secret, now, table),
+        cursors=Cursors(secret),
+        pulses=Pulses(pulse_s),
+        seal_key=seal_key,
+        open_key=open_key,
+        now=now,
+        vendings=_vendings(vendor or _software_vendor(), seal_key, open_key),
+        metrics=Metrics(),
+        provider=provider,
+        enroller=enroller,
+    )
+    app = _empty_app(services)
+    _route(app)
+    _guard(app, services, store, secret)
+    return app
 
+
+def _empty_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await pulses.settle()
+        await services.pulses.settle()
 
     app = FastAPI(
         title="ohmesh head-end",
@@ -171,20 +189,12 @@ def create_app(
         dependencies=[Depends(admit)],
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.services = Services(
-        store=store,
-        access=access,
-        sign_ins=SignIns(store, secret, now, table),
-        cursors=Cursors(secret),
-        pulses=pulses,
-        seal_key=seal_key,
-        open_key=open_key,
-        now=now,
-        vendings=_vendings(vendor or _software_vendor(), seal_key, open_key),
-        metrics=metrics,
-        provider=provider,
-        enroller=enroller,
-    )
+    app.state.services = services
+    return app
+
+
+def _route(app: FastAPI) -> None:
+    """Every operation, page, file and problem."""
     problems.install(app, error_page, guarding_headers)
     routed = (  # the ones asked most come first: a route is found by going along
         *(meters, registers, events, intervals, vee, health),
@@ -198,23 +208,26 @@ def create_app(
         app.include_router(module.router)
     app.mount("/static", GZipMiddleware(StaticFiles(directory=FOLDER / "static")))
     _serve_document(app)
+
+
+def _guard(app: FastAPI, services: Services, store: PoolStore, secret: bytes) -> None:
+    """What each request goes through before it is answered; the last one added comes first."""
     known = [r for r in routes_of(app) if needed(r.name) is not Permission.OPEN]
     app.state.keyed = kept_by_us(known, imports.PREFIX)
     app.add_middleware(
         Once,
         store=store,
         secret=secret,
-        now=now,
+        now=services.now,
         operations=app.state.keyed,
     )
     app.add_middleware(
         Gate,
-        access=access,
+        access=services.access,
         is_open=_open_paths(app),
         takes_file=lambda path: path.startswith(imports.PREFIX),
     )
-    app.add_middleware(Counting, metrics=metrics)
-    return app
+    app.add_middleware(Counting, metrics=services.metrics)
 
 
 def _vendings(

@@ -247,14 +247,13 @@ def _show(options: argparse.Namespace) -> int:
         check_apart(options.salvage, options.file)
     with CaptureReader(options.file, damaged=bool(options.salvage)) as reader:
         found = Summary()
-        records: Iterable[Record] = reader.salvage(damages)
+        records = found.each(reader.salvage(damages))
         if options.salvage:
             with CaptureWriter(options.salvage, reader.header) as writer:
-                writer.extend(found.each(records))
-        else:
-            for number, record in enumerate(found.each(records)):
-                if number < options.records and not options.json:
-                    print(line_of(record))
+                writer.extend(records)
+        for number, record in enumerate(records):
+            if number < options.records and not options.json:
+                print(line_of(record))
         facts = found.facts() | {
             "file_bytes": reader.size_bytes,
             "closed": reader.closed,

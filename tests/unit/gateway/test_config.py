@@ -171,9 +171,11 @@ def test_nothing_listens_off_loopback_by_default():
     assert not settings.is_loopback("example.org")
 
 
-@pytest.mark.parametrize("argv", [[], ["fly"], ["run", "--nonsense"]])
-def test_wrong_use_exits_2(argv, capsys):
+@pytest.mark.parametrize(
+    ("argv", "command"), [([], ""), (["fly"], ""), (["run", "--nonsense"], " run")]
+)
+def test_wrong_use_exits_2(argv, command, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(argv)
     assert caught.value.code == 2
-    assert "see ohmesh gateway --help" in capsys.readouterr().err
+    assert f"see ohmesh gateway{command} --help" in capsys.readouterr().err
