@@ -80,6 +80,9 @@ def _run(options: argparse.Namespace) -> int:
 
     if len(options.scenario) > 1 and (options.report or options.json_file or options.capture):
         raise ConfigError("--report, --json-file and --capture are for one scenario at a time")
+    for path in filter(None, (options.report, options.junit, options.json_file, options.capture)):
+        if not path.parent.is_dir():
+            raise ConfigError(f"cannot write {path}: there is no folder {path.parent}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are taken down
     made_from = report.commit()
     results = []

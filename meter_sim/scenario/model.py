@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Span = Annotated[str, msgspec.Meta(pattern=r"^(\d+(d|h|min|s))+$")]
+SPAN: Final = r"^(\d+(d|h|min|s))+$"
+Span = Annotated[str, msgspec.Meta(pattern=SPAN)]
 """A stretch of time: `90min`, `2h30min`, `45s`, `7d`."""
 _Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 _Positive = Annotated[int, msgspec.Meta(ge=1, le=10**9)]

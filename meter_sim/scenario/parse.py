@@ -14,6 +14,7 @@ import msgspec
 from firmware_profiles import registry
 from meter_sim.scenario.check import complaint
 from meter_sim.scenario.model import (
+    SPAN,
     Driver,
     Expect,
     Fault,
@@ -27,6 +28,7 @@ from ohmesh.model.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from enum import StrEnum
 
 SHIPPED = files("meter_sim.scenario") / "shipped"
 _TABLES: dict[str, type[msgspec.Struct]] = {
@@ -38,6 +40,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
 }
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)")
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
+_WORDS: dict[str, type[StrEnum]] = {"driver": Driver, "kind": LoadKind, "what": What}
 _ENUM = re.compile(r"nvalid enum value '([^']*)'")
 _HEADER = re.compile(r"^\s*\[\[?\s*([A-Za-z0-9_.-]+)\s*\]\]?")
 
@@ -105,17 +108,25 @@ def _located(text: str, name: str, message: str) -> str:
     index = int(parts[1][1:-1]) if len(parts) > 1 and parts[1].startswith("[") else 0
     table = words[0] if len(words) > 1 or (words and words[0] in _TABLES) else ""
     key = words[-1] if words and words[-1] != table else ""
-    what = _PATH.sub("", message) + _nearest(message)
+    what = _plain(_PATH.sub("", message), key)
     subject = f"{key}: " if key else ""
     return f"{name}:{_line(text, table, index, key)}: {subject}{what[:1].lower()}{what[1:]}"
 
 
-def _nearest(message: str) -> str:
-    """For a word that is none of an enumeration's: the nearest one that is."""
+def _plain(message: str, key: str) -> str:
+    """Msgspec's complaint about a key's value, with what belongs there."""
+    if repr(SPAN) in message:
+        return "write a stretch of time such as 90min or 2h30min"
     match = _ENUM.search(message)
-    words = [word.value for kind in (What, LoadKind, Driver) for word in kind]
-    near = get_close_matches(match[1], words, 1) if match else []
-    return f"; did you mean {near[0]!r}?" if near else ""
+    words = [word.value for word in _WORDS.get(key, ())]
+    if not match or not words:
+        return message
+    near = get_close_matches(match[1], words, 1)
+    return (
+        f"{message}; did you mean {near[0]!r}?"
+        if near
+        else f"{message}; known are {', '.join(words)}"
+    )
 
 
 def _line(text: str, table: str, index: int, key: str) -> int:

@@ -60,6 +60,7 @@ def test_the_command_that_was_misused_says_so(words, told, capsys):
         ["check", "prepayment", "{}/garbage"],
         ["sim", "keys", "--roster", "{}/garbage", "--out", "{}/keys"],
         ["sim", "roster", "--meters", "5", "--interval", "0"],
+        ["sim", "run", "any-one-node", "--report", "{}/nothing/run.html"],
         ["sim", "roster", "--meters", "5", "--speed", "-1"],
     ],
 )

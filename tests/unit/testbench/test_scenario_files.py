@@ -56,7 +56,8 @@ def test_a_good_file_is_read():
         ("percent = 10\n", "", "mine.toml:13: 'corrupt' needs percent"),
         ('at = "1h"', "times = 3", "mine.toml:16: 'corrupt' has no times"),
         ('at = "1h"', 'at = "9h"', "mine.toml:16: 9h is after the end"),
-        ('"2h30min"', '"2 hours"', "mine.toml:7: lasts: "),
+        ('what = "gateway"', 'what = "zz"', "invalid enum value 'zz'; known are kill_node, "),
+        ('"2h30min"', '"2 hours"', "mine.toml:7: lasts: write a stretch of time such as 90min"),
         ("share_percent = 50", "peak_w = 1", "mine.toml:10: give either share_percent or meters"),
         (
             '"readings_stored"',
