@@ -86,6 +86,15 @@ class Cursor:
         """A big-endian two's-complement integer of `count` bytes. Raises DecodeError."""
         return int.from_bytes(self.take(count), "big", signed=True)
 
+    def short_length(self) -> int:
+        """A length: one byte below 80, else 81 or 82 and one or two bytes. Raises DecodeError."""
+        first = self.u8()
+        if first < 0x80:
+            return first
+        if first not in (0x81, 0x82):
+            raise malformed(f"a length of {first & 0x7F} bytes", self.offset - 1)
+        return self.unsigned(first & 0x7F)
+
     def unsigned_le(self, count: int) -> int:
         """A little-endian unsigned integer of `count` bytes. Raises DecodeError(TRUNCATED)."""
         return int.from_bytes(self.take(count), "little")

@@ -77,7 +77,7 @@ def decode(octets: bytes) -> Message:
     else:
         cursor.skip(1)
         cursor.expect(bytes(6), "empty fields of the MAC header")
-        size = _length(cursor)
+        size = cursor.short_length()
         if size != cursor.remaining:
             raise _wrong_size(cursor, size)
         cursor.expect(_AUTHENTICATED, "security header")
@@ -118,7 +118,7 @@ def access_values(payload: bytes) -> tuple[tuple[Value, ...], tuple[int, ...]]:
     reader = Reader(payload, 0, VALUES_MAX)
     cursor = Cursor(payload)
     cursor.skip(5)
-    cursor.skip(_length(cursor))
+    cursor.skip(cursor.short_length())
     if cursor.u8() != 0:
         raise malformed("an access response with its request", cursor.offset - 1)
     count = _count(cursor)
@@ -157,21 +157,11 @@ def _grouping(cursor: Cursor, mac: bytes = b"") -> Message:
 
 
 def _field(cursor: Cursor) -> bytes:
-    return cursor.take(_length(cursor))
-
-
-def _length(cursor: Cursor) -> int:
-    """One byte below 80, else 81 or 82 and one or two bytes."""
-    first = cursor.u8()
-    if first < 0x80:
-        return first
-    if first not in (0x81, 0x82):
-        raise malformed(f"a length of {first & 0x7F} bytes", cursor.offset - 1)
-    return cursor.unsigned(first & 0x7F)
+    return cursor.take(cursor.short_length())
 
 
 def _count(cursor: Cursor) -> int:
-    count = _length(cursor)
+    count = cursor.short_length()
     if count > cursor.remaining:
         raise cursor.truncated(count)
     return count

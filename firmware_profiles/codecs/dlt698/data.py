@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from firmware_profiles.codecs.cursor import malformed, unsupported
+from firmware_profiles.codecs.cursor import unsupported
 from ohmesh.model.errors import DecodeError, DecodeErrorKind
 
 if TYPE_CHECKING:
@@ -57,16 +57,6 @@ class Budget:
             )
 
 
-def length(cursor: Cursor) -> int:
-    """A length: one byte, or 81/82 and one or two bytes."""
-    first = cursor.u8()
-    if first < 0x80:
-        return first
-    if first not in (0x81, 0x82):
-        raise malformed(f"a length of {first & 0x7F} bytes", cursor.offset - 1)
-    return cursor.unsigned(first & 0x7F)
-
-
 def read(cursor: Cursor, budget: Budget, depth: int = DEPTH_MAX) -> Data:
     """The next data element. Raises DecodeError."""
     tag = cursor.u8()
@@ -84,7 +74,7 @@ def read(cursor: Cursor, budget: Budget, depth: int = DEPTH_MAX) -> Data:
 
 
 def _list(cursor: Cursor, budget: Budget, depth: int) -> list[Data]:
-    count = length(cursor)
+    count = cursor.short_length()
     budget.spend(count, cursor)
     if not depth:
         raise DecodeError(DecodeErrorKind.BUDGET, f"deeper than {DEPTH_MAX}", offset=cursor.offset)
@@ -100,15 +90,15 @@ def _boolean(cursor: Cursor) -> Data:
 
 
 def _bits(cursor: Cursor) -> Data:
-    return cursor.take((length(cursor) + 7) // 8)
+    return cursor.take((cursor.short_length() + 7) // 8)
 
 
 def _octets(cursor: Cursor) -> Data:
-    return cursor.take(length(cursor))
+    return cursor.take(cursor.short_length())
 
 
 def _text(cursor: Cursor) -> Data:
-    return cursor.take(length(cursor)).decode("utf-8", "replace")
+    return cursor.take(cursor.short_length()).decode("utf-8", "replace")
 
 
 def stamp(cursor: Cursor) -> datetime | None:

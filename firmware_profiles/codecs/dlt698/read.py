@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firmware_profiles.codecs.cursor import Cursor, malformed, unsupported
-from firmware_profiles.codecs.dlt698.data import Budget, length, read
+from firmware_profiles.codecs.dlt698.data import Budget, read
 
 if TYPE_CHECKING:
     from firmware_profiles.codecs.dlt698.data import Data
@@ -87,7 +87,7 @@ def decode(apdu: bytes) -> Answer | None:
     if cursor.remaining:
         cursor.skip(1)
     if service == _GET_REQUEST and choice in (1, 2):
-        count = 1 if choice == 1 else length(cursor)
+        count = 1 if choice == 1 else cursor.short_length()
         return Answer(tuple([Result(oad(cursor)) for _ in range(count)]), request=True)
     budget = Budget()
     if (service, choice) == (_GET_RESPONSE, 1):
@@ -109,7 +109,7 @@ def _plain(cursor: Cursor) -> bytes:
     """The APDU inside a security response that is not encrypted."""
     if cursor.u8() != 0:
         raise unsupported("an encrypted APDU", cursor.offset - 1)
-    apdu = cursor.take(length(cursor))
+    apdu = cursor.take(cursor.short_length())
     if apdu[:1] == bytes((_SECURITY,)):
         raise malformed("a security response in another", cursor.offset)
     return apdu
@@ -118,7 +118,7 @@ def _plain(cursor: Cursor) -> bytes:
 def _results(cursor: Cursor, budget: Budget, service: int, choice: int) -> tuple[Result, ...]:
     single_record = (service, choice) == (_GET_RESPONSE, 3)
     records = choice >= 3 or (service, choice) == (_REPORT, 2)
-    count = 1 if single_record else length(cursor)
+    count = 1 if single_record else cursor.short_length()
     budget.spend(count, cursor)
     if not records:
         return tuple([_result(cursor, budget) for _ in range(count)])
@@ -138,7 +138,7 @@ def _result(cursor: Cursor, budget: Budget) -> Result:
 def _record(cursor: Cursor, budget: Budget) -> list[Result]:
     what = oad(cursor)
     columns: list[Oad] = []
-    count = length(cursor)
+    count = cursor.short_length()
     budget.spend(count, cursor)
     for _ in range(count):
         columns += _column(cursor, budget)
@@ -147,7 +147,7 @@ def _record(cursor: Cursor, budget: Budget) -> list[Result]:
         return [Result(what, error=cursor.u8())]
     if choice != 1:
         raise malformed(f"a record of kind {choice}", cursor.offset - 1)
-    rows = length(cursor)
+    rows = cursor.short_length()
     budget.spend(rows * max(len(columns), 1), cursor)
     return [
         Result(column, read(cursor, budget), row=row) for row in range(rows) for column in columns
@@ -162,6 +162,6 @@ def _column(cursor: Cursor, budget: Budget) -> list[Oad]:
         return [own]
     if kind != 1:
         raise malformed(f"a column of kind {kind}", cursor.offset - 5)
-    count = length(cursor)
+    count = cursor.short_length()
     budget.spend(count, cursor)
     return [oad(cursor) for _ in range(count)]
