@@ -169,7 +169,7 @@ REG_KNOWN_MS: Final = 30_000
 REG_AGAIN_MS: Final = 4_000
 """Jitter when a way back to a root was found that knows us."""
 REG_MOVED_MS: Final = 4_000
-"""Jitter of a meter that had a way all the time and only changed its gateway: it comes alone."""
+"""Jitter of who had a way all the time and only changed its gateway: few do at a time."""
 REG_JITTER_PER_NODE_MS: Final = 150
 """Each jitter grows with the nodes the root says it has."""
 SIZE_CODE_MAX: Final = 15
