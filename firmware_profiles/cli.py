@@ -111,10 +111,16 @@ def _add_new(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _list(_options: argparse.Namespace) -> int:
+    broken = 0
     for name in registry.names():
-        spec = registry.load(name).spec
-        print(f"{name:14} {spec.country:3} {spec.evidence:10} {spec.title}")
-    return 0
+        try:
+            spec = registry.load(name).spec
+        except ProfileError as error:
+            broken += 1
+            print(f"ohmesh profiles list: {error}", file=sys.stderr)
+        else:
+            print(f"{name:14} {spec.country:3} {spec.evidence:10} {spec.title}")
+    return 1 if broken else 0
 
 
 def _show(options: argparse.Namespace) -> int:

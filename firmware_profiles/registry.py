@@ -36,12 +36,17 @@ def names() -> tuple[str, ...]:
 
 @cache
 def load(name: str) -> Profile:
-    """The profile of a name. Raises ProfileError when it is not installed."""
+    """The profile of a name. Raises ProfileError: it is not installed, or cannot be loaded."""
     entry = _entries().get(name)
     if entry is None:
         raise ProfileError(f"no profile {name!r}; installed are {', '.join(names())}")
-    factory = cast("Callable[[], Profile]", entry.load())
-    return factory()
+    try:
+        factory = cast("Callable[[], Profile]", entry.load())
+        return factory()
+    except ProfileError:
+        raise
+    except Exception as error:  # a package of somebody else's: it names itself, others go on
+        raise ProfileError(f"profile {name}: {entry.value} cannot be loaded: {error!r}") from error
 
 
 @cache

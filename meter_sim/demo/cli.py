@@ -25,10 +25,9 @@ _METERS_MIN, _METERS_MAX = 6, 500
 
 
 def _meters(text: str) -> int:
-    number = int(text)
-    if not _METERS_MIN <= number <= _METERS_MAX:
-        raise argparse.ArgumentTypeError(f"{_METERS_MIN} to {_METERS_MAX} meters")
-    return number
+    if not (text.isdecimal() and _METERS_MIN <= int(text) <= _METERS_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {_METERS_MIN} to {_METERS_MAX} meters")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -125,3 +125,14 @@ def test_the_command_answers_a_tender(capsys):
 def test_missing_vectors_are_wrong_use(capsys):
     assert cli.main(["conformance", "de_sml", "--vectors", "/nowhere.jsonl"]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_package_that_cannot_be_loaded_is_named_and_hides_no_other(tmp_path):
+    broken = tmp_path / "ohmesh_profile_xx_demo"
+    broken.mkdir()
+    broken.joinpath("__init__.py").write_text("import nothing_of_this_name\n")
+    listed = run(installed(tmp_path), "profiles", "list")
+    assert listed.returncode == 1
+    assert len(listed.stdout.splitlines()) == len(registry.names())
+    assert listed.stderr.count("\n") == 1
+    assert "profile xx_demo: ohmesh_profile_xx_demo:profile cannot be loaded" in listed.stderr

@@ -12,6 +12,7 @@ from ohmesh import cli
     ("command", "words"),
     [
         (demo, ["--unknown"]),
+        (demo, ["--meters", "many"]),
         (gateway, ["unknown"]),
         (headend, ["bootstrap"]),
         (profiles, []),
