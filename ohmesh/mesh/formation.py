@@ -483,7 +483,7 @@ class Formation:
         core, near = self._core, self._core.rank - c.ETX_ONE
         rows = [
             row
-            for row in core.neighbours.rows.values()
+            for row in core.neighbours.rows
             if row.tag.rank <= near and row.has_route() and row.id != core.parents[0]
         ]
         known_ms = now_ms - core.scaled(c.PROBE_KNOWN_MS)

@@ -174,8 +174,8 @@ class NeighbourTable:
         """Create an empty table. Args: ``pinned`` tells whether a node must not be evicted."""
         self._limit = limit
         self._pinned = pinned
-        self.rows: dict[int, Neighbour] = {}
-        """Node -> row, in the order first heard; for loops that must be fast."""
+        self.rows: list[Neighbour] = []
+        """In the order first heard; so few that to look through them is as fast as a dictionary."""
 
     def __len__(self) -> int:
         """Rows in use."""
@@ -183,11 +183,14 @@ class NeighbourTable:
 
     def __iter__(self) -> Iterator[Neighbour]:
         """Rows in the order first heard."""
-        return iter(self.rows.values())
+        return iter(self.rows)
 
     def get(self, node: int) -> Neighbour | None:
         """Return the row of a node."""
-        return self.rows.get(node)
+        for row in self.rows:
+            if row.id == node:
+                return row
+        return None
 
     def admit(self, node: int, now_ms: int, rssi_dbm: int, rank: int) -> Neighbour | None:
         """Return the row of a node, made if there is room or a worse row to evict.
@@ -198,7 +201,7 @@ class NeighbourTable:
             rssi_dbm: strength it was heard with.
             rank: what it advertises, INFINITE_RANK if nothing.
         """
-        row = self.rows.get(node)
+        row = self.get(node)
         if row is not None:
             row.hear(now_ms, rssi_dbm)
             return row
@@ -207,20 +210,20 @@ class NeighbourTable:
             worst = self._evictable()
             if worst is None or worst.cost <= rank + fresh.etx_128ths:
                 return None
-            del self.rows[worst.id]
-        self.rows[node] = fresh
+            self.rows.remove(worst)
+        self.rows.append(fresh)
         return fresh
 
     def expire(self, now_ms: int, lifetime_ms: int) -> None:
         """Drop rows not heard for a lifetime."""
-        old = [row.id for row in self if now_ms - row.heard_ms > lifetime_ms]
-        for node in old:
-            if not self._pinned(node):
-                del self.rows[node]
+        old = [row for row in self.rows if now_ms - row.heard_ms > lifetime_ms]
+        for row in old:
+            if not self._pinned(row.id):
+                self.rows.remove(row)
 
     def _evictable(self) -> Neighbour | None:
         worst, most = None, -1
-        for row in self.rows.values():
+        for row in self.rows:
             cost = row.cost
             if cost > most and not self._pinned(row.id):
                 worst, most = row, cost

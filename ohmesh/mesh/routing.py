@@ -85,7 +85,7 @@ class Routing:
         poor: list[Way] = []
         root, reach = 0, None
         epoch = seq = 0
-        for row in self._core.neighbours.rows.values():
+        for row in self._core.neighbours.rows:
             if row.acked_ms < 0 or row.deny_until_ms > now_ms:
                 continue
             tag, etx_128ths = row.tag, row.etx_128ths
