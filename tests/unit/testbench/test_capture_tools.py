@@ -252,3 +252,12 @@ def test_no_capture_is_written_over_itself(tmp_path, monkeypatch, words):
     with pytest.raises(ConfigError, match="is the capture that is read; name another file"):
         cli.main(list(words))
     assert day.read_bytes() == before
+
+
+def test_a_replay_in_vain_says_why(tmp_path, capsys):
+    """An uplink is no bytes of a line: nothing was sent, and that is no success."""
+    day = tmp_path / "day.ohmcap"
+    with CaptureWriter(day, Header()) as writer:
+        writer.write(uplink("gw1", 1, telegram("M1")))
+    assert cli.main(["replay", str(day), "--to", "pty", "--speed", "max"]) == 1
+    assert "1 records are not for pty: a broker takes MQTT" in capsys.readouterr().err
