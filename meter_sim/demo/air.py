@@ -83,9 +83,14 @@ class Air:
         """The meter notices something."""
         self._order(node, AirControl(AirAction.EVENT, event=event))
 
-    def stop(self) -> None:
-        """No meter closes a further interval."""
-        self._order(ALL_NODES, AirControl(AirAction.STOP))
+    def stop(self) -> bool:
+        """Order that no meter closes a further interval; ask again until all say that none will.
+
+        The order may be lost with somebody's connection, like everything on the air.
+        """
+        if not self.stopped:
+            self._order(ALL_NODES, AirControl(AirAction.STOP))
+        return self.stopped
 
     def _order(self, node: int, order: AirControl) -> None:
         self._client.send(topics.air_ctl(self._net, node), encode_control(order))

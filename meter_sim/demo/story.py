@@ -264,13 +264,12 @@ class Story:
 
     async def _count(self) -> None:
         self.view.chapter("The exact count: truth against table")
-        self.air.stop()
         verdict: Verdict | None = None
         with self.view.bar("stored", 1) as bar:
 
             async def complete() -> bool:
                 nonlocal verdict
-                if not self.air.stopped:
+                if not self.air.stop():
                     return False
                 verdict = await asyncio.to_thread(self.audit.verdict, self.stack.truth)
                 bar.of(verdict.expected)

@@ -63,8 +63,7 @@ class StackRun:
             await self._until("a first reading", self._is(lambda: audit.mesh_readings() > 0))
             await self._until("the mesh to be reported", self._reported)
             timeline = await self._faults()
-            self.air.stop()
-            await self._until("the meters to stop", self._is(lambda: self.air.stopped))
+            await self._until("the meters to stop", self._is(self.air.stop))
             return await self._count(timeline)
 
     async def _reported(self) -> bool:

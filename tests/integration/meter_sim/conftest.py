@@ -133,8 +133,12 @@ class Network:
         """No further interval; returns when every process has said so."""
         known = len(self.statuses)
         self.statuses.clear()
-        self.order(0, AirAction.STOP)
-        await self.until(lambda: sum(s.stopped for s in self.statuses.values()) == known)
+
+        def stopped():
+            self.order(0, AirAction.STOP)  # it may be lost with somebody's connection
+            return sum(s.stopped for s in self.statuses.values()) == known
+
+        await self.until(stopped)
 
     def truth(self):
         """(meter, channel, interval end) -> value, and that nothing is there twice."""

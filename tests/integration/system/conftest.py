@@ -42,8 +42,7 @@ class System:
 
     async def settle(self):
         """End production, wait for what is on its way; the exact count."""
-        self.air.stop()
-        await self.until("the fleet to stop", lambda: self.air.stopped)
+        await self.until("the fleet to stop", self.air.stop)
 
         def complete():
             verdict = self.audit.verdict(self.stack.truth)
