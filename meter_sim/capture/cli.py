@@ -251,6 +251,7 @@ def _show(options: argparse.Namespace) -> int:
         if options.salvage:
             with CaptureWriter(options.salvage, reader.header) as writer:
                 writer.extend(records)
+        # Every record is counted; with --salvage that is done, and none is left to print.
         for number, record in enumerate(records):
             if number < options.records and not options.json:
                 print(line_of(record))
